@@ -1,0 +1,9 @@
+"""Errors that the compiled core raises; `hftpy.errors` shows the whole tree."""
+
+
+class HftError(Exception):
+    """Root of everything that hftpy raises by itself."""
+
+
+class ParseError(HftError, ValueError):
+    """A frame that is not what its venue's protocol says; the message names the offending value."""

@@ -1,0 +1,103 @@
+"""The root folder, under which every process of one installation meets: sockets, locks, status files.
+
+`set_root()` > ``$HFT_ROOT`` > ``/hft`` if it is ours and writable > ``$XDG_RUNTIME_DIR/hft`` > ``hft-{uid}`` in the
+temp folder. It is created 0700, its owner is checked, and no symlink is followed.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from hftpy.errors import RootError
+
+MAX_SOCKET_PATH_BYTES = 107  # sun_path of Linux, less the final NUL
+
+_root: Path | None = None
+
+
+def set_root(path: str | os.PathLike[str] | None) -> None:
+    """Choose the root for this process and the processes that it starts; None goes back to the rule above.
+
+    Raises
+    ------
+    RootError
+        If the folder cannot be used.
+    """
+    global _root
+    _root = None if path is None else _prepare(Path(path))
+    if _root is None:
+        os.environ.pop("HFT_ROOT", None)
+    else:
+        os.environ["HFT_ROOT"] = str(_root)
+
+
+def get_root() -> Path:
+    """The root folder, created if needed.
+
+    Raises
+    ------
+    RootError
+        If the folder cannot be used.
+    """
+    if _root is not None:
+        return _root
+    chosen = os.environ.get("HFT_ROOT")
+    if chosen:
+        return _prepare(Path(chosen))
+    default = Path("/hft")
+    if default.is_dir() and not default.is_symlink() and default.stat().st_uid == os.getuid():
+        if os.access(default, os.W_OK | os.X_OK):
+            return _prepare(default)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK):
+        return _prepare(Path(runtime) / "hft")
+    return _prepare(Path(tempfile.gettempdir()) / f"hft-{os.getuid()}")
+
+
+def _prepare(path: Path) -> Path:
+    path = Path(os.path.abspath(path))
+    make_private_folder(path)
+    return path
+
+
+def make_private_folder(path: Path) -> None:
+    """Create a folder (and those above it) 0700, or check that it is one of ours that nobody else can write.
+
+    Raises
+    ------
+    RootError
+        If it is a symlink, no folder, somebody else's, or writable by others.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise RootError(f"root folder {path} cannot be used: {error.strerror or error}") from error
+    if stat.S_ISLNK(found.st_mode):
+        raise RootError(f"root folder {path} must not be a symbolic link")
+    if not stat.S_ISDIR(found.st_mode):
+        raise RootError(f"root folder {path} is no folder")
+    if found.st_uid != os.getuid():
+        raise RootError(f"root folder {path} belongs to user {found.st_uid}, not to {os.getuid()}")
+    if found.st_mode & 0o022:
+        raise RootError(f"root folder {path} is writable by others (mode {found.st_mode & 0o777:03o})")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RootError(f"root folder {path} is not writable")
+
+
+def socket_path(root: Path, name: str) -> Path:
+    """The path of a socket ``{root}/zmq/{name}``, whose folder is made.
+
+    Raises
+    ------
+    RootError
+        If the path is longer than a socket's may be, or the folder cannot be used.
+    """
+    path = root / "zmq" / name
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_PATH_BYTES:
+        raise RootError(f"a socket's path must have at most {MAX_SOCKET_PATH_BYTES} bytes, was {path} ({size})")
+    make_private_folder(root / "zmq")
+    make_private_folder(path.parent)
+    return path

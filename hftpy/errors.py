@@ -1,0 +1,89 @@
+"""Every exception that hftpy raises by itself.
+
+HftError
+├── ParseError (ValueError)        a frame that is not what its venue's protocol says
+├── ConfigError (ValueError)       a config file or setting that cannot be used; names the key
+├── RootError (OSError)            the root folder cannot be used
+├── AddressInUseError (OSError)    another process owns the address
+├── ObserverError (TypeError)      an observer lacks a queue that its subscriptions need
+└── VenueError                     the venue refused, failed or did not answer
+    ├── SubscribeError             a subscription was refused
+    ├── RequestRejected            the request was refused: it had no effect
+    └── RequestUnknown             it is not known whether the request had an effect
+"""
+
+from typing import Literal
+
+from hftcore.errors import HftError, ParseError
+
+Outcome = Literal["rejected", "unknown", "confirmed"]
+
+
+class ConfigError(HftError, ValueError):
+    """A config file or setting that cannot be used; the message names the key."""
+
+
+class RootError(HftError, OSError):
+    """The root folder cannot be used: owner, mode, link, or length of a path under it."""
+
+
+class AddressInUseError(HftError, OSError):
+    """Another process (or object) owns the address."""
+
+
+class ObserverError(HftError, TypeError):
+    """An observer lacks a queue that its subscriptions need."""
+
+
+class VenueError(HftError):
+    """The venue refused, failed or did not answer.
+
+    Parameters
+    ----------
+    message
+        What happened, in the venue's words where there are any.
+    code
+        The venue's error code, such as ``EOrder:Insufficient funds``; empty if there is none.
+    retryable
+        Whether the same request may be sent again.
+    outcome
+        ``rejected``: it had no effect; ``unknown``: it may have had one; ``confirmed``: it had.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", retryable: bool = False, outcome: Outcome = "rejected"
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+        self.outcome = outcome
+
+
+class SubscribeError(VenueError):
+    """A subscription was refused."""
+
+
+class RequestRejected(VenueError):
+    """The request was refused: it had no effect."""
+
+
+class RequestUnknown(VenueError):
+    """It is not known whether the request had an effect: a timeout or a lost connection after it was sent."""
+
+    def __init__(self, message: str, *, code: str = "", retryable: bool = False) -> None:
+        super().__init__(message, code=code, retryable=retryable, outcome="unknown")
+
+
+__all__ = [
+    "AddressInUseError",
+    "ConfigError",
+    "HftError",
+    "ObserverError",
+    "Outcome",
+    "ParseError",
+    "RequestRejected",
+    "RequestUnknown",
+    "RootError",
+    "SubscribeError",
+    "VenueError",
+]

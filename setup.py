@@ -1,0 +1,105 @@
+"""Build of the compiled core.
+
+The build mode is chosen by ``HFT_BUILD`` (see `MODES`); each mode has its own build folder, so that switching never
+reuses the other's objects. Everything that is not about compiling stands in pyproject.toml.
+"""
+
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+@dataclass(frozen=True)
+class Mode:
+    compile: list[str]
+    link: list[str] = field(default_factory=list)
+    directives: dict[str, bool] = field(default_factory=dict)
+
+
+SANITIZE_ADDRESS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+CHECKED = {"boundscheck": True, "initializedcheck": True}
+MODES = {
+    "release": Mode(["-O3", "-DNDEBUG"]),
+    "debug": Mode(["-O0", "-g", "-DHFT_DEBUG"], directives=CHECKED),
+    "asan": Mode(["-O1", "-g", "-fno-omit-frame-pointer", "-DHFT_DEBUG", *SANITIZE_ADDRESS], SANITIZE_ADDRESS),
+    "tsan": Mode(["-O1", "-g", "-DHFT_DEBUG", "-fsanitize=thread"], ["-fsanitize=thread"]),
+    "coverage": Mode(["-O0", "-g", "--coverage"], ["--coverage"], {"linetrace": True}),
+}
+# name -> (sources beside the .pyx, needs simdjson)
+EXTENSIONS: dict[str, tuple[list[str], bool]] = {
+    "types": ([], False),
+    "topic": ([], False),
+    "ring": ([], False),
+    "parse": (["hftcore/simdjson.cpp"], True),
+}
+
+MODE = os.environ.get("HFT_BUILD", "release")
+if MODE not in MODES:
+    sys.exit(f"HFT_BUILD must be one of {', '.join(MODES)}, was {MODE!r}")
+
+
+def simdjson_include() -> str:
+    """The folder of simdjson.h, which the build requirement pysimdjson installs."""
+    spec = importlib.util.find_spec("simdjson")
+    if spec is None or spec.origin is None:
+        sys.exit("simdjson.h was not found: build with isolation, or pip install pysimdjson==7.0.2")
+    return str(Path(spec.origin).parent)
+
+
+def extension(name: str) -> Extension:
+    extra, needs_simdjson = EXTENSIONS[name]
+    mode = MODES[MODE]
+    # simdjson.h is included from pysimdjson's folder as a system header: its warnings are not ours.
+    simdjson = ["-isystem", simdjson_include()] if needs_simdjson else []
+    return Extension(
+        f"hftcore.{name}",
+        [f"hftcore/{name}.pyx", *extra],
+        language="c++",
+        include_dirs=["hftcore/include"],
+        define_macros=[("HFT_BUILD_MODE", f'"{MODE}"')],
+        extra_compile_args=["-std=c++17", "-Wall", "-Wextra", "-Wno-unused-parameter", *mode.compile, *simdjson],
+        extra_link_args=mode.link,
+        depends=[str(path) for path in sorted(Path("hftcore/include/hftcore").glob("*.hpp"))],
+    )
+
+
+class BuildPerMode(build_ext):
+    """Keeps objects per mode, and rebuilds in place when the mode changed (timestamps alone would keep the old one)."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.build_temp = str(Path(self.build_temp) / MODE)
+        stamp = Path("build/mode")
+        if self.inplace or getattr(self, "editable_mode", False):
+            if stamp.exists() and stamp.read_text() != MODE:
+                self.force = True
+            stamp.parent.mkdir(exist_ok=True)
+            stamp.write_text(MODE)
+
+
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonize(
+            [extension(name) for name in EXTENSIONS if Path(f"hftcore/{name}.pyx").exists()],
+            build_dir=f"build/cython-{MODE}",
+            compiler_directives={
+                "language_level": 3,
+                "embedsignature": True,
+                "embedsignature.format": "python",
+                "boundscheck": False,
+                "wraparound": False,
+                "initializedcheck": False,
+                "cdivision": True,
+                "freethreading_compatible": False,
+                **MODES[MODE].directives,
+            },
+            show_all_warnings=False,
+        ),
+        cmdclass={"build_ext": BuildPerMode},
+    )
