@@ -5,7 +5,6 @@ A service lives on one event loop; of its methods only `run_once` and `request_s
 """
 
 import asyncio
-import contextlib
 import inspect
 import logging
 import time
@@ -13,7 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from typing import Any
 
-from hftcore.ring import Ring
 from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import RateLimited
@@ -22,6 +20,7 @@ from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.config import ServiceConfig
+from hftpy.service.inbox import Event, EventInlet, MarketInbox
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
@@ -35,6 +34,14 @@ QUEUE_CAPACITY = 16_384
 
 class SetupAborted(Exception):
     """`on_setup` returned False."""
+
+
+class _Inlet:
+    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
+
+    def __init__(self, service: "ServiceBase") -> None:
+        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
 
 
 class ServiceBase:
@@ -67,12 +74,17 @@ class ServiceBase:
         self.config = config
         self.process_id = config.process_id
         self.params: dict[str, Any] = dict(config.setting.params)
-        self.ticker_queue: Ring = Ring(Ticker, RING_CAPACITY, "drop_oldest")
-        self.trade_queue: Ring = Ring(Trade, RING_CAPACITY, "drop_oldest")
+        self._tickers = MarketInbox(Channel.TICKER, Ticker, RING_CAPACITY, self._guarded(self._deliver_ticker), self._guarded(self._deliver_event))
+        self._trades = MarketInbox(Channel.TRADE, Trade, RING_CAPACITY, self._guarded(self._deliver_trade), self._guarded(self._deliver_event))
+        self.ticker_queue = self._tickers.ring
+        self.trade_queue = self._trades.ring
         self.my_order_queue: asyncio.Queue[MyOrder] = asyncio.Queue(QUEUE_CAPACITY)
         self.my_order_batch_queue: asyncio.Queue[list[MyOrder]] = asyncio.Queue(QUEUE_CAPACITY)
         self.my_trade_queue: asyncio.Queue[MyTrade] = asyncio.Queue(QUEUE_CAPACITY)
-        self.event_queue: asyncio.Queue[Gap | Stale | Reconnected] = asyncio.Queue(QUEUE_CAPACITY)
+        self._other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
+        self.event_queue = EventInlet(
+            {Channel.TICKER: self._tickers, Channel.TRADE: self._trades}, self._other_events.put_nowait
+        )
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "my_orders": 0, "my_trades": 0, "gaps": 0, "lost": 0, "stale": 0,
             "reconnects": 0, "errors": 0, "task_overruns": 0,
@@ -283,8 +295,9 @@ class ServiceBase:
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
             self._ipc_command.register_handler("shutdown", self._on_shutdown)
-        self.streams = wiring.make_streams(self.config, self)
-        self.subscribers = wiring.make_subscribers(self.config, self)
+        inlet = _Inlet(self)
+        self.streams = wiring.make_streams(self.config, inlet, self.ipc_publisher)
+        self.subscribers = wiring.make_subscribers(self.config, inlet, self._desk.subscriptions())
         result = self.on_setup()
         if inspect.isawaitable(result):
             result = await result
@@ -300,12 +313,12 @@ class ServiceBase:
             await self._ipc_command.start()
             for remote in setting.ipc_command_subscribers:
                 await self._ipc_command.connect_to_process(remote)
-        self._spawn(self._consume_ring(self.ticker_queue, self._deliver_ticker), "tickers")
-        self._spawn(self._consume_ring(self.trade_queue, self._deliver_trade), "trades")
+        self._spawn(self._tickers.run(), "tickers")
+        self._spawn(self._trades.run(), "trades")
         self._spawn(self._consume(self.my_order_queue, self._deliver_my_order), "my_orders")
         self._spawn(self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches")
         self._spawn(self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades")
-        self._spawn(self._consume(self.event_queue, self._deliver_event), "events")
+        self._spawn(self._consume(self._other_events, self._deliver_event), "events")
         for runner in (*self.subscribers, *self.streams):
             self._spawn(self._run_or_fail(runner.start()), type(runner).__name__)
         for timer in timers_of(self, setting.tasks):
@@ -347,16 +360,12 @@ class ServiceBase:
             self._failure = error
             self._stop_requested.set()
 
-    async def _consume_ring(self, ring: Ring, deliver: Callable[[Any], Any]) -> None:
-        while True:
-            await ring.wait()
-            for item in ring.get_batch(256):
-                await self._guard("", deliver, item)
-            await asyncio.sleep(0)  # a burst must not starve commands and timers
-
     async def _consume(self, queue: asyncio.Queue[Any], deliver: Callable[[Any], Any]) -> None:
         while True:
             await self._guard("", deliver, await queue.get())
+
+    def _guarded(self, deliver: Callable[[Any], Any]) -> Callable[[Any], Awaitable[None]]:
+        return lambda item: self._guard("", deliver, item)
 
     async def _guard(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
         try:
@@ -398,7 +407,7 @@ class ServiceBase:
         self.counters["my_trades"] += 1
         return self.on_my_trade(my_trade)
 
-    def _deliver_event(self, event: Gap | Stale | Reconnected) -> Any:
+    def _deliver_event(self, event: Event) -> Any:
         match event:
             case Gap():
                 self.counters["gaps"] += 1
@@ -437,24 +446,6 @@ class ServiceBase:
     def _on_shutdown(self, command: IPCCommand) -> None:
         log.info("%s: shutdown asked by %s", self.process_id, command.sender_id)
         self.request_stop()
-
-    @property
-    def gateways(self) -> dict[Exchange, str]:
-        """The gateways whose orders this service can use: from venue to process id."""
-        found: dict[Exchange, str] = {}
-        for remote in self.config.setting.ipc_command_subscribers:
-            name, found_suffix, rest = remote.rpartition("_gateway")
-            if found_suffix and not rest:
-                with contextlib.suppress(ValueError):
-                    found[Exchange.parse(name)] = remote
-        return found
-
-    def subscribes(self, exchange: Exchange, channel: Channel) -> bool:
-        """Whether the config subscribes to a channel by itself."""
-        return any(
-            Exchange.parse(entry.exchange) == exchange and Channel.parse(entry.channel) == channel
-            for entry in self.config.setting.ipc_subscribers
-        )
 
 
 __all__ = ["ServiceBase", "SetupAborted"]
