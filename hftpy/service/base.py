@@ -30,6 +30,7 @@ limited = RateLimited(log)
 
 RING_CAPACITY = 65_536
 QUEUE_CAPACITY = 16_384
+MAX_VENUE_LATENCY_NS = 3600 * 10**9  # an older event is history, not latency
 
 
 class SetupAborted(Exception):
@@ -379,7 +380,10 @@ class ServiceBase:
 
     def _deliver_ticker(self, ticker: Ticker) -> Any:
         self.counters["tickers"] += 1
-        self.record_latency("receipt_to_callback", time.time_ns() - ticker.localTimeNs)
+        local_ns, venue_ns = ticker.localTimeNs, ticker.exchangeTimeNs
+        self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
+        if venue_ns and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
+            self.record_latency("venue_to_receipt", local_ns - venue_ns)
         return self.on_ticker(ticker)
 
     def _deliver_trade(self, trade: Trade) -> Any:

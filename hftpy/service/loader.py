@@ -3,21 +3,17 @@
 import asyncio
 import importlib
 import logging
-import os
 import signal
 import sys
-import threading
 
 import uvloop
 
+from hftpy.common.lifeline import watch_lifeline
 from hftpy.errors import ConfigError, HftError
 from hftpy.service.base import ServiceBase, SetupAborted
 from hftpy.service.config import ServiceConfig
 
 log = logging.getLogger(__name__)
-
-LIFELINE_ENV = "HFT_LIFELINE_FD"
-LIFELINE_GRACE_S = 10.0
 
 
 def load_service(config: ServiceConfig) -> ServiceBase:
@@ -78,17 +74,6 @@ async def _serve(config: ServiceConfig) -> None:
     # A handler of our own: under asyncio.run, Ctrl-C would cancel the main task wherever the user's code happens to be.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, service.request_stop)
-    lifeline = os.environ.pop(LIFELINE_ENV, None)
-    if lifeline is not None:
-        threading.Thread(target=_watch_lifeline, args=(int(lifeline), service), daemon=True).start()
+    watch_lifeline(service.request_stop)
     await service.run()
 
-
-def _watch_lifeline(descriptor: int, service: ServiceBase) -> None:
-    """Stop when the process that started us is gone, even if the loop hangs."""
-    while os.read(descriptor, 1):
-        pass
-    log.warning("%s: the process that started it is gone", service.process_id)
-    service.request_stop()
-    threading.Event().wait(LIFELINE_GRACE_S)
-    os._exit(1)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from hftpy.service.loader import LIFELINE_ENV
+from hftpy.common.lifeline import LIFELINE_ENV
 
 log = logging.getLogger(__name__)
 
