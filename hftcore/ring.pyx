@@ -24,6 +24,8 @@ import operator
 import numpy as np
 
 from hftcore.errors import RingClosed
+
+cdef object TICKER_DTYPE, TRADE_DTYPE
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
 
 MAX_CAPACITY = 1 << 22

@@ -16,7 +16,8 @@ def complaints(sources: list[Path]) -> list[str]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for source in sources:
-            command = [sys.executable, "-m", "cython", "--cplus", "-3", "-o", f"{folder}/{source.stem}.cpp", str(source)]
+            target = f"{folder}/{source.stem}.cpp"
+            command = [sys.executable, "-m", "cython", "--cplus", "-3", "-o", target, str(source)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             said = done.stdout + done.stderr
             if done.returncode or "performance hint" in said or "warning" in said:
