@@ -174,7 +174,7 @@ def _flow(channel: str, statuses: Statuses, venue: dict[str, Any], recorded: Rec
         channel=channel,
         recorded=in_recording,
         sent=venue.get("events", {}).get(channel),
-        withheld=venue.get("dropped", {}).get(channel, 0),
+        withheld=venue.get("dropped_by_fault", {}).get(channel, 0),
         gateway=sum(received) if received else None,
         published=gateway["publisher"].get("sent", {}).get(channel) if gateway else None,
         strategies={name: statuses[name]["counters"][channel + "s"] for name in STRATEGIES if name in statuses},
