@@ -5,6 +5,8 @@ is silent, and tell once by `on_closed` that the connection is over. One event l
 """
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,6 +22,7 @@ ClientName = Literal["picows", "websockets"]
 CLIENTS: tuple[ClientName, ...] = ("picows", "websockets")
 
 CONNECT_TIMEOUT_S = 10.0
+ADDRESS_TIMEOUT_S = 3.0  # for each of a host's addresses
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 15.0
 PING_TIMEOUT_S = 10.0
@@ -131,15 +134,14 @@ class _PicowsConnection(Connection):
 
 
 class _WebsocketsConnection(Connection):
-    def __init__(self, socket: ClientConnection, on_frame: OnFrame, on_closed: OnClosed) -> None:
-        self._socket = socket
+    def __init__(self, opened: ClientConnection, on_frame: OnFrame, on_closed: OnClosed) -> None:
+        self._socket = opened
         self._reader = asyncio.create_task(self._read(on_frame, on_closed), name="hftpy websockets reader")
 
     async def _read(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
-        socket = self._socket
         try:
             while True:
-                on_frame(await socket.recv(decode=False))
+                on_frame(await self._socket.recv(decode=False))
         except websockets.ConnectionClosed as closed:
             received = closed.rcvd
             on_closed(received.code if received else 1006, received.reason if received else "")
@@ -195,9 +197,49 @@ async def connect(url: str, on_frame: OnFrame, on_closed: OnClosed, client: Clie
 
 
 async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
+    sockets: list[socket.socket] = []
+
+    async def connected_socket(parsed: Any) -> socket.socket:
+        sockets.append(await _open_socket(parsed.host, parsed.port))
+        return sockets[-1]
+
+    try:
+        return await _handshake(url, on_frame, on_closed, connected_socket)
+    except asyncio.CancelledError:
+        # picows keeps the transport of a handshake that was cancelled: end it through its socket.
+        for item in sockets:
+            if item.fileno() >= 0:
+                with contextlib.suppress(OSError):
+                    item.shutdown(socket.SHUT_RDWR)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise
+
+
+async def _open_socket(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    error: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.setblocking(False)
+            async with asyncio.timeout(ADDRESS_TIMEOUT_S):
+                await loop.sock_connect(opened, address)
+            return opened
+        except OSError as failed:  # TimeoutError too: the next address may answer
+            opened.close()
+            error = failed
+        except BaseException:
+            opened.close()
+            raise
+    raise error
+
+
+async def _handshake(url: str, on_frame: OnFrame, on_closed: OnClosed, connected_socket: Any) -> Connection:
     transport, _ = await picows.ws_connect(
         lambda: _PicowsListener(on_frame, on_closed),
         url,
+        socket_factory=connected_socket,
         enable_auto_ping=True,
         auto_ping_idle_timeout=PING_INTERVAL_S,
         auto_ping_reply_timeout=PING_TIMEOUT_S,
@@ -209,7 +251,7 @@ async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed) -> C
 
 async def _connect_websockets(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
     options: dict[str, Any] = {"compression": None, "max_queue": 1024, "close_timeout": CLOSE_TIMEOUT_S}
-    socket = await websockets_connect(
+    opened = await websockets_connect(
         url,
         max_size=MAX_MESSAGE_BYTES,
         open_timeout=CONNECT_TIMEOUT_S,
@@ -217,7 +259,7 @@ async def _connect_websockets(url: str, on_frame: OnFrame, on_closed: OnClosed) 
         ping_timeout=PING_TIMEOUT_S,
         **options,
     )
-    return _WebsocketsConnection(socket, on_frame, on_closed)
+    return _WebsocketsConnection(opened, on_frame, on_closed)
 
 
 __all__ = ["CLIENTS", "ClientName", "ConnectError", "Connection", "connect"]

@@ -19,7 +19,14 @@ from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
 PUBLIC_URL = "wss://ws.kraken.com/v2"
 SYMBOLS_PER_MESSAGE = 200
 # Refusals that pass by themselves, or with a new token.
-RETRYABLE = ("EService:", "EAPI:Rate limit", "EAPI:Invalid token", "ESession:", "Exceeded msg rate", "EGeneral:Internal")
+RETRYABLE = (
+    "EService:",
+    "EAPI:Rate limit",
+    "EAPI:Invalid token",
+    "ESession:",
+    "Exceeded msg rate",
+    "EGeneral:Internal",
+)
 # The proxy in front of the venue says this as bare text, not as JSON, before it closes.
 PROXY_RESTART = b"CloudFlare"
 

@@ -5,14 +5,17 @@ coroutine serves one connection; it sleeps until the connection ends, a deadline
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from hftpy.errors import VenueError
-from hftpy.exchange.client import ClientName, Connection, ConnectError, connect
+from hftpy.exchange.client import ClientName, ConnectError, Connection, connect
 from hftpy.exchange.policy import ReconnectPolicy
+
+GOODBYE_S = 1.0
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -67,7 +70,7 @@ class Session(ABC):
     def frame(self, data: bytes) -> None:
         """One message arrived; must not raise."""
 
-    def sent(self) -> None:
+    def sent(self) -> None:  # noqa: B027  most sessions need not know
         """All messages of `opened` are sent."""
 
     @abstractmethod
@@ -134,7 +137,7 @@ class Runner:
             if not self._policy.allows(self._attempt):
                 raise VenueError(f"{session.name}: gave up after {self._policy.times} reconnects: {reason}")
             delay = self._policy.delay(self._attempt)
-            logger.warning("%s: %s; connecting again in %.2f s (attempt %d)", session.name, reason, delay, self._attempt)
+            logger.warning("%s: %s; reconnect %d in %.2f s", session.name, reason, self._attempt, delay)
             await asyncio.sleep(delay)
 
     async def _connect_once(self) -> str:
@@ -175,7 +178,13 @@ class Runner:
             session.sent()
             return await self._watch(wake, closed)
         except ConnectionError as error:
-            return self._end_of(closed) if closed else str(error)
+            # Sending failed because the peer is gone; why it went may still be on its way.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    while not closed:
+                        wake.clear()
+                        await wake.wait()
+            return self._closed(closed) if closed else str(error)
         except VenueError as error:
             return self._venue_error(error)
         finally:
@@ -205,10 +214,7 @@ class Runner:
             if session.ready and self._ready_at is None:
                 self._became_ready()
             if closed:
-                reason = self._end_of(closed)
-                if closed[0][0] in session.fatal_close_codes:
-                    session.fatal = VenueError(f"{session.name}: {reason}", code=str(closed[0][0]))
-                return reason
+                return self._closed(closed)
             if session.fault:
                 return session.fault
             wake.clear()
@@ -231,6 +237,12 @@ class Runner:
         if not error.retryable:
             self._session.fatal = error
         return str(error)
+
+    def _closed(self, closed: list[tuple[int, str]]) -> str:
+        session, reason = self._session, self._end_of(closed)
+        if closed[0][0] in session.fatal_close_codes:
+            session.fatal = VenueError(f"{session.name}: {reason}", code=str(closed[0][0]))
+        return reason
 
     def _end_of(self, closed: list[tuple[int, str]]) -> str:
         code, reason = closed[0]

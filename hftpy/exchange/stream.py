@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from abc import ABC
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -82,6 +82,17 @@ class _Stopped(Awaitable[None]):
             yield from self._finished.wait().__await__()
 
 
+async def gather_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines until all end; the first error ends the others and is raised as it is."""
+    tasks = [asyncio.create_task(coroutine, name="hftpy connection") for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def as_list(value: Any) -> list[Any]:
     """A setting that may be one value or several, or empty."""
     if value is None or value == "":
@@ -98,7 +109,7 @@ def replace_host(url: str, api_host: str) -> str:
     return base + path
 
 
-class StreamBase(ABC):
+class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is its own choice
     """A venue's WebSocket data, given to observers by queues.
 
     A subclass writes one coroutine ``{channel}_channel()`` per channel, which usually awaits `run_channel`.
@@ -155,8 +166,8 @@ class StreamBase(ABC):
         client: str | None = None,
         stale_after: float | Mapping[str, float] | None = None,
     ) -> None:
-        if exchange not in (None, ""):
-            self.exchange = Exchange.parse(exchange)  # type: ignore[arg-type]
+        if exchange is not None and exchange != "":
+            self.exchange = Exchange.parse(exchange)
         self.currency_pairs = list(dict.fromkeys(CurrencyPair(pair) for pair in as_list(currency_pairs)))
         self.subscribe_channels = list(dict.fromkeys(Channel.parse(name) for name in as_list(subscribe_channels)))
         if not self.subscribe_channels:

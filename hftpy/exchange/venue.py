@@ -7,7 +7,7 @@ protocol for which channel). Neither touches a socket.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from hftcore.enums import Channel, Exchange, Flag
 from hftcore.errors import ParseError
@@ -19,7 +19,7 @@ from hftpy.errors import SubscribeError
 from hftpy.exchange.runner import LimitedLog, Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
-Item = Ticker | Trade | MyOrder | MyTrade | list[MyOrder] | Gap
+Item: TypeAlias = Ticker | Trade | MyOrder | MyTrade | list[MyOrder] | Gap
 CHANNEL_OF: Mapping[type, Channel] = {
     Ticker: Channel.TICKER,
     Trade: Channel.TRADE,
