@@ -106,7 +106,7 @@ def summarise(
     flows = [
         flow
         for channel in ("ticker", "trade")
-        if (flow := _flow(channel, statuses, sim.get("venues", {}).get(market, {}), recorded)) is not None
+        if (flow := _flow(channel, market, statuses, sim.get("venues", {}).get(market, {}), recorded)) is not None
     ]
     gaps = sum(status["counters"]["gaps"] for status in statuses.values())
     counters = gateway["counters"] if gateway else {}
@@ -163,7 +163,7 @@ def summarise(
     )
 
 
-def _flow(channel: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None) -> Flow | None:
+def _flow(channel: str, market: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None) -> Flow | None:
     in_recording = None if recorded is None else recorded.tickers if channel == "ticker" else recorded.trades
     if in_recording == 0:
         return None
@@ -176,7 +176,7 @@ def _flow(channel: str, statuses: Statuses, venue: dict[str, Any], recorded: Rec
         sent=venue.get("events", {}).get(channel),
         withheld=venue.get("dropped_by_fault", {}).get(channel, 0),
         gateway=sum(received) if received else None,
-        published=gateway["publisher"].get("sent", {}).get(channel) if gateway else None,
+        published=gateway["publisher"].get(f"{market}.{channel}", {}).get("sent") if gateway else None,
         strategies={name: statuses[name]["counters"][channel + "s"] for name in STRATEGIES if name in statuses},
         lost={name: _reported_lost(statuses[name], channel) for name in STRATEGIES if name in statuses},
     )

@@ -265,9 +265,10 @@ class ServiceBase:
             self.state = "stopping"
             if started:
                 await self._guard("on_stop", self.on_stop)
+            last = self.status()
             await self._release()
-            self.state = "failed" if self._failure else "stopped"
-            status.write(self.status())
+            self.state = "failed" if self._failure or not started else "stopped"
+            status.write(last | {"state": self.state, "counters": dict(self.counters)})
         if self._failure is not None:
             raise self._failure
 
@@ -314,6 +315,8 @@ class ServiceBase:
             await self._ipc_command.start()
             for remote in setting.ipc_command_subscribers:
                 await self._ipc_command.connect_to_process(remote)
+        for exchange, channel in self._addresses():
+            self.ipc_publisher.open(exchange, channel)  # a second owner shall fail now, not at the first message
         self._spawn(self._tickers.run(), "tickers")
         self._spawn(self._trades.run(), "trades")
         self._spawn(self._consume(self.my_order_queue, self._deliver_my_order), "my_orders")
@@ -324,6 +327,10 @@ class ServiceBase:
             self._spawn(self._run_or_fail(runner.start()), type(runner).__name__)
         for timer in timers_of(self, setting.tasks):
             self._spawn(self._run_timer(timer), f"task_{timer.name}")
+
+    def _addresses(self) -> set[tuple[Exchange, Channel]]:
+        """What this service publishes."""
+        return wiring.published(self.config.setting)
 
     async def _release(self) -> None:
         for part in (*self.streams, *self.subscribers):

@@ -15,7 +15,7 @@ from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueErro
 from hftpy.ipc import IPCCommand
 from hftpy.service.base import ServiceBase
 from hftpy.service.config import ServiceConfig
-from hftpy.service.ordering import to_decimal
+from hftpy.service.ordering import PRIVATE, to_decimal
 from hftpy.trading.ids import client_order_id
 from hftpy.trading.orders import OrderTable
 from hftpy.trading.positions import PositionBook
@@ -291,6 +291,9 @@ class GatewayService(ServiceBase):
 
     def _send_batch(self) -> None:
         self.ipc_publisher.send_my_order_batch(self.exchange, self.orders.live())
+
+    def _addresses(self) -> set[tuple[Exchange, Channel]]:
+        return super()._addresses() | {(self.exchange, channel) for channel in PRIVATE}
 
     def _count(self, status: OrderStatus) -> int:
         return sum(1 for order in self.orders if order.status == status)
