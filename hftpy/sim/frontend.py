@@ -93,9 +93,13 @@ class FrontEnd:
         for connection in self.raw_takers(frame):
             text = self.raw_text(connection, frame)
             if wait:
-                await self.send_waiting(connection, frame.channel, text)
+                await self.send_waiting(connection, frame.channel, text, frame.events)
             else:
-                self.send_data(connection, frame.channel, text)
+                self.send_data(connection, frame.channel, text, frame.events)
+
+    async def drained(self) -> None:
+        for connection in tuple(self.connections):
+            await connection.flushed()
 
     async def handle(self, socket: ServerConnection) -> None:
         """Serve one connection until it closes."""

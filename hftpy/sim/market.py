@@ -87,6 +87,7 @@ class RawFrame:
     pairs: frozenset[CurrencyPair]
     text: str
     bare: str = ""  # Binance: without the combined stream's envelope
+    events: int = 1
 
 
 class MarketListener(Protocol):
@@ -102,6 +103,10 @@ class MarketListener(Protocol):
 
     async def on_raw(self, frame: RawFrame, *, wait: bool) -> None:
         """A recorded frame; with `wait` until every connection that takes it has room."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until everything delivered so far is on its way."""
         ...
 
 

@@ -44,6 +44,8 @@ class _DeskListener:
 
     async def on_raw(self, frame: object, *, wait: bool) -> None: ...
 
+    async def drained(self) -> None: ...
+
 
 class SimVenue:
     """A venue to connect to instead of the real one.
@@ -110,7 +112,7 @@ class SimVenue:
         self._rest_port = rest_port
         self._fronts: dict[Exchange, FrontEnd] = {}
         self._rests: list[tuple[str, KrakenRest | BinanceRest]] = []
-        options: dict[str, Any] = {"on_subscribed": self._begin, "queue_capacity": queue_capacity}
+        options: dict[str, Any] = {"on_subscribed": self._on_subscribed, "queue_capacity": queue_capacity}
         for venue in venues:
             match Exchange.parse(venue):
                 case Exchange.KRAKEN:
@@ -171,7 +173,8 @@ class SimVenue:
             await self.stop()
             raise
         self._spawn(self._tick())
-        if self.market.autostart:
+        # A recording begins when somebody listens; a synthetic market is always there.
+        if self.market.autostart and not self.market.plays_raw:
             self.market.start()
 
     async def stop(self) -> None:
@@ -298,6 +301,12 @@ class SimVenue:
             await asyncio.sleep(TICK_S)
             for front in self._fronts.values():
                 front.tick()
+
+    def _on_subscribed(self) -> None:
+        # A market that waits for `/sim/start` starts the clock of the faults with it.
+        if self.market.autostart:
+            self.market.start()
+            self._begin()
 
     def _begin(self) -> None:
         if not self._begun:
