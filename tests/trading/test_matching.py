@@ -10,6 +10,7 @@ from hftpy.trading.matching import BookOrder, Fill, MatchingBook
 
 D = Decimal
 Row = tuple[str, Decimal, Decimal, bool]
+SlowRow = tuple[str, int, int, bool]
 
 
 def order(order_id: str, side: Side, amount: int, price: int | None, owner: str = "a", **more: object) -> BookOrder:
@@ -75,7 +76,7 @@ def test_market_order_walks_the_ladder_and_the_rest_is_cancelled() -> None:
     book.set_market([], [(D(10), D(1)), (D(11), D(2))])
     taker = order("taker", Side.BUY, 5, None)
     assert rows(book.submit(taker)) == [("taker", D(10), D(1), False), ("taker", D(11), D(2), False)]
-    assert taker.status is OrderStatus.CANCELED and taker.filled == 3 and taker.average_price * 3 == 32
+    assert taker.status is OrderStatus.CANCELED and taker.filled == 3 and taker.cost == 32
     assert not book.has_orders
 
 
@@ -149,9 +150,9 @@ class SlowBook:
 
     def submit(
         self, name: str, owner: str, side: Side, amount: int, price: int | None
-    ) -> list[tuple[str, int, int, bool]]:
+    ) -> list[SlowRow]:
         other = Side.SELL if side is Side.BUY else Side.BUY
-        out: list[tuple[str, int, int, bool]] = []
+        out: list[SlowRow] = []
         cancelled = False
         while amount:
             ladder = {level: size for level, size in self.market[other].items() if size}
@@ -186,9 +187,9 @@ class SlowBook:
             self.resting.append({**item, "ahead": self.outside(side, price)})
         return out
 
-    def set_market(self, bids: dict[int, int], asks: dict[int, int]) -> list[tuple[str, int, int, bool]]:
+    def set_market(self, bids: dict[int, int], asks: dict[int, int]) -> list[SlowRow]:
         self.market = {Side.BUY: dict(bids), Side.SELL: dict(asks)}
-        out: list[tuple[str, int, int, bool]] = []
+        out: list[SlowRow] = []
         for side in (Side.BUY, Side.SELL):
             other = Side.SELL if side is Side.BUY else Side.BUY
             while self.market[other] and self.candidates(side):
@@ -209,9 +210,9 @@ class SlowBook:
                 item["ahead"] = size if item["ahead"] is None else min(item["ahead"], size)
         return out
 
-    def market_trade(self, side: Side, price: int, size: int) -> list[tuple[str, int, int, bool]]:
+    def market_trade(self, side: Side, price: int, size: int) -> list[SlowRow]:
         other = Side.SELL if side is Side.BUY else Side.BUY
-        out: list[tuple[str, int, int, bool]] = []
+        out: list[SlowRow] = []
         for _ in range(size):
             best = self.candidates(other)
             if not best or self.sign(other) * best[0]["price"] > self.sign(other) * price:
@@ -229,7 +230,7 @@ class SlowBook:
         return out
 
 
-def merged(fills: list[tuple[str, int, int, bool]]) -> dict[tuple[str, int, bool], int]:
+def merged(fills: list[SlowRow]) -> dict[tuple[str, int, bool], int]:
     total: dict[tuple[str, int, bool], int] = {}
     for name, price, amount, maker in fills:
         total[name, int(price), maker] = total.get((name, int(price), maker), 0) + int(amount)
