@@ -7,3 +7,7 @@ class HftError(Exception):
 
 class ParseError(HftError, ValueError):
     """A frame that is not what its venue's protocol says; the message names the offending value."""
+
+
+class RingClosed(HftError):
+    """A ring was closed and holds nothing more."""

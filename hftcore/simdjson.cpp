@@ -1,1 +1,2 @@
-#include "simdjson.cpp"
+// Angle brackets: with quotes this file would find itself.
+#include <simdjson.cpp>

@@ -2,6 +2,7 @@
 
 HftError
 ├── ParseError (ValueError)        a frame that is not what its venue's protocol says
+├── RingClosed                     a ring was closed and holds nothing more
 ├── ConfigError (ValueError)       a config file or setting that cannot be used; names the key
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
@@ -14,7 +15,7 @@ HftError
 
 from typing import Literal
 
-from hftcore.errors import HftError, ParseError
+from hftcore.errors import HftError, ParseError, RingClosed
 
 Outcome = Literal["rejected", "unknown", "confirmed"]
 
@@ -83,6 +84,7 @@ __all__ = [
     "ParseError",
     "RequestRejected",
     "RequestUnknown",
+    "RingClosed",
     "RootError",
     "SubscribeError",
     "VenueError",

@@ -1,0 +1,52 @@
+# `make help` lists the targets. Every target but `help` and `clean` makes .venv first, and again when the build changed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(if $(shell \
+	$(name) -c 'import sys; print("ok" if sys.version_info >= (3, 11) else "")' 2>/dev/null),$(name))))
+BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/*.cpp hftcore/include/hftcore/*.hpp)
+STAMP := $(VENV)/made
+ARGS ?=
+
+.PHONY: help setup demo test bench lint check clean sanitize
+.DEFAULT_GOAL := help
+
+help:  ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='-k ring' is handed to pytest, hftpy demo or the benchmarks."
+
+setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
+
+$(STAMP): $(BUILD)
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "hftpy needs Python >= 3.11, found '$(or $(PYTHON),none)' ($$(python3 --version 2>&1)): make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@command -v $${CXX:-g++} >/dev/null || { echo "hftpy needs a C++17 compiler (g++, or CXX=...)" >&2; exit 1; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## the whole system on this machine: venue, gateway, two strategies
+	$(BIN)/hftpy demo $(ARGS)
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP)  ## all benchmarks, peers and ours side by side
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done
+
+lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest hftcore --mypy-config-file pyproject.toml \
+		--allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
+	$(BIN)/python tests/cython_hints.py
+
+check: lint test  ## lint and test
+
+sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
+	HFTPY_STRESS_ITEMS=20000000 $(BIN)/python -m pytest -m native tests/native --timeout 1800 $(ARGS)
+
+clean:  ## remove everything that was made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find hftcore hftpy tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -f hftcore/*.so

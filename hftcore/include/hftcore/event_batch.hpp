@@ -1,0 +1,136 @@
+// What one frame turned into, and how the parsers read single fields. All functions throw Malformed.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "hftcore/event_time.hpp"
+#include "hftcore/json_tree.hpp"
+#include "hftcore/types.hpp"
+
+namespace hft {
+
+enum FrameKind : int { FRAME_ERROR = 0, FRAME_EVENTS = 1, FRAME_CONTROL = 2, FRAME_OTHER = 3 };
+
+// The events of one frame, all of one type, with the venue's spelling of each symbol.
+struct EventBatch {
+    std::vector<Ticker> tickers;
+    std::vector<Trade> trades;
+    std::vector<std::string_view> natives;  // parallel to the one that is not empty
+    std::int64_t localTimeNs = 0;
+    std::uint16_t flags = 0;
+    std::uint8_t exchange = 0;
+
+    void clear() noexcept {
+        tickers.clear();
+        trades.clear();
+        natives.clear();
+    }
+
+    Ticker& add_ticker(std::string_view native) {
+        natives.push_back(native);
+        Ticker& ticker = tickers.emplace_back();
+        ticker.localTimeNs = localTimeNs;
+        ticker.exchange = exchange;
+        ticker.flags = flags;
+        ticker.symbol = -1;
+        return ticker;
+    }
+
+    Trade& add_trade(std::string_view native) {
+        natives.push_back(native);
+        Trade& trade = trades.emplace_back();
+        trade.localTimeNs = localTimeNs;
+        trade.exchange = exchange;
+        trade.flags = flags;
+        trade.symbol = -1;
+        return trade;
+    }
+};
+
+// The members of one object under given keys, in one pass. A key that is read and stands twice is an error:
+// which of the two values the venue means cannot be known.
+template <std::size_t N>
+class Members {
+public:
+    Members(const JsonTree& tree, const JsonNode& object, const char* what, const std::string_view (&keys)[N])
+        : tree_(tree), object_(object), what_(what), keys_(keys) {
+        if (!object.is_object()) refuse(std::string(what) + " must be an object", object.text);
+        std::size_t expected = 0;
+        for (const JsonNode* child = tree.first_child(object); child != tree.after(object); child = tree.after(*child)) {
+            // Members mostly come in the venue's order: try the key after the last one first.
+            for (std::size_t tried = 0, i = expected; tried < N; ++tried, i = i + 1 == N ? 0 : i + 1) {
+                if (child->key != keys[i]) continue;
+                if (found_[i] != nullptr) refuse(std::string(what) + " must have a key only once", child->key);
+                found_[i] = child;
+                expected = i + 1 == N ? 0 : i + 1;
+                break;
+            }
+        }
+    }
+
+    // nullptr if it is absent.
+    const JsonNode* find(std::size_t index) const noexcept { return found_[index]; }
+
+    const JsonNode& get(std::size_t index) const {
+        if (found_[index] == nullptr) {
+            std::string names;
+            for (const JsonNode* c = tree_.first_child(object_); c != tree_.after(object_); c = tree_.after(*c)) {
+                if (!names.empty()) names += ' ';
+                names += c->key;
+            }
+            refuse(std::string(what_) + " must have the key " + std::string(keys_[index]), names);
+        }
+        return *found_[index];
+    }
+
+    std::string_view key(std::size_t index) const noexcept { return keys_[index]; }
+
+private:
+    const JsonTree& tree_;
+    const JsonNode& object_;
+    const char* what_;
+    const std::string_view (&keys_)[N];
+    const JsonNode* found_[N] = {};
+};
+
+// A price or a volume: a number, or a string that holds one and nothing else; finite and not negative.
+inline double read_amount(const JsonNode& node, std::string_view name) {
+    double value = 0.0;
+    if (!node.is_number() && !node.is_string()) refuse(std::string(name) + " must be a number", node.text);
+    switch (parse_double(node.text, &value)) {
+        case NumberStatus::NOT_A_NUMBER:
+            refuse(std::string(name) + " must be a plain decimal number", node.text);
+        case NumberStatus::OUT_OF_RANGE:
+            refuse(std::string(name) + " must be a finite number", node.text);
+        case NumberStatus::OK:
+            break;
+    }
+    if (node.text.front() == '-') refuse(std::string(name) + " must not be negative", node.text);
+    return value;
+}
+
+// The number of a trade; 0 where it is not a whole number of 63 bits.
+inline std::int64_t read_trade_id(const JsonNode* node, std::string_view name) {
+    if (node == nullptr || node->type == JsonType::NIL) return 0;
+    if (!node->is_number() && !node->is_string()) refuse(std::string(name) + " must be a number", node->text);
+    std::uint64_t id;
+    if (parse_unsigned(node->text, &id) != NumberStatus::OK || id > INT64_MAX) return 0;
+    return static_cast<std::int64_t>(id);
+}
+
+inline std::uint64_t read_sequence(const JsonNode& node, std::string_view name) {
+    std::uint64_t value;
+    if (!node.is_number() || parse_unsigned(node.text, &value) != NumberStatus::OK) {
+        refuse(std::string(name) + " must be a whole number of 64 bits", node.text);
+    }
+    return value;
+}
+
+inline std::string_view read_symbol(const JsonNode& node) {
+    if (!node.is_string() || node.text.empty()) refuse("a symbol must be text", node.text);
+    return node.text;
+}
+
+}  // namespace hft

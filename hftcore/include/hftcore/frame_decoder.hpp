@@ -1,0 +1,131 @@
+// One venue's frames, from bytes to structs. A frame is decoded whole or not at all.
+//
+// One decoder belongs to one thread at a time. What a decode left in it (events, spellings, reason) is valid until the
+// next one. The spelling of a symbol that is not in the table is answered by the binding (`learn`).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <new>
+#include <string>
+
+#include "hftcore/binance.hpp"
+#include "hftcore/event_batch.hpp"
+#include "hftcore/kraken.hpp"
+#include "hftcore/symbol_table.hpp"
+
+namespace hft {
+
+constexpr std::uint8_t EXCHANGE_BINANCE = 1;
+constexpr std::uint8_t EXCHANGE_KRAKEN = 3;
+
+// How often the instruments of each venue changed in this process: a decoder that saw another number forgets its table.
+inline std::atomic<std::uint64_t> instrument_generation[256];
+
+inline void forget_symbols(std::uint8_t exchange) noexcept {
+    // release: pairs with acquire in FrameDecoder::decode
+    instrument_generation[exchange].fetch_add(1, std::memory_order_release);
+}
+
+class FrameDecoder {
+public:
+    static bool supports(std::uint8_t exchange) noexcept {
+        return exchange == EXCHANGE_BINANCE || exchange == EXCHANGE_KRAKEN;
+    }
+
+    void set_exchange(std::uint8_t exchange) noexcept { batch_.exchange = exchange; }
+
+    // The FrameKind; FRAME_ERROR with a `reason`. `unknown` tells how many events await `learn`.
+    int decode(const char* data, std::size_t size, std::int64_t localTimeNs, std::uint16_t flags) noexcept {
+        batch_.clear();
+        batch_.localTimeNs = localTimeNs;
+        batch_.flags = flags;
+        unknown_ = 0;
+        try {
+            // acquire: pairs with release in forget_symbols
+            const std::uint64_t generation = instrument_generation[batch_.exchange].load(std::memory_order_acquire);
+            if (generation != generation_ || symbols_.size() > MAX_SPELLINGS) {
+                symbols_ = SymbolTable();
+                generation_ = generation;
+            }
+            const int kind = read(data, size);
+            for (std::size_t i = 0; i < batch_.natives.size(); ++i) {
+                const std::string_view native = batch_.natives[i];
+                const std::int32_t id = symbols_.find(native.data(), native.size());
+                unknown_ += id == SymbolTable::MISSING;
+                set_symbol(i, id);
+            }
+            return kind;
+        } catch (const Malformed& malformed) {
+            return fail(malformed.reason.c_str());
+        } catch (const std::bad_alloc&) {
+            return fail("a frame must fit the memory");
+        }
+    }
+
+    // The number of the symbol of event `index`, and of all that spell it so. Returns false if memory is short.
+    bool learn(std::size_t index, std::int32_t id) noexcept {
+        const std::string_view native = batch_.natives[index];
+        try {
+            symbols_.insert(native, id);
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+        for (std::size_t i = index; i < batch_.natives.size(); ++i) {
+            if (symbol(i) == SymbolTable::MISSING && batch_.natives[i] == native) {
+                set_symbol(i, id);
+                --unknown_;
+            }
+        }
+        return true;
+    }
+
+    std::size_t unknown() const noexcept { return unknown_; }
+    std::size_t count() const noexcept { return batch_.natives.size(); }
+    std::size_t ticker_count() const noexcept { return batch_.tickers.size(); }
+    const Ticker* tickers() const noexcept { return batch_.tickers.data(); }
+    const Trade* trades() const noexcept { return batch_.trades.data(); }
+    const char* native_data(std::size_t index) const noexcept { return batch_.natives[index].data(); }
+    std::size_t native_size(std::size_t index) const noexcept { return batch_.natives[index].size(); }
+    const char* reason_data() const noexcept { return reason_.data(); }
+    std::size_t reason_size() const noexcept { return reason_.size(); }
+    void drop_events() noexcept { batch_.clear(); }
+
+    std::int32_t symbol(std::size_t index) const noexcept {
+        return batch_.tickers.empty() ? batch_.trades[index].symbol : batch_.tickers[index].symbol;
+    }
+
+private:
+    // Far above any venue's list; bounds what a broken feed can make the table hold.
+    static constexpr std::size_t MAX_SPELLINGS = std::size_t{1} << 17;
+
+    int read(const char* data, std::size_t size) {
+        if (batch_.exchange == EXCHANGE_KRAKEN && kraken::is_notice({data, size})) return FRAME_CONTROL;
+        const JsonNode& root = tree_.read(data, size);
+        return batch_.exchange == EXCHANGE_KRAKEN ? kraken::read_frame(tree_, root, &batch_)
+                                                  : binance::read_frame(tree_, root, &batch_);
+    }
+
+    int fail(const char* reason) noexcept {
+        batch_.clear();
+        try {
+            reason_ = reason;
+        } catch (const std::bad_alloc&) {
+            reason_.clear();
+        }
+        return FRAME_ERROR;
+    }
+
+    void set_symbol(std::size_t index, std::int32_t id) noexcept {
+        (batch_.tickers.empty() ? batch_.trades[index].symbol : batch_.tickers[index].symbol) = id;
+    }
+
+    JsonTree tree_;
+    EventBatch batch_;
+    SymbolTable symbols_;
+    std::uint64_t generation_ = 0;
+    std::size_t unknown_ = 0;
+    std::string reason_;
+};
+
+}  // namespace hft

@@ -1,0 +1,237 @@
+// A bounded ring of 64-byte items by value: one producer thread, one consumer thread, no lock.
+//
+// Indices are monotonic 64-bit counts (index & mask is the slot), so full and empty never look alike and nothing
+// wraps in the life of a process. The producer owns the tail's line, the consumer the head's; each keeps a copy of
+// the other's index and reads the real one only when the copy says full (or empty).
+//
+//   SpscRing (192 bytes)          offset  written by
+//     capacity, …, halted               0  constructor; halted: once in a halt
+//     producer: tail, cachedHead, …   64  producer
+//     consumer: head, cachedTail, …  128  consumer (head: also by a producer that drops the oldest)
+//
+// Sources: Lamport 1977 (the queue); Aeron aeron_spsc_concurrent_array_queue.h (halves, cached head); Rigtorp
+// SPSCQueue (cached remote index). The drop-oldest scheme is proven in `claim`.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+// The seeded mutants of tests/native replace these; nothing else defines them.
+#ifndef HFT_RING_PUBLISH_ORDER
+#define HFT_RING_PUBLISH_ORDER std::memory_order_release
+#endif
+#ifndef HFT_RING_RETIRE_ORDER
+#define HFT_RING_RETIRE_ORDER std::memory_order_release
+#endif
+
+namespace hft {
+
+enum Overflow : std::uint8_t {
+    OVERFLOW_DROP_NEWEST = 0,  // the new item is refused and counted
+    OVERFLOW_DROP_OLDEST = 1,  // the oldest item gives way and is counted
+    OVERFLOW_HALT = 2,         // the new item is refused and counted, and so is every later one until reset
+};
+
+struct alignas(64) RingSlot {
+    std::uint64_t words[8];
+};
+static_assert(sizeof(RingSlot) == 64 && alignof(RingSlot) == 64, "one item, one cache line");
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+class SpscRing {
+public:
+    // `capacity` must be a power of two (checked by the binding).
+    SpscRing(std::size_t capacity, Overflow overflow)
+        : capacity_(capacity), mask_(capacity - 1), slots_(new RingSlot[capacity]()), overflow_(overflow) {}
+    ~SpscRing() { delete[] slots_; }
+    SpscRing(const SpscRing&) = delete;
+    SpscRing& operator=(const SpscRing&) = delete;
+
+    // hot path: begin
+    // Producer only. False if the item was refused (never with drop-oldest).
+    bool push(const void* item) noexcept {
+        const std::uint64_t tail = producer_.tail.load(std::memory_order_relaxed);  // our own
+        if (tail - producer_.cachedHead >= capacity_) {
+            // acquire: pairs with the release of head in pop; the consumer is done with the slot
+            producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);
+            if (tail - producer_.cachedHead >= capacity_) {
+                if (overflow_ != OVERFLOW_DROP_OLDEST) {
+                    if (overflow_ == OVERFLOW_HALT) halted_.store(true, std::memory_order_relaxed);
+                    count(producer_.dropped);
+                    return false;
+                }
+                drop_oldest();
+            }
+        }
+        if (overflow_ == OVERFLOW_HALT && halted_.load(std::memory_order_relaxed)) {
+            count(producer_.dropped);
+            return false;
+        }
+        write(slots_[tail & mask_], item);
+        // release: pairs with the acquire of tail in pop; publishes the item
+        producer_.tail.store(tail + 1, HFT_RING_PUBLISH_ORDER);
+        note_depth(tail + 1);
+        return true;
+    }
+
+    // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first; returns how many.
+    std::size_t pop(void* items, std::size_t limit) noexcept {
+        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit) : take(items, limit);
+    }
+    // hot path: end
+
+    // Any thread; exact where neither side is at work.
+    std::size_t size() const noexcept {
+        // acquire, head first: pairs with both releases of head, so that tail is never read older than head
+        const std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
+        const std::uint64_t tail = producer_.tail.load(std::memory_order_acquire);
+        const std::uint64_t found = tail - head;
+        return found < capacity_ ? static_cast<std::size_t>(found) : capacity_;
+    }
+
+    std::size_t capacity() const noexcept { return capacity_; }
+    std::uint64_t pushed() const noexcept { return producer_.tail.load(std::memory_order_relaxed); }
+    std::uint64_t dropped() const noexcept { return producer_.dropped.load(std::memory_order_relaxed); }
+    std::uint64_t highWater() const noexcept { return producer_.highWater.load(std::memory_order_relaxed); }
+    std::uint64_t popped() const noexcept { return consumer_.popped.load(std::memory_order_relaxed); }
+
+    // Halting is the producer's; lifting it needs no order, since it says nothing about the items.
+    bool halted() const noexcept { return halted_.load(std::memory_order_relaxed); }
+    void reset() noexcept { halted_.store(false, std::memory_order_relaxed); }
+
+    // Producer only: an item that was not even offered (the ring is closed).
+    void count_dropped() noexcept { count(producer_.dropped); }
+
+private:
+    using Counter = std::atomic<std::uint64_t>;
+
+    // Counters have one writer and any readers, so a plain increment in two relaxed halves is exact.
+    static void count(Counter& counter, std::uint64_t by = 1) noexcept {
+        counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+    }
+
+    // The deepest fill that the producer saw. The real head is read only where the copy hints at a new maximum.
+    void note_depth(std::uint64_t tail) noexcept {
+        const std::uint64_t most = producer_.highWater.load(std::memory_order_relaxed);
+        if (tail - producer_.cachedHead <= most) return;
+        producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);  // pairs as in push
+        if (tail - producer_.cachedHead > most) {
+            producer_.highWater.store(tail - producer_.cachedHead, std::memory_order_relaxed);
+        }
+    }
+
+    // Producer only, ring full: the oldest item goes, unless the consumer has just taken it.
+    void drop_oldest() noexcept {
+        std::uint64_t oldest = producer_.cachedHead;
+        // acq_rel: pairs with the compare-exchange in claim; on failure the acquire sees that the consumer is done
+        if (consumer_.head.compare_exchange_strong(oldest, oldest + 1, std::memory_order_acq_rel,
+                                                   std::memory_order_acquire)) {
+            count(producer_.dropped);
+            producer_.cachedHead = oldest + 1;
+        } else {
+            producer_.cachedHead = oldest;
+        }
+    }
+
+    // Consumer of drop_newest and halt: the producer never touches head.
+    std::size_t take(void* items, std::size_t limit) noexcept {
+        const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
+        if (consumer_.cachedTail - head < limit) {
+            // acquire: pairs with the release of tail in push
+            consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
+        }
+        const std::uint64_t ready = consumer_.cachedTail - head;
+        const std::size_t n = ready < limit ? static_cast<std::size_t>(ready) : limit;
+        if (n == 0) return 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            copy_words(static_cast<char*>(items) + i * 64, slots_[(head + i) & mask_].words);
+        }
+        // release: pairs with the acquire of head in push; the slots may be written again
+        consumer_.head.store(head + n, HFT_RING_RETIRE_ORDER);
+        count(consumer_.popped, n);
+        return n;
+    }
+
+    // Consumer of drop_oldest: copy first, then claim what was copied by moving head. Head only grows, and of all
+    // the compare-exchanges that expect `head` one succeeds. If it is ours, the producer dropped none of these items,
+    // and it writes their slots again only after it has read the head that we released: the copy is whole. If it is
+    // not, a copy may be torn and is thrown away. Slots are read and written as relaxed atomic words for that reason.
+    std::size_t claim(void* items, std::size_t limit) noexcept {
+        // acquire: pairs with the release in drop_oldest, so that tail is never read older than head
+        std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
+        for (;;) {
+            std::uint64_t ready = consumer_.cachedTail - head;
+            if (consumer_.cachedTail < head || ready < limit) {
+                // acquire: pairs with the release of tail in push
+                consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
+                ready = consumer_.cachedTail - head;
+            }
+            std::size_t n = ready < limit ? static_cast<std::size_t>(ready) : limit;
+            if (n > capacity_) n = capacity_;
+            if (n == 0) return 0;
+            for (std::size_t i = 0; i < n; ++i) {
+                std::uint64_t words[8];
+                for (int w = 0; w < 8; ++w) words[w] = __atomic_load_n(&slots_[(head + i) & mask_].words[w], __ATOMIC_RELAXED);
+                std::memcpy(static_cast<char*>(items) + i * 64, words, 64);
+            }
+            // acq_rel: pairs with the compare-exchange and the acquire of head in push
+            if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,
+                                                       std::memory_order_acquire)) {
+                count(consumer_.popped, n);
+                return n;
+            }
+            // Against a producer in full flood a large claim could fail for ever; a small one succeeds soon.
+            if (limit > 1) limit /= 2;
+        }
+    }
+
+    void write(RingSlot& slot, const void* item) noexcept {
+        if (overflow_ == OVERFLOW_DROP_OLDEST) {
+            std::uint64_t words[8];
+            std::memcpy(words, item, 64);
+            for (int w = 0; w < 8; ++w) __atomic_store_n(&slot.words[w], words[w], __ATOMIC_RELAXED);
+        } else {
+            copy_words(slot.words, item);
+        }
+    }
+
+    // In 8-byte words: ThreadSanitizer misses races of a bytewise copy.
+    static void copy_words(void* to, const void* from) noexcept {
+        for (int w = 0; w < 8; ++w) {
+            std::uint64_t word;
+            std::memcpy(&word, static_cast<const char*>(from) + w * 8, 8);
+            std::memcpy(static_cast<char*>(to) + w * 8, &word, 8);
+        }
+    }
+
+    struct alignas(64) Producer {
+        std::atomic<std::uint64_t> tail{0};
+        std::uint64_t cachedHead = 0;
+        Counter dropped{0};
+        Counter highWater{0};
+    };
+    struct alignas(64) Consumer {
+        std::atomic<std::uint64_t> head{0};
+        std::uint64_t cachedTail = 0;
+        Counter popped{0};
+    };
+    static_assert(sizeof(Producer) == 64 && sizeof(Consumer) == 64, "one writer per cache line");
+
+    const std::size_t capacity_;
+    const std::size_t mask_;
+    RingSlot* const slots_;
+    const Overflow overflow_;
+    std::atomic<bool> halted_{false};
+    Producer producer_;
+    Consumer consumer_;
+
+    static void check_layout() {
+        static_assert(offsetof(SpscRing, producer_) == 64 && offsetof(SpscRing, consumer_) == 128);
+        static_assert(sizeof(SpscRing) == 192);
+    }
+};
+
+}  // namespace hft

@@ -1,0 +1,44 @@
+"""The parser's C face, for a native listener that has the frame's bytes."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libcpp cimport bool as cbool
+
+from hftcore.types cimport TickerStruct, TradeStruct
+
+
+cdef extern from "hftcore/frame_decoder.hpp" namespace "hft" nogil:
+    const int FRAME_ERROR
+    const int FRAME_EVENTS
+    const int FRAME_CONTROL
+    const int FRAME_OTHER
+
+    void forget_symbols(uint8_t exchange) noexcept
+
+    cdef cppclass FrameDecoder:
+        @staticmethod
+        cbool supports(uint8_t exchange) noexcept
+        void set_exchange(uint8_t exchange) noexcept
+        int decode(const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept
+        cbool learn(size_t index, int32_t id) noexcept
+        size_t unknown() noexcept
+        size_t count() noexcept
+        size_t ticker_count() noexcept
+        const TickerStruct* tickers() noexcept
+        const TradeStruct* trades() noexcept
+        const char* native_data(size_t index) noexcept
+        size_t native_size(size_t index) noexcept
+        const char* reason_data() noexcept
+        size_t reason_size() noexcept
+        void drop_events() noexcept
+        int32_t symbol(size_t index) noexcept
+
+
+cdef class Parser:
+    cdef FrameDecoder decoder
+    cdef object _exchange
+    cdef int _kind
+
+    # decode_c, then resolve_c where decoder.unknown() is not 0; the structs stay in the decoder until the next frame.
+    cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil
+    cdef int resolve_c(self) except -1
+    cdef list events_c(self)

@@ -1,0 +1,23 @@
+from enum import IntEnum
+from typing import final
+
+from hftcore.enums import Exchange
+from hftcore.types import Ticker, Trade
+
+class FrameKind(IntEnum):
+    EVENTS = 1
+    CONTROL = 2
+    OTHER = 3
+
+@final
+class Parser:
+    def __init__(self, exchange: Exchange | str | int) -> None: ...
+    def parse(
+        self, frame: bytes | bytearray | memoryview, localTimeNs: int = 0, flags: int = 0
+    ) -> list[Ticker | Trade]: ...
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def kind(self) -> FrameKind | None: ...
+    @property
+    def nativeSymbols(self) -> list[str]: ...

@@ -1,0 +1,161 @@
+"""Parsers: a venue's frame, from bytes straight into Ticker and Trade.
+
+A frame is decoded whole or is a ParseError; invalid JSON anywhere in it is one. A key that the parser reads and that
+stands twice in its object is an error. Each Parser owns its buffers and its table of symbols: use one per thread.
+Frames are copied into the parser's padded buffer, so the caller's bytes need no padding.
+
+Source: the venues' documentation, named in include/hftcore/kraken.hpp and binance.hpp.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint16_t
+
+from hftcore.types cimport ticker_of, trade_of
+
+from enum import IntEnum
+
+from hftcore.enums import Exchange
+from hftcore.errors import ParseError
+from hftcore.symbols import on_instruments, pair_of_native
+
+
+class FrameKind(IntEnum):
+    """What a frame was."""
+
+    EVENTS = 1  # tickers or trades, possibly none
+    CONTROL = 2  # acknowledgements, heartbeats, status, refusals, requests
+    OTHER = 3  # valid, but none of the parser's channels
+
+
+cdef tuple KINDS = (None, FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
+
+assert (FRAME_EVENTS, FRAME_CONTROL, FRAME_OTHER) == (FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
+
+
+def _forget(exchange):
+    forget_symbols(exchange)
+
+
+on_instruments(_forget)
+
+
+@cython.final
+cdef class Parser:
+    """Reads the ticker and trade frames of one venue, in all their shapes.
+
+    Parameters
+    ----------
+    exchange
+        Exchange.KRAKEN (WebSocket v2 and v1) or Exchange.BINANCE (spot; single and combined streams; Binance.US).
+
+    Raises
+    ------
+    ValueError
+        If there is no parser for the exchange.
+
+    Notes
+    -----
+    Thread safety: one parser per thread.
+    """
+
+    def __init__(self, exchange):
+        self._exchange = Exchange.parse(exchange)
+        if not FrameDecoder.supports(self._exchange):
+            raise ValueError(f"exchange must be one with a parser (binance, kraken), was {self._exchange}")
+        self.decoder.set_exchange(self._exchange)
+
+    # hot path: begin
+    cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil:
+        """Decode a frame; returns its kind, FRAME_ERROR where it is none."""
+        self._kind = self.decoder.decode(data, size, localTimeNs, flags)
+        return self._kind
+    # hot path: end
+
+    cdef int resolve_c(self) except -1:
+        """Give every event its symbol's number. Raises ParseError, and drops the events, if a symbol is no pair."""
+        cdef size_t index
+        cdef bytes native
+        for index in range(self.decoder.count()):
+            if self.decoder.symbol(index) >= 0:
+                continue
+            native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
+            try:
+                pair = pair_of_native(self._exchange, native.decode())
+            except ValueError as error:
+                self._kind = FRAME_ERROR
+                self.decoder.drop_events()
+                raise ParseError(f"symbol: {error}") from error
+            if not self.decoder.learn(index, pair.id):
+                raise MemoryError
+        return 0
+
+    cdef list events_c(self):
+        """The events of the last frame as objects."""
+        cdef size_t index
+        cdef list events = []
+        if self.decoder.ticker_count():
+            for index in range(self.decoder.count()):
+                events.append(ticker_of(self.decoder.tickers() + index))
+        else:
+            for index in range(self.decoder.count()):
+                events.append(trade_of(self.decoder.trades() + index))
+        return events
+
+    def parse(self, frame, int64_t localTimeNs=0, uint16_t flags=0):
+        """Decode one frame.
+
+        Parameters
+        ----------
+        frame
+            The frame's bytes (bytes, bytearray or a contiguous memoryview).
+        localTimeNs
+            When it was received, ns since 1970.
+        flags
+            Flag bits that every event gets.
+
+        Returns
+        -------
+        list
+            The Tickers or Trades in the frame's order; empty for CONTROL and OTHER (see `kind`).
+
+        Raises
+        ------
+        ParseError
+            If the frame is no valid JSON, or not what the venue's protocol says; the message names the value.
+        """
+        cdef Py_buffer view
+        cdef int kind
+        cdef bytes reason
+        self._kind = FRAME_ERROR
+        self.decoder.drop_events()
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            kind = self.decode_c(<const char*>view.buf, view.len, localTimeNs, flags)
+        finally:
+            PyBuffer_Release(&view)
+        if kind == FRAME_ERROR:
+            reason = self.decoder.reason_data()[:self.decoder.reason_size()]
+            raise ParseError(reason.decode("utf-8", "replace"))
+        if self.decoder.unknown():
+            self.resolve_c()
+        return self.events_c()
+
+    @property
+    def exchange(self):
+        """The venue."""
+        return self._exchange
+
+    @property
+    def kind(self):
+        """The FrameKind of the last frame; None before the first one and after a ParseError."""
+        return KINDS[self._kind]
+
+    @property
+    def nativeSymbols(self):
+        """The venue's own spelling of each event's symbol, parallel to the events of the last frame."""
+        cdef size_t index
+        return [
+            self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
+            for index in range(self.decoder.count())
+        ]

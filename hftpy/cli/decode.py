@@ -1,0 +1,246 @@
+"""`hftpy decode VENUE [FILE …]`: raw frames, or a recorded session, into one JSON line per event.
+
+Each input line gives at least one output line. An event has `type` ``ticker`` or ``trade``; a frame without events
+gives ``control`` (acknowledgements, heartbeats, status, refusals; also an entry of a session that is not a received
+frame), ``other`` (data of none of our channels, or a data frame whose list of events is empty), or ``error`` with
+`reason`.
+"""
+
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from hftcore.enums import Exchange
+from hftcore.errors import ParseError
+from hftcore.parse import FrameKind, Parser
+from hftcore.symbols import register_instruments
+from hftcore.types import Ticker, Trade
+
+GZIP_MAGIC = b"\x1f\x8b"
+# One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
+MAX_LINE_BYTES = 64 << 20
+SESSION_CONTROL = frozenset({"send", "http", "conn"})
+
+
+def decode_lines(exchange: Exchange, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Decode frames, one per line, or a recorded session.
+
+    Parameters
+    ----------
+    exchange
+        The venue that sent them.
+    lines
+        The lines, with or without their line ends. If the first is a session's header, the others are its entries.
+
+    Yields
+    ------
+    dict
+        One per event, and at least one per line, in order: `type`, `line` (from 1), and the event's fields.
+
+    Raises
+    ------
+    ValueError
+        If there is no parser for the exchange.
+    """
+    decoder = _Decoder(Exchange.parse(exchange))
+    for number, line in enumerate(lines, 1):
+        yield from decoder.decode_line(number, line)
+
+
+def decode_files(exchange: Exchange, paths: Iterable[Path | str], out: TextIO) -> None:
+    """Decode files, ``-`` being standard input, and write one JSON line per event.
+
+    Parameters
+    ----------
+    exchange
+        The venue that sent the frames.
+    paths
+        Plain or gzip files; none stands for standard input. With more than one, each output line has the key `file`,
+        and the line numbers start again in each.
+    out
+        Where to write.
+
+    Raises
+    ------
+    ValueError
+        If there is no parser for the exchange.
+    OSError
+        If a file cannot be opened.
+    """
+    names = [str(path) for path in paths] or ["-"]
+    for name in names:
+        origin = {"file": name} if len(names) > 1 else {}
+        with closing(_Source(name)) as source:
+            for row in decode_lines(exchange, source.lines()):
+                out.write(json.dumps(origin | row, ensure_ascii=False) + "\n")
+            if source.failure:
+                row = _error(source.count + 1, exchange, source.failure)
+                out.write(json.dumps(origin | row, ensure_ascii=False) + "\n")
+
+
+def run(venue: str, files: list[Path], out: TextIO) -> int:
+    """The command: decode `files` of `venue` to `out`.
+
+    Returns
+    -------
+    int
+        The exit status: 0 whatever the frames, 2 for a venue without a parser or a file that cannot be opened.
+    """
+    try:
+        decode_files(Exchange.parse(venue), files, out)
+    except BrokenPipeError:
+        return 0  # the reader (such as head) has seen enough
+    except (ValueError, OSError) as error:
+        print(f"hftpy decode: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Decoder:
+    """Decodes the lines of one input."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._parser = Parser(exchange)
+        self._session = False
+
+    def decode_line(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
+        frame = line.rstrip(b"\r\n")
+        if number == 1 and _is_header(frame):
+            self._session = True
+            return iter([self._row("control", number)])
+        if not frame.strip():
+            return iter([_error(number, self._exchange, "a line must hold a frame, was blank")])
+        if self._session:
+            return self._decode_entry(number, frame)
+        return self._decode_frame(number, frame, 0)
+
+    def _decode_entry(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
+        try:
+            entry = json.loads(line, parse_float=Decimal, parse_constant=_refuse_constant)
+            if not isinstance(entry, dict):
+                raise ValueError("a session entry must be an object")
+            kind = entry.get("t")
+            if kind in ("header", *SESSION_CONTROL):
+                if kind == "http":
+                    self._learn_instruments(entry.get("data"))
+                return iter([self._row("control", number)])
+            if kind != "recv":
+                raise ValueError(f"t must be header, conn, send, http or recv, was {kind!r}")
+            data = entry.get("data")
+            if not isinstance(data, str):
+                raise ValueError(f"data must be a string, was {data!r:.80}")
+            local_time_ns = _local_time_ns(entry)
+            frame = data.encode()  # a lone surrogate, which no venue can send, is a UnicodeEncodeError
+        except (ValueError, RecursionError) as error:
+            return iter([_error(number, self._exchange, f"a session entry is malformed: {error}")])
+        return self._decode_frame(number, frame, local_time_ns)
+
+    def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
+        try:
+            events = self._parser.parse(frame, local_time_ns)
+        except ParseError as error:
+            return iter([_error(number, self._exchange, str(error))])
+        if events:
+            return map(self._event_row, [number] * len(events), events, self._parser.nativeSymbols)
+        return iter([self._row("control" if self._parser.kind == FrameKind.CONTROL else "other", number)])
+
+    def _row(self, kind: str, number: int) -> dict[str, Any]:
+        return {"type": kind, "line": number, "exchange": str(self._exchange)}
+
+    def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
+        kind = "ticker" if isinstance(event, Ticker) else "trade"
+        fields = event.to_dict()
+        symbol = fields.pop("symbol")
+        return self._row(kind, number) | {"symbol": symbol, "nativeSymbol": native} | fields
+
+    def _learn_instruments(self, body: object) -> None:
+        """Take the splits of unseparated symbols from Binance's exchangeInfo; any other body tells nothing."""
+        try:
+            reply = json.loads(body) if isinstance(body, str) else body
+        except (ValueError, RecursionError):
+            return
+        symbols = reply.get("symbols") if isinstance(reply, Mapping) else None
+        if not isinstance(symbols, list):
+            return
+        for item in symbols:
+            if not isinstance(item, Mapping):
+                continue
+            native, base, quote = item.get("symbol"), item.get("baseAsset"), item.get("quoteAsset")
+            if not (isinstance(native, str) and isinstance(base, str) and isinstance(quote, str)):
+                continue
+            try:
+                register_instruments(self._exchange, {native: f"{base}/{quote}"})
+            except ValueError:
+                continue  # one instrument that is no pair must not cost the others
+
+
+class _Source:
+    """The lines of one file or of standard input, plain or gzip; a damaged end is told, not raised."""
+
+    def __init__(self, name: str) -> None:
+        self.count = 0
+        self.failure = ""
+        self._own: BinaryIO | None = None
+        if name == "-":
+            raw: BinaryIO = sys.stdin.buffer
+        else:
+            self._own = raw = open(name, "rb")  # noqa: SIM115 - closed by close()
+        buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+        compressed = buffered.peek(2)[:2] == GZIP_MAGIC
+        self._stream: BinaryIO = gzip.GzipFile(fileobj=buffered) if compressed else buffered  # type: ignore[assignment]
+
+    def lines(self) -> Iterator[bytes]:
+        try:
+            while line := self._stream.readline(MAX_LINE_BYTES):
+                self.count += 1
+                yield line
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self.failure = f"the gzip stream is damaged: {error}"
+
+    def close(self) -> None:
+        if self._own is not None:
+            self._own.close()
+
+
+def _error(number: int, exchange: Exchange, reason: str) -> dict[str, Any]:
+    return {"type": "error", "line": number, "exchange": str(exchange), "reason": reason}
+
+
+def _is_header(line: bytes) -> bool:
+    if b'"header"' not in line:
+        return False
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(entry, dict) and entry.get("t") == "header"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"a number must be finite, was {name}")
+
+
+def _local_time_ns(entry: Mapping[str, Any]) -> int:
+    """`ts_ns`, or `ts` in seconds, exactly; digits below a nanosecond are cut. 0 if there is neither."""
+    if "ts_ns" in entry:
+        value, scale = entry["ts_ns"], 1
+    else:
+        value, scale = entry.get("ts", 0), 1_000_000_000
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise ValueError(f"a time must be a number, was {value!r}")
+    try:
+        number = Decimal(value)
+        # Checked before the conversion: the whole number of 1E+999999999 does not fit a machine.
+        if not 0 <= number * scale < 2**63:
+            raise ValueError(f"a time must fit 63 bits of nanoseconds, was {value!r}")
+        return int(number * scale)
+    except InvalidOperation:
+        raise ValueError(f"a time must be a number, was {value!r}") from None

@@ -1,0 +1,45 @@
+"""``hftpy status``: the processes under a root."""
+
+import json
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from hftpy.common import get_root
+from hftpy.common.latency import LatencyHistogram
+from hftpy.service.status import read_statuses
+
+
+def show(as_json: bool) -> None:
+    """Print the status of every process under the root."""
+    statuses = read_statuses()
+    if as_json:
+        print(json.dumps(statuses, indent=2))
+        return
+    table = Table(title=f"processes under {get_root()}")
+    for column in ("process", "pid", "state", "age", "tickers", "trades", "orders", "gaps", "lost", "errors", "p50", "p99"):
+        table.add_column(column, justify="left" if column in ("process", "state") else "right")
+    for name, status in statuses.items():
+        counters = status["counters"]
+        histogram = LatencyHistogram()
+        if "receipt_to_callback" in status["latency"]:
+            histogram.merge(status["latency"]["receipt_to_callback"])
+        state = status["state"] if status["alive"] or status["state"] in ("stopped", "failed") else "gone"
+        table.add_row(
+            name, str(status["pid"]), state, f"{time.time() - status['started']:.0f} s", str(counters["tickers"]),
+            str(counters["trades"]), str(counters["my_orders"]), str(counters["gaps"]), str(counters["lost"]),
+            str(counters["errors"]), format_ns(histogram.percentile(50)), format_ns(histogram.percentile(99)),
+        )  # fmt: skip
+    Console().print(table)
+    if not statuses:
+        print("none")
+
+
+def format_ns(duration_ns: int) -> str:
+    """A duration in the unit that reads best."""
+    if duration_ns >= 10**9:
+        return f"{duration_ns / 1e9:.2f} s"
+    if duration_ns >= 10**6:
+        return f"{duration_ns / 1e6:.2f} ms"
+    return f"{duration_ns / 1e3:.0f} µs"

@@ -1,0 +1,129 @@
+"""Binance spot: combined market streams, best bid and ask (``bookTicker``) and trades.
+
+Source: https://github.com/binance/binance-spot-api-docs, web-socket-streams.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hftcore.enums import Channel, Exchange
+from hftcore.errors import ParseError
+from hftcore.parse import FrameKind, Parser
+from hftcore.symbols import CurrencyPair, native_symbol
+from hftcore.types import Ticker, Trade
+from hftpy.exchange.stream import gather_all
+from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
+
+URL = "wss://stream.binance.com:9443/stream"
+STREAMS_PER_CONNECTION = 1024
+STREAMS_PER_MESSAGE = 200
+
+
+class BinanceMarketProtocol(VenueProtocol):
+    """One combined connection of ``bookTicker``, ``trade`` or ``aggTrade`` streams.
+
+    An unknown symbol is acknowledged like any other and never delivers: only its silence tells (`Stale`).
+    """
+
+    exchange = Exchange.BINANCE
+    url = URL
+    send_interval_s = 0.25  # the venue closes at more than 5 incoming messages a second, pongs included
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self._aggregate = bool(self.args.pop("aggregate", False))
+        self._parser = Parser(self.exchange)
+        self._trades = TradeCounter(self)
+        self._last_update: dict[CurrencyPair, int] = {}
+        self._asked: dict[int, tuple[CurrencyPair, ...]] = {}
+        self._number = 0
+
+    @property
+    def stream_name(self) -> str:
+        """What follows ``<symbol>@``."""
+        if self.channel is Channel.TICKER:
+            return "bookTicker"
+        return "aggTrade" if self._aggregate else "trade"
+
+    def open(self) -> list[str]:
+        self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        self._last_update.clear()
+        self._asked.clear()
+        messages = []
+        for start in range(0, len(self.pairs), STREAMS_PER_MESSAGE):
+            pairs = self.pairs[start : start + STREAMS_PER_MESSAGE]
+            self._number += 1
+            self._asked[self._number] = pairs
+            streams = [f"{native_symbol(self.exchange, pair).lower()}@{self.stream_name}" for pair in pairs]
+            message = {"method": "SUBSCRIBE", "params": streams, "id": self._number, **self.args}
+            messages.append(msgspec.json.encode(message).decode())
+        return messages
+
+    def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
+        parser = self._parser
+        events = parser.parse(frame, local_ns)
+        if parser.kind is not FrameKind.EVENTS:
+            self._control(frame)
+            return ()
+        kind = Ticker if self.channel is Channel.TICKER else Trade
+        wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
+        self.unwanted += len(events) - len(wanted)
+        if kind is Trade:
+            return self._trades.check(wanted)
+        return [event for event in wanted if self._is_newer(event)]
+
+    def _is_newer(self, ticker: Ticker) -> bool:
+        last, number = self._last_update.get(ticker.symbol, 0), ticker.seq
+        if number < last:
+            self.outdated += 1
+            return False
+        self._last_update[ticker.symbol] = number
+        return True
+
+    def _control(self, frame: bytes) -> None:
+        try:
+            message = msgspec.json.decode(frame)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise ParseError(f"a frame must be JSON: {error}") from error
+        if not isinstance(message, dict):
+            return
+        data = message.get("data", message)
+        if isinstance(data, dict) and data.get("e") == "serverShutdown":
+            self.fault = "the venue is about to shut this connection down"
+            return
+        number = message.get("id")
+        error = message.get("error")
+        if error is None and "code" in message and "msg" in message:
+            error = message
+        if error is not None:
+            reason = f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error)
+            refused = self._asked.get(number, ()) if isinstance(number, int) else tuple(self.pending)
+            self.refused.update({pair: reason for pair in refused if pair in self.pending})
+            self.pending.difference_update(refused)
+        elif "result" in message and isinstance(number, int):
+            self.pending.difference_update(self._asked.get(number, ()))
+
+
+class BinanceStream(NativeStream):
+    """Binance spot: ticker (``bookTicker``) and trade (``trade``; ``aggTrade`` with ``{"aggregate": True}``).
+
+    More than 1024 pairs are spread over several connections.
+    """
+
+    exchange = Exchange.BINANCE
+
+    async def ticker_channel(self) -> None:
+        """Best bid and ask."""
+        await self._market(Channel.TICKER)
+
+    async def trade_channel(self) -> None:
+        """Trades; lost ones are found by the venue's trade numbers."""
+        await self._market(Channel.TRADE)
+
+    async def _market(self, channel: Channel) -> None:
+        pairs = self.currency_pairs
+        parts = [pairs[i : i + STREAMS_PER_CONNECTION] for i in range(0, len(pairs), STREAMS_PER_CONNECTION)]
+        args = self.args_of(channel)
+        await gather_all([self.run_protocol(BinanceMarketProtocol(channel, part, args)) for part in parts])

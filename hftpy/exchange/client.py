@@ -1,0 +1,265 @@
+"""Two WebSocket clients behind one small interface: picows (fast, the default) and websockets.
+
+Both hand whole messages (fragments joined) to `on_frame` as bytes on the event loop, answer pings, ping a peer that
+is silent, and tell once by `on_closed` that the connection is over. One event loop per connection; not thread-safe.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+import picows
+import websockets
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as websockets_connect
+
+ClientName = Literal["picows", "websockets"]
+CLIENTS: tuple[ClientName, ...] = ("picows", "websockets")
+
+CONNECT_TIMEOUT_S = 10.0
+ADDRESS_TIMEOUT_S = 3.0  # for each of a host's addresses
+CLOSE_TIMEOUT_S = 1.0
+PING_INTERVAL_S = 15.0
+PING_TIMEOUT_S = 10.0
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+OnFrame = Callable[[bytes], None]
+OnClosed = Callable[[int, str], None]  # close code (1006: none was received) and reason
+
+
+class ConnectError(OSError):
+    """A connection could not be made; the message says why and never holds the query of the URL."""
+
+
+class Connection(ABC):
+    """An open WebSocket connection."""
+
+    @abstractmethod
+    async def send(self, message: str | bytes) -> None:
+        """Send one message: text for str, binary for bytes.
+
+        Raises
+        ------
+        ConnectionError
+            If the connection is closed.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close, waiting for the peer's answer at most `CLOSE_TIMEOUT_S`; may be called twice."""
+
+
+class _PicowsListener(WSListener):
+    def __init__(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
+        super().__init__()
+        self._on_frame = on_frame
+        self._on_closed = on_closed
+        self._fragments: list[bytes] = []
+        self._size = 0
+        self._code = 1006
+        self._reason = ""
+        self._open = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._open = True
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is WSMsgType.CLOSE:
+            code = frame.get_close_code()
+            self._code = int(code.value) if isinstance(code, WSCloseCode) else int(code)
+            message = frame.get_close_message() or b""
+            self._reason = bytes(message).decode("utf-8", "replace")
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif kind in (WSMsgType.PING, WSMsgType.PONG):
+            return
+        elif frame.fin and not self._fragments:
+            self._on_frame(frame.get_payload_as_bytes())
+        else:
+            self._join(transport, frame)
+
+    def _join(self, transport: WSTransport, frame: WSFrame) -> None:
+        part = frame.get_payload_as_bytes()
+        self._size += len(part)
+        if self._size > MAX_MESSAGE_BYTES:
+            self._fragments.clear()
+            self._reason = f"a message must have at most {MAX_MESSAGE_BYTES} bytes"
+            transport.send_close(WSCloseCode.MESSAGE_TOO_BIG)
+            transport.disconnect()
+            return
+        self._fragments.append(part)
+        if frame.fin:
+            whole = b"".join(self._fragments)
+            self._fragments.clear()
+            self._size = 0
+            self._on_frame(whole)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        # A handshake that failed ends here too: only an open connection may report its end.
+        if self._open:
+            self._on_closed(self._code, self._reason)
+
+
+class _PicowsConnection(Connection):
+    def __init__(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    async def send(self, message: str | bytes) -> None:
+        if self._transport.is_disconnected or self._transport.is_close_frame_sent:
+            raise ConnectionResetError("the connection is closed")
+        if isinstance(message, str):
+            self._transport.send(WSMsgType.TEXT, message.encode())
+        else:
+            self._transport.send(WSMsgType.BINARY, message)
+
+    async def close(self) -> None:
+        transport = self._transport
+        if transport.is_disconnected:
+            return
+        if not transport.is_close_frame_sent:
+            transport.send_close(WSCloseCode.OK)
+        try:
+            await asyncio.wait_for(asyncio.shield(transport.wait_disconnected()), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            transport.disconnect(False)
+        except asyncio.CancelledError:
+            transport.disconnect(False)
+            raise
+
+
+class _WebsocketsConnection(Connection):
+    def __init__(self, opened: ClientConnection, on_frame: OnFrame, on_closed: OnClosed) -> None:
+        self._socket = opened
+        self._reader = asyncio.create_task(self._read(on_frame, on_closed), name="hftpy websockets reader")
+
+    async def _read(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
+        try:
+            while True:
+                on_frame(await self._socket.recv(decode=False))
+        except websockets.ConnectionClosed as closed:
+            received = closed.rcvd
+            on_closed(received.code if received else 1006, received.reason if received else "")
+
+    async def send(self, message: str | bytes) -> None:
+        try:
+            await self._socket.send(message)
+        except websockets.ConnectionClosed as closed:
+            raise ConnectionResetError("the connection is closed") from closed
+
+    async def close(self) -> None:
+        try:
+            await self._socket.close()
+        finally:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+
+async def connect(url: str, on_frame: OnFrame, on_closed: OnClosed, client: ClientName = "picows") -> Connection:
+    """Open a connection.
+
+    Parameters
+    ----------
+    url
+        ``ws://`` or ``wss://``.
+    on_frame
+        Called with each whole message; must not raise.
+    on_closed
+        Called once with close code and reason when the connection is over, whoever ended it.
+    client
+        Which library to use.
+
+    Raises
+    ------
+    ConnectError
+        If there is no connection within `CONNECT_TIMEOUT_S`.
+    ValueError
+        If there is no such client.
+    """
+    if client not in CLIENTS:
+        raise ValueError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
+    shown = url.partition("?")[0]
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            if client == "picows":
+                return await _connect_picows(url, on_frame, on_closed)
+            return await _connect_websockets(url, on_frame, on_closed)
+    except TimeoutError as error:
+        raise ConnectError(f"no connection to {shown} within {CONNECT_TIMEOUT_S:g} s") from error
+    except (OSError, ssl.SSLError, picows.WSError, websockets.WebSocketException, EOFError) as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise ConnectError(f"no connection to {shown}: {type(error).__name__} {first_line}"[:300]) from error
+
+
+async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
+    sockets: list[socket.socket] = []
+
+    async def connected_socket(parsed: Any) -> socket.socket:
+        sockets.append(await _open_socket(parsed.host, parsed.port))
+        return sockets[-1]
+
+    try:
+        return await _handshake(url, on_frame, on_closed, connected_socket)
+    except asyncio.CancelledError:
+        # picows keeps the transport of a handshake that was cancelled: end it through its socket.
+        for item in sockets:
+            if item.fileno() >= 0:
+                with contextlib.suppress(OSError):
+                    item.shutdown(socket.SHUT_RDWR)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        raise
+
+
+async def _open_socket(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    error: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.setblocking(False)
+            async with asyncio.timeout(ADDRESS_TIMEOUT_S):
+                await loop.sock_connect(opened, address)
+            return opened
+        except OSError as failed:  # TimeoutError too: the next address may answer
+            opened.close()
+            error = failed
+        except BaseException:
+            opened.close()
+            raise
+    raise error
+
+
+async def _handshake(url: str, on_frame: OnFrame, on_closed: OnClosed, connected_socket: Any) -> Connection:
+    transport, _ = await picows.ws_connect(
+        lambda: _PicowsListener(on_frame, on_closed),
+        url,
+        socket_factory=connected_socket,
+        enable_auto_ping=True,
+        auto_ping_idle_timeout=PING_INTERVAL_S,
+        auto_ping_reply_timeout=PING_TIMEOUT_S,
+        max_frame_size=MAX_MESSAGE_BYTES,
+        websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+    )
+    return _PicowsConnection(transport)
+
+
+async def _connect_websockets(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
+    options: dict[str, Any] = {"compression": None, "max_queue": 1024, "close_timeout": CLOSE_TIMEOUT_S}
+    opened = await websockets_connect(
+        url,
+        max_size=MAX_MESSAGE_BYTES,
+        open_timeout=CONNECT_TIMEOUT_S,
+        ping_interval=PING_INTERVAL_S,
+        ping_timeout=PING_TIMEOUT_S,
+        **options,
+    )
+    return _WebsocketsConnection(opened, on_frame, on_closed)
+
+
+__all__ = ["CLIENTS", "ClientName", "ConnectError", "Connection", "connect"]

@@ -1,0 +1,400 @@
+"""StreamBase: what every stream shares, whatever its venue.
+
+A stream runs one coroutine ``{channel}_channel()`` per subscribed channel and puts what it receives into the queue
+``{channel}_queue`` of each bound observer. Everything happens on one event loop; nothing here is thread-safe.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from abc import ABC
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from hftcore.enums import Channel, Exchange
+from hftcore.symbols import CurrencyPair
+from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.errors import ConfigError, ObserverError
+from hftpy.exchange.client import CLIENTS, ClientName
+from hftpy.exchange.policy import ReconnectPolicy
+from hftpy.exchange.runner import LimitedLog, Runner
+
+logger = logging.getLogger("hftpy.exchange")
+
+# Seconds of silence of one symbol until it is reported; of a whole channel until it is connected again.
+STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 300.0}
+
+StreamEvent = Gap | Stale | Reconnected
+_HANDLERS: dict[type, str] = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
+
+
+@dataclass(slots=True)
+class ChannelStats:
+    """Counters of one channel."""
+
+    frames: int = 0
+    events: int = 0
+    parse_errors: int = 0
+    callback_errors: int = 0
+    reconnects: int = 0
+    gaps: int = 0
+    stale: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    outdated: int = 0
+    unwanted: int = 0
+    connected: bool = False
+    dropped: list[int] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Sink:
+    """One observer's queue of one channel; what it cannot take is counted here and touches nobody else."""
+
+    __slots__ = ("_log", "dropped", "name", "put")
+
+    def __init__(self, name: str, put: Callable[[Any], Any]) -> None:
+        self.name = name
+        self.put = put
+        self.dropped = 0
+        self._log = LimitedLog()
+
+    def failed(self, error: Exception) -> None:
+        """Count an item that the queue did not take."""
+        self.dropped += 1
+        reason = "is full" if isinstance(error, asyncio.QueueFull) else f"failed: {type(error).__name__}: {error}"
+        self._log.warning(f"{self.name} {reason}; {self.dropped} items dropped so far")
+
+
+class _Stopped(Awaitable[None]):
+    """What `stop` returns: may be awaited until everything has ended, or ignored."""
+
+    def __init__(self, finished: asyncio.Event | None) -> None:
+        self._finished = finished
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._finished is not None:
+            yield from self._finished.wait().__await__()
+
+
+async def gather_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines until all end; the first error ends the others and is raised as it is."""
+    tasks = [asyncio.create_task(coroutine, name="hftpy connection") for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A setting that may be one value or several, or empty."""
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, str | int) else list(value)
+
+
+def replace_host(url: str, api_host: str) -> str:
+    """`url` at `api_host` (a base URL): its path is appended unless the base already ends in it."""
+    base = api_host.rstrip("/")
+    path = urlsplit(url).path.rstrip("/")
+    if url.startswith(base) or not path or base.endswith(path):
+        return url if url.startswith(base) else base
+    return base + path
+
+
+class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is its own choice
+    """A venue's WebSocket data, given to observers by queues.
+
+    A subclass writes one coroutine ``{channel}_channel()`` per channel, which usually awaits `run_channel`.
+
+    Parameters
+    ----------
+    exchange
+        Whose data it is; None: the class attribute `exchange`.
+    currency_pairs
+        Pairs, or any spelling of them; shared by all channels.
+    subscribe_channels
+        Channels, or their names.
+    api_key, api_secret, api_auth_data
+        For private channels; never logged.
+    api_host
+        A base URL with scheme that replaces the venue's, such as ``ws://127.0.0.1:9001/kraken``.
+    reconnect_times
+        -1 for ever, a number, or ``{"times", "initial", "max"}`` (seconds).
+    subscribe_args
+        Merged into the subscribe request; a key that is a channel's name holds arguments for that channel alone.
+    client
+        ``picows`` or ``websockets``.
+    stale_after
+        Seconds of silence until a symbol counts as stale: a number for all channels, or a mapping by channel name.
+        0: never. Default 30 for ticker, 300 for trade.
+
+    Empty strings and None mean "not given".
+
+    Raises
+    ------
+    ValueError
+        If a pair or channel is none, or there is no channel.
+    ConfigError
+        If another setting cannot be used.
+    """
+
+    exchange: Exchange = Exchange.UNKNOWN
+    private_channels: ClassVar[frozenset[Channel]] = frozenset(
+        {Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE, Channel.BALANCE, Channel.POSITION}
+    )
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange | str | None = None,
+        currency_pairs: Iterable[str] | str | None = None,
+        subscribe_channels: Iterable[Channel | str] | Channel | str | None = None,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        api_auth_data: Any = None,
+        api_host: str | None = None,
+        reconnect_times: Any = None,
+        subscribe_args: Mapping[str, Any] | str | None = None,
+        client: str | None = None,
+        stale_after: float | Mapping[str, float] | None = None,
+    ) -> None:
+        if exchange is not None and exchange != "":
+            self.exchange = Exchange.parse(exchange)
+        self.currency_pairs = list(dict.fromkeys(CurrencyPair(pair) for pair in as_list(currency_pairs)))
+        self.subscribe_channels = list(dict.fromkeys(Channel.parse(name) for name in as_list(subscribe_channels)))
+        if not self.subscribe_channels:
+            raise ValueError("subscribe_channels must name at least one channel, was empty")
+        for channel in self.subscribe_channels:
+            if not callable(getattr(self, f"{channel}_channel", None)):
+                raise ValueError(f"{type(self).__name__} has no channel {str(channel)!r}")
+        if subscribe_args and not isinstance(subscribe_args, Mapping):
+            raise ConfigError(f"subscribe_args must be a mapping, was {subscribe_args!r}")
+        if api_host and urlsplit(api_host).scheme not in ("ws", "wss"):
+            raise ConfigError(f"api_host must begin with ws:// or wss://, was {api_host!r}")
+        if client and client not in CLIENTS:
+            raise ConfigError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
+        self.api_host = api_host or ""
+        self.subscribe_args: dict[str, Any] = dict(subscribe_args) if isinstance(subscribe_args, Mapping) else {}
+        self._client: ClientName = "websockets" if client == "websockets" else "picows"
+        self._api_key = api_key or ""
+        self._api_secret = api_secret or ""
+        self._api_auth_data = api_auth_data or {}
+        self._policy = ReconnectPolicy.read(reconnect_times)
+        self._stale_after = _read_stale_after(stale_after)
+        self._observers: list[Any] = []
+        self._sinks: dict[Channel, list[Sink]] = {channel: [] for channel in self.subscribe_channels}
+        self._stats = {channel: ChannelStats() for channel in self.subscribe_channels}
+        self._finished: asyncio.Event | None = None
+        self._stop_asked: asyncio.Event | None = None
+        self._event_log = LimitedLog()
+        self._side_tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        pairs = ", ".join(self.currency_pairs[:5]) + (", …" if len(self.currency_pairs) > 5 else "")
+        return f"<{type(self).__name__} {', '.join(map(str, self.subscribe_channels))}: {pairs}>"
+
+    @property
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Counters per channel name; `dropped` is a list with one number per observer, in the order of binding."""
+        for channel, stats in self._stats.items():
+            stats.dropped = [sink.dropped for sink in self._sinks[channel]]
+        return {str(channel): stats.to_dict() for channel, stats in self._stats.items()}
+
+    def bind_observer(self, observer: Any) -> None:
+        """Give `observer` everything from now on.
+
+        Parameters
+        ----------
+        observer
+            Has a queue ``{channel}_queue`` (with `put_nowait`) for each subscribed channel; `Gap`, `Stale` and
+            `Reconnected` go to its `event_queue` where it has one, else to `on_gap`, `on_stale`, `on_reconnected`.
+
+        Raises
+        ------
+        ObserverError
+            If a queue is missing.
+        """
+        if any(bound is observer for bound in self._observers):
+            return
+        found: list[tuple[Channel, Any]] = []
+        for channel in self.subscribe_channels:
+            queue = getattr(observer, f"{channel}_queue", None)
+            if not callable(getattr(queue, "put_nowait", None)):
+                raise ObserverError(
+                    f"{type(observer).__name__} must have a queue {channel}_queue, since the channel {channel} is "
+                    f"subscribed; was {queue!r}"
+                )
+            found.append((channel, queue))
+        self._observers.append(observer)
+        for channel, queue in found:
+            self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue.put_nowait))
+
+    async def start(self) -> None:
+        """Run all channels until `stop`.
+
+        Raises
+        ------
+        SubscribeError
+            If the venue refused all symbols of a channel.
+        VenueError
+            If the venue must not be connected to again, or the reconnect policy is exhausted.
+        RuntimeError
+            If the stream is already running.
+        """
+        if self._finished is not None and not self._finished.is_set():
+            raise RuntimeError(f"{self!r} is already running")
+        self._finished = finished = asyncio.Event()
+        self._stop_asked = stop_asked = asyncio.Event()
+        stopper = asyncio.create_task(stop_asked.wait(), name="hftpy stream stop")
+        channels = [
+            asyncio.create_task(getattr(self, f"{channel}_channel")(), name=f"hftpy {self.exchange}.{channel}")
+            for channel in self.subscribe_channels
+        ]
+        try:
+            running: set[asyncio.Task[Any]] = {*channels}
+            while running and not stop_asked.is_set():
+                done, _ = await asyncio.wait({*running, stopper}, return_when=asyncio.FIRST_COMPLETED)
+                running -= done
+                for task in done:
+                    task.result()
+        finally:
+            stop_asked.set()
+            tasks = [stopper, *channels, *self._side_tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            finished.set()
+
+    def stop(self) -> Awaitable[None]:
+        """Let `start` return; awaiting the result waits until every connection is closed."""
+        if self._stop_asked is not None:
+            self._stop_asked.set()
+        return _Stopped(self._finished)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was asked, or the stream does not run."""
+        return self._stop_asked is None or self._stop_asked.is_set()
+
+    async def run_channel(
+        self,
+        host: str,
+        channel: Channel,
+        subscribe: Callable[[], Awaitable[Any]] | None,
+        on_packet: Callable[[dict[str, Any]], Any],
+        on_connected: Callable[[], Any] | None = None,
+        on_disconnected: Callable[[], Any] | None = None,
+    ) -> None:
+        """Keep one connection of JSON messages, subscribed and alive, until the stream stops.
+
+        Parameters
+        ----------
+        host
+            URL of the connection; without a scheme, ``wss://``. `api_host` replaces its scheme and host.
+        channel
+            Whose connection it is.
+        subscribe
+            Coroutine function that gives the message to send after connecting: str, dict, bytes, or a list of them.
+        on_packet
+            Called with each decoded message; may be a coroutine function. If it raises, that is counted and logged.
+        on_connected, on_disconnected
+            Called without arguments; may be coroutine functions.
+
+        Raises
+        ------
+        VenueError
+            If the reconnect policy is exhausted.
+        """
+        from hftpy.exchange.json_session import JsonSession
+
+        url = host if "://" in host else f"wss://{host}"
+        if self.api_host:
+            url = replace_host(url, self.api_host)
+        session = JsonSession(self, Channel.parse(channel), url, subscribe, on_packet, on_connected, on_disconnected)
+        try:
+            await Runner(session, self._policy, self._client).run()
+        finally:
+            await session.finish()
+
+    def deliver(self, channel: Channel, item: Any) -> None:
+        """Put one item into the channel's queue of every observer."""
+        for sink in self._sinks[channel]:
+            try:
+                sink.put(item)
+            except Exception as error:  # noqa: BLE001  one observer's queue must never affect another; counted and logged
+                sink.failed(error)
+
+    def emit(self, event: StreamEvent) -> None:
+        """Tell every observer about a gap, silence or a new connection."""
+        stats = self._stats.get(event.channel)
+        if stats is not None:
+            stats.gaps += isinstance(event, Gap)
+            stats.stale += isinstance(event, Stale)
+            stats.reconnects += isinstance(event, Reconnected)
+        logger.warning("%s", event) if not isinstance(event, Reconnected) else logger.info("%s", event)
+        for observer in self._observers:
+            try:
+                self._tell(observer, event)
+            except Exception as error:  # noqa: BLE001  as in deliver
+                self._event_log.warning(f"{type(observer).__name__} did not take {event}: {error!r}", exc_info=error)
+
+    def _tell(self, observer: Any, event: StreamEvent) -> None:
+        queue = getattr(observer, "event_queue", None)
+        if queue is not None:
+            queue.put_nowait(event)
+            return
+        handler = getattr(observer, _HANDLERS[type(event)], None)
+        if handler is None:
+            return
+        result = handler(event)
+        if inspect.iscoroutine(result):
+            task = asyncio.ensure_future(result)
+            self._side_tasks.add(task)
+            task.add_done_callback(self._side_tasks.discard)
+
+    def gap(self, channel: Channel, reason: str, symbol: CurrencyPair | None = None, lost: int | None = None) -> Gap:
+        """A Gap of this stream, stamped now."""
+        return Gap(
+            exchange=self.exchange,
+            channel=channel,
+            symbol=symbol,
+            reason=reason,
+            lost=lost,
+            source="venue",
+            timestamp=time.time_ns() // 1000,
+        )
+
+    def channel_stats(self, channel: Channel) -> ChannelStats:
+        """The live counters of one subscribed channel."""
+        return self._stats.setdefault(channel, ChannelStats())
+
+    def stale_after(self, channel: Channel) -> float | None:
+        """Seconds of silence until a symbol of this channel is stale; None: never."""
+        return self._stale_after.get(channel) or None
+
+    def args_of(self, channel: Channel) -> dict[str, Any]:
+        """The subscribe arguments of one channel: the common ones, then its own."""
+        names = {str(item) for item in Channel}
+        common = {key: value for key, value in self.subscribe_args.items() if key not in names}
+        own = self.subscribe_args.get(str(channel))
+        return {**common, **own} if isinstance(own, Mapping) else common
+
+
+def _read_stale_after(value: float | Mapping[str, float] | None) -> dict[Channel, float]:
+    limits = dict(STALE_AFTER_S)
+    if isinstance(value, Mapping):
+        limits.update({Channel.parse(name): float(seconds) for name, seconds in value.items()})
+    elif value is not None:
+        limits.update({channel: float(value) for channel in (Channel.TICKER, Channel.TRADE)})
+    for channel, seconds in limits.items():
+        if not 0 <= seconds < float("inf"):
+            raise ConfigError(f"stale_after must be a number of seconds, was {seconds!r} for {channel}")
+    return limits

@@ -1,0 +1,358 @@
+"""What a venue is to a stream: a sans-I/O protocol class, and the session that drives it.
+
+A venue's file holds a subclass of `VenueProtocol` (what to send, what a frame means) and of `NativeStream` (which
+protocol for which channel). Neither touches a socket.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+from hftcore.enums import Channel, Exchange, Flag
+from hftcore.errors import ParseError
+from hftcore.symbols import CurrencyPair
+from hftcore.types import Ticker, Trade
+from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.orders import MyOrder, MyTrade
+from hftpy.errors import SubscribeError
+from hftpy.exchange.runner import LimitedLog, Runner, Session, logger
+from hftpy.exchange.stream import StreamBase, replace_host
+
+Item: TypeAlias = Ticker | Trade | MyOrder | MyTrade | list[MyOrder] | Gap
+CHANNEL_OF: Mapping[type, Channel] = {
+    Ticker: Channel.TICKER,
+    Trade: Channel.TRADE,
+    MyOrder: Channel.MY_ORDER,
+    MyTrade: Channel.MY_TRADE,
+    list: Channel.MY_ORDER_BATCH,
+}
+MAX_SILENCE_FACTOR = 8
+SHOWN_BYTES = 200
+
+
+class VenueProtocol(ABC):
+    """One connection's side of a venue's protocol, without I/O.
+
+    Parameters
+    ----------
+    channel
+        What the connection carries.
+    pairs
+        The pairs to subscribe; nothing else is delivered.
+    args
+        Subscribe arguments of the user.
+    """
+
+    exchange: ClassVar[Exchange]
+    url: ClassVar[str]
+    heartbeat_timeout_s: ClassVar[float | None] = None  # silence of all frames after which the connection is dead
+    ack_timeout_s: ClassVar[float] = 10.0
+    send_interval_s: ClassVar[float] = 0.0
+    fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        self.channel = channel
+        self.pairs = tuple(pairs)
+        self.wanted = frozenset(pairs)
+        self.args = dict(args)
+        self.pending: set[Any] = set()  # what the venue has not answered yet
+        self.refused: dict[Any, str] = {}  # what it refused, in its words
+        self.fault = ""  # why the connection should be replaced
+        self.duplicates = 0
+        self.outdated = 0
+        self.unwanted = 0
+
+    async def prepare(self) -> None:
+        """Whatever must be fetched before subscribing, such as a token.
+
+        Raises
+        ------
+        VenueError
+            If it cannot be had.
+        """
+        return
+
+    @abstractmethod
+    def open(self) -> list[str]:
+        """Forget the last connection; the messages that subscribe on a new one, `pending` being what they ask for."""
+
+    @abstractmethod
+    def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
+        """What a frame carries; acknowledgements and faults show in `pending`, `refused` and `fault`.
+
+        Raises
+        ------
+        ParseError
+            If the frame is not what the protocol says.
+        """
+
+    def retryable(self, reason: str) -> bool:
+        """Whether a refusal may be temporary."""
+        return False
+
+    def gap(self, symbol: CurrencyPair | None, reason: str, lost: int | None) -> Gap:
+        """A Gap of this channel, stamped now."""
+        return Gap(
+            exchange=self.exchange,
+            channel=self.channel,
+            symbol=symbol,
+            reason=reason,
+            lost=lost,
+            source="venue",
+            timestamp=time.time_ns() // 1000,
+        )
+
+
+class TradeCounter:
+    """Finds lost and repeated trades where a venue counts the trades of a symbol one by one."""
+
+    def __init__(self, protocol: VenueProtocol) -> None:
+        self._protocol = protocol
+        self._last: dict[CurrencyPair, tuple[int, int]] = {}  # trade id and time
+
+    @property
+    def started(self) -> bool:
+        """Whether any trade has been seen."""
+        return bool(self._last)
+
+    def check(self, trades: Iterable[Trade]) -> list[Item]:
+        """The trades to deliver, each lost stretch as a Gap before the next trade."""
+        items: list[Item] = []
+        for trade in trades:
+            number = trade.tradeId
+            symbol = trade.symbol
+            last = self._last.get(symbol)
+            if number and last is not None:
+                if number <= last[0]:
+                    if trade.tradeTimeNs <= last[1]:
+                        self._protocol.duplicates += 1
+                        continue
+                    # A lower number at a later time: the venue counts anew. Going on to compare would drop everything.
+                    items.append(self._protocol.gap(symbol, "trade ids started anew", None))
+                elif number != last[0] + 1:
+                    items.append(self._protocol.gap(symbol, "trade ids", number - last[0] - 1))
+            if number:
+                self._last[symbol] = (number, trade.tradeTimeNs)
+            items.append(trade)
+        return items
+
+
+class VenueSession(Session):
+    """Drives a protocol: hands on what it yields, watches its acknowledgements, heartbeats and silences."""
+
+    def __init__(self, stream: "NativeStream", protocol: VenueProtocol, url: str, channels: Sequence[Channel]) -> None:
+        super().__init__(f"{stream.exchange}.{protocol.channel}")
+        self.send_interval_s = protocol.send_interval_s
+        self.fatal_close_codes = protocol.fatal_close_codes
+        self._stream = stream
+        self._protocol = protocol
+        self._url = url
+        self._channels = channels
+        self._stats = stream.channel_stats(protocol.channel)
+        self._log = LimitedLog()
+        self._limit = stream.stale_after(protocol.channel) if protocol.pairs else None
+        self._last_frame = self._last_event = self._sent_at = 0.0
+        self._seen: dict[CurrencyPair, float] = {}
+        self._stale: set[CurrencyPair] = set()
+        self._silence_factor = 1
+        self._known_refusals = 0
+        self._exposed = False  # something may have been missed since the last Gap
+        self._was_ready = False
+
+    async def url(self) -> str:
+        return self._url
+
+    async def opened(self) -> Sequence[str | bytes]:
+        await self._protocol.prepare()
+        self._last_frame = self._last_event = self._sent_at = time.monotonic()
+        self._known_refusals = 0
+        messages = self._protocol.open()
+        # The acknowledgement's time starts when the last message is sent.
+        self._sent_at += self.send_interval_s * len(messages)
+        return messages
+
+    def sent(self) -> None:
+        self._sent_at = time.monotonic()
+
+    def frame(self, data: bytes) -> None:
+        local_ns = time.time_ns()
+        self._last_frame = time.monotonic()
+        stats = self._stats
+        stats.frames += 1
+        protocol = self._protocol
+        try:
+            items = protocol.receive(data, local_ns)
+        except ParseError as error:
+            stats.parse_errors += 1
+            self._log.warning(f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
+            return
+        if items:
+            self._deliver(items)
+        if protocol.fault:
+            self.give_up(protocol.fault)
+        elif not self.ready:
+            self._acknowledged()
+
+    def _deliver(self, items: Sequence[Item]) -> None:
+        stream, now = self._stream, self._last_frame
+        self._exposed = True
+        for item in items:
+            if type(item) is Gap:
+                for channel in self._channels:
+                    stream.emit(item if channel is item.channel else _with_channel(item, channel))
+                continue
+            if isinstance(item, Ticker | Trade):
+                symbol = item.symbol
+                self._last_event = now
+                self._seen[symbol] = now
+                if self._stale:
+                    self._stale.discard(symbol)
+                if self._silence_factor > 1 and not item.flags & Flag.SNAPSHOT:
+                    self._silence_factor = 1
+            channel = CHANNEL_OF[type(item)]
+            if channel in self._channels:
+                stream.channel_stats(channel).events += 1
+                stream.deliver(channel, item)
+        self._count()
+
+    def _count(self) -> None:
+        protocol, stats = self._protocol, self._stats
+        stats.duplicates, stats.outdated, stats.unwanted = protocol.duplicates, protocol.outdated, protocol.unwanted
+
+    def _acknowledged(self) -> None:
+        protocol = self._protocol
+        if len(protocol.refused) > self._known_refusals:
+            for what, reason in list(protocol.refused.items())[self._known_refusals :]:
+                logger.error("%s: the venue refused to subscribe %s: %s", self.name, what, reason)
+                self._stats.refused += 1
+            self._known_refusals = len(protocol.refused)
+        if protocol.pending:
+            return
+        wanted = protocol.pairs or ("",)
+        if len(protocol.refused) >= len(wanted):
+            what, reason = next(iter(protocol.refused.items()))
+            if self._was_ready or protocol.retryable(reason):
+                self.give_up(f"all subscriptions were refused: {reason}")
+            else:
+                self.fail(SubscribeError(f"{self.name}: {what or protocol.channel} was refused: {reason}", code=reason))
+            return
+        now = time.monotonic()
+        self._seen = {pair: now for pair in protocol.pairs if pair not in protocol.refused}
+        self._last_event = now
+        self.ready = self._exposed = self._was_ready = True
+        for channel in self._channels:
+            self._stream.channel_stats(channel).connected = True
+        self.wake()
+
+    def next_deadline(self) -> float | None:
+        protocol = self._protocol
+        deadlines: list[float] = []
+        if not self.ready:
+            deadlines.append(self._sent_at + protocol.ack_timeout_s)
+        if protocol.heartbeat_timeout_s is not None:
+            deadlines.append(self._last_frame + protocol.heartbeat_timeout_s)
+        if self.ready and self._limit is not None:
+            deadlines.append(self._last_event + self._limit * self._silence_factor)
+            fresh = [seen for pair, seen in self._seen.items() if pair not in self._stale]
+            if fresh:
+                deadlines.append(min(fresh) + self._limit)
+        return min(deadlines, default=None)
+
+    def check(self, now: float) -> None:
+        protocol = self._protocol
+        timeout = protocol.heartbeat_timeout_s
+        if timeout is not None and now - self._last_frame >= timeout:
+            self.fault = f"no frame for {now - self._last_frame:.1f} s"
+            return
+        if not self.ready:
+            if now - self._sent_at >= protocol.ack_timeout_s:
+                missing = ", ".join(sorted(map(str, protocol.pending))[:5])
+                self.fault = f"no acknowledgement within {protocol.ack_timeout_s:g} s for {missing}"
+            return
+        limit = self._limit
+        if limit is None:
+            return
+        for pair, seen in self._seen.items():
+            if pair not in self._stale and now - seen >= limit:
+                self._stale.add(pair)
+                self._stream.emit(
+                    Stale(
+                        exchange=self._stream.exchange,
+                        channel=protocol.channel,
+                        symbol=pair,
+                        silent_s=now - seen,
+                        timestamp=time.time_ns() // 1000,
+                    )
+                )
+        silence = now - self._last_event
+        if silence >= limit * self._silence_factor:
+            # A quiet market looks the same: each reconnect that brings nothing new doubles the patience.
+            self._silence_factor = min(self._silence_factor * 2, MAX_SILENCE_FACTOR)
+            self.fault = f"no data for {silence:.1f} s"
+
+    async def lost(self, reason: str) -> None:
+        for channel in self._channels:
+            self._stream.channel_stats(channel).connected = False
+        self._count()
+        if self._exposed and not self._stream.stopping:
+            self._exposed = False
+            for channel in self._channels:
+                self._stream.emit(self._stream.gap(channel, "disconnected"))
+
+    def recovered(self, attempts: int, down_s: float) -> None:
+        for channel in self._channels:
+            self._stream.emit(
+                Reconnected(
+                    exchange=self._stream.exchange,
+                    channel=channel,
+                    attempts=attempts,
+                    down_s=down_s,
+                    timestamp=time.time_ns() // 1000,
+                )
+            )
+
+
+def _with_channel(gap: Gap, channel: Channel) -> Gap:
+    return Gap(
+        exchange=gap.exchange,
+        channel=channel,
+        symbol=gap.symbol,
+        reason=gap.reason,
+        lost=gap.lost,
+        source=gap.source,
+        timestamp=gap.timestamp,
+    )
+
+
+class NativeStream(StreamBase):
+    """A stream whose frames are parsed by the compiled core.
+
+    Raises
+    ------
+    ValueError
+        If a market channel is subscribed and there is no currency pair.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        market = [channel for channel in self.subscribe_channels if channel not in self.private_channels]
+        if market and not self.currency_pairs:
+            raise ValueError(f"currency_pairs must name at least one pair for the channel {market[0]}, was empty")
+
+    def url_of(self, url: str) -> str:
+        """The venue's URL, or its path at `api_host`."""
+        return replace_host(url, self.api_host) if self.api_host else url
+
+    async def run_protocol(self, protocol: VenueProtocol, channels: Sequence[Channel] = ()) -> None:
+        """Keep one connection of a protocol alive until the stream stops.
+
+        Parameters
+        ----------
+        protocol
+            The venue's side.
+        channels
+            The channels that it feeds; empty: its own.
+        """
+        session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,))
+        await Runner(session, self._policy, self._client).run()

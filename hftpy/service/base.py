@@ -1,0 +1,462 @@
+"""ServiceBase: what a user subclasses. It is its own observer: streams and subscribers fill its queues, one coroutine
+per channel calls the hooks.
+
+A service lives on one event loop; of its methods only `run_once` and `request_stop` may be called from other threads.
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
+from hftpy.common.latency import LatencyHistogram
+from hftpy.common.log import RateLimited
+from hftpy.errors import ConfigError
+from hftpy.exchange import StreamBase
+from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
+from hftpy.service import wiring
+from hftpy.service.config import ServiceConfig
+from hftpy.service.inbox import Event, EventInlet, MarketInbox
+from hftpy.service.ordering import OrderDesk, OrderHandle
+from hftpy.service.status import INTERVAL_S, StatusFile
+from hftpy.service.tasks import Timer, timers_of
+
+log = logging.getLogger(__name__)
+limited = RateLimited(log)
+
+RING_CAPACITY = 65_536
+QUEUE_CAPACITY = 16_384
+MAX_VENUE_LATENCY_NS = 3600 * 10**9  # an older event is history, not latency
+
+
+class SetupAborted(Exception):
+    """`on_setup` returned False."""
+
+
+class _Inlet:
+    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
+
+    def __init__(self, service: "ServiceBase") -> None:
+        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
+
+
+class ServiceBase:
+    """One strategy, gateway or tool in one process.
+
+    Subclasses override the hooks they need: ``on_setup`` (False aborts), ``on_start``, ``on_stop``, ``on_ticker``,
+    ``on_trade``, ``on_my_order``, ``on_my_order_batch``, ``on_my_trade``, ``on_gap``, ``on_stale``,
+    ``on_reconnected``, and ``task_NAME`` for timers named in the config. Each may be a function or a coroutine
+    function. A hook that raises is logged and counted; the service goes on.
+
+    Attributes
+    ----------
+    process_id : str
+        The name under which other processes know this one.
+    params : dict
+        `params` of the config.
+    ipc_publisher : IPCPublisher
+        For publishing more than the config's `ipc_publish` does by itself.
+
+    Parameters
+    ----------
+    config
+        The service's section of the config.
+    """
+
+    all_orders = False
+    """Set True to see the orders and trades of every strategy, not only one's own."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self.config = config
+        self.process_id = config.process_id
+        self.params: dict[str, Any] = dict(config.setting.params)
+        self._tickers = MarketInbox(Channel.TICKER, Ticker, RING_CAPACITY, self._guarded(self._deliver_ticker), self._guarded(self._deliver_event))
+        self._trades = MarketInbox(Channel.TRADE, Trade, RING_CAPACITY, self._guarded(self._deliver_trade), self._guarded(self._deliver_event))
+        self.ticker_queue = self._tickers.ring
+        self.trade_queue = self._trades.ring
+        self.my_order_queue: asyncio.Queue[MyOrder] = asyncio.Queue(QUEUE_CAPACITY)
+        self.my_order_batch_queue: asyncio.Queue[list[MyOrder]] = asyncio.Queue(QUEUE_CAPACITY)
+        self.my_trade_queue: asyncio.Queue[MyTrade] = asyncio.Queue(QUEUE_CAPACITY)
+        self._other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
+        self.event_queue = EventInlet(
+            {Channel.TICKER: self._tickers, Channel.TRADE: self._trades}, self._other_events.put_nowait
+        )
+        self.counters: dict[str, int] = {
+            "tickers": 0, "trades": 0, "my_orders": 0, "my_trades": 0, "gaps": 0, "lost": 0, "stale": 0,
+            "reconnects": 0, "errors": 0, "task_overruns": 0,
+        }  # fmt: skip
+        self.latency: dict[str, LatencyHistogram] = {}
+        self.ipc_publisher = IPCPublisher()
+        self.streams: list[StreamBase] = []
+        self.subscribers: list[IPCSubscriber] = []
+        self.state = "created"
+        self._ipc_command: IPCCommandSystem | None = None
+        self._apis: dict[str, Any] = {}
+        self._desk = OrderDesk(self)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stop_requested = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: BaseException | None = None
+
+    # Hooks
+
+    def on_setup(self) -> bool | None | Awaitable[bool | None]:
+        """Register command handlers, check the config. Nothing is connected yet. False aborts the start."""
+        return True
+
+    def on_start(self) -> Any:
+        """Everything is connected or connecting."""
+
+    def on_stop(self) -> Any:
+        """The last call, while commands can still be sent."""
+
+    def on_ticker(self, ticker: Ticker) -> Any:
+        """A new best bid or ask."""
+
+    def on_trade(self, trade: Trade) -> Any:
+        """A trade of the venue."""
+
+    def on_my_order(self, my_order: MyOrder) -> Any:
+        """One of our orders changed."""
+
+    def on_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
+        """All live orders, from time to time: repairs what was lost."""
+
+    def on_my_trade(self, my_trade: MyTrade) -> Any:
+        """One of our orders was filled, wholly or in part."""
+
+    def on_gap(self, gap: Gap) -> Any:
+        """Messages were, or may have been, lost."""
+
+    def on_stale(self, stale: Stale) -> Any:
+        """A channel has been silent for longer than its limit."""
+
+    def on_reconnected(self, reconnected: Reconnected) -> Any:
+        """A stream is connected and subscribed again."""
+
+    # What a subclass may call
+
+    @property
+    def ipc_command(self) -> IPCCommandSystem:
+        """The command system.
+
+        Raises
+        ------
+        ConfigError
+            If the config does not name `ipc_command_publisher`.
+        """
+        if self._ipc_command is None:
+            raise ConfigError(f"{self.config.section}.setting.ipc_command_publisher is not set, so there are no commands")
+        return self._ipc_command
+
+    def __getattr__(self, name: str) -> Any:
+        # Built-in accounts: kraken_api, kraken_ws_api.
+        apis = self.__dict__.get("_apis", {})
+        if name in apis:
+            return apis[name]
+        if name.endswith("_api"):
+            raise AttributeError(f"{type(self).__name__} has no {name}: the config's apis and ws_apis do not name it")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    async def place_order(
+        self,
+        *,
+        symbol: str,
+        side: Side | str,
+        amount: Decimal | float | int | str,
+        price: Decimal | float | int | str | None = None,
+        order_type: str = "limit",
+        post_only: bool = False,
+        exchange: Exchange | str | None = None,
+    ) -> OrderHandle:
+        """Send an order to the venue's gateway.
+
+        Parameters
+        ----------
+        symbol
+            A CurrencyPair, or any spelling of one.
+        side
+            ``buy`` or ``sell``.
+        amount, price
+            In base and quote currency; quantised by the gateway to the instrument's lot and tick. `price` None only
+            for market orders.
+        order_type
+            ``limit`` or ``market``.
+        post_only
+            Refuse rather than take.
+        exchange
+            The venue; may be left out where the service knows one gateway.
+
+        Returns
+        -------
+        OrderHandle
+            Follows the order; its first state is NONE.
+
+        Raises
+        ------
+        ValueError
+            If an argument is no such thing, or there is no (single) gateway.
+        """
+        return self._desk.place(
+            symbol=symbol, side=side, amount=amount, price=price, order_type=order_type, post_only=post_only,
+            exchange=exchange,
+        )  # fmt: skip
+
+    async def cancel_order(self, handle: OrderHandle) -> str:
+        """Ask the gateway to cancel an order; returns the command's id."""
+        return self._desk.cancel(handle)
+
+    async def cancel_all(self, symbol: str | None = None) -> list[str]:
+        """Ask every gateway to cancel this service's orders (of one symbol); returns the commands' ids."""
+        return self._desk.cancel_all(symbol)
+
+    def run_once(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call a function, or run a coroutine function, once on the service's loop. From any thread."""
+        if self._loop is None:
+            raise RuntimeError("run_once needs a service that is started")
+        self._loop.call_soon_threadsafe(self._call, function, args, kwargs)
+
+    def request_stop(self) -> None:
+        """Stop the service. From any thread."""
+        if self._loop is None:
+            self._stop_requested.set()
+        else:
+            self._loop.call_soon_threadsafe(self._stop_requested.set)
+
+    def record_latency(self, hop: str, duration_ns: int) -> None:
+        """Count one duration of a named hop; it shows in the status and the demo."""
+        histogram = self.latency.get(hop)
+        if histogram is None:
+            histogram = self.latency[hop] = LatencyHistogram()
+        histogram.record(duration_ns)
+
+    # The framework's part
+
+    async def run(self) -> None:
+        """Set up, start, serve until asked to stop, stop. Releases everything on every way out.
+
+        Raises
+        ------
+        SetupAborted
+            If `on_setup` returned False.
+        HftError
+            If something could not be set up, or a stream gave up.
+        """
+        self._loop = asyncio.get_running_loop()
+        status = StatusFile(self.process_id)
+        started = False
+        try:
+            self.state = "setting up"
+            await self._set_up()
+            self.state = "starting"
+            await self._start()
+            started = True
+            self.state = "running"
+            self._spawn(self._write_status(status), "status")
+            log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
+            await self._guard("on_start", self.on_start)
+            await self._stop_requested.wait()
+        finally:
+            self.state = "stopping"
+            if started:
+                await self._guard("on_stop", self.on_stop)
+            last = self.status()
+            await self._release()
+            self.state = "failed" if self._failure or not started else "stopped"
+            status.write(last | {"state": self.state, "counters": dict(self.counters)})
+        if self._failure is not None:
+            raise self._failure
+
+    def status(self) -> dict[str, Any]:
+        """What the status file tells: JSON types (numbers of money as text)."""
+        command = self._ipc_command
+        return {
+            "process_id": self.process_id,
+            "service": self.config.class_name,
+            "state": self.state,
+            "counters": dict(self.counters),
+            "queues": {"ticker": self.ticker_queue.stats, "trade": self.trade_queue.stats},
+            "latency": {hop: histogram.to_dict() for hop, histogram in self.latency.items()},
+            "streams": [
+                {"exchange": str(stream.exchange), "channels": {str(k): v for k, v in stream.stats.items()}}
+                for stream in self.streams
+            ],
+            "subscribers": [wiring.plain(subscriber.stats) for subscriber in self.subscribers],
+            "publisher": wiring.plain(self.ipc_publisher.stats),
+            "commands": wiring.plain(command.stats) if command is not None else None,
+        }
+
+    async def _set_up(self) -> None:
+        setting = self.config.setting
+        self._apis = wiring.make_apis(self.config)
+        if setting.ipc_command_publisher is not None:
+            self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
+            self._ipc_command.register_handler("shutdown", self._on_shutdown)
+        inlet = _Inlet(self)
+        self.streams = wiring.make_streams(self.config, inlet, self.ipc_publisher)
+        self.subscribers = wiring.make_subscribers(self.config, inlet, self._desk.subscriptions())
+        result = self.on_setup()
+        if inspect.isawaitable(result):
+            result = await result
+        if result is False:
+            raise SetupAborted(f"{self.process_id}: on_setup returned False")
+
+    async def _start(self) -> None:
+        setting = self.config.setting
+        for name, api in self._apis.items():
+            if name.endswith("_ws_api"):
+                await api.start()
+        if self._ipc_command is not None:
+            await self._ipc_command.start()
+            for remote in setting.ipc_command_subscribers:
+                await self._ipc_command.connect_to_process(remote)
+        for exchange, channel in self._addresses():
+            self.ipc_publisher.open(exchange, channel)  # a second owner shall fail now, not at the first message
+        self._spawn(self._tickers.run(), "tickers")
+        self._spawn(self._trades.run(), "trades")
+        self._spawn(self._consume(self.my_order_queue, self._deliver_my_order), "my_orders")
+        self._spawn(self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches")
+        self._spawn(self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades")
+        self._spawn(self._consume(self._other_events, self._deliver_event), "events")
+        for runner in (*self.subscribers, *self.streams):
+            self._spawn(self._run_or_fail(runner.start()), type(runner).__name__)
+        for timer in timers_of(self, setting.tasks):
+            self._spawn(self._run_timer(timer), f"task_{timer.name}")
+
+    def _addresses(self) -> set[tuple[Exchange, Channel]]:
+        """What this service publishes."""
+        return wiring.published(self.config.setting)
+
+    async def _release(self) -> None:
+        for part in (*self.streams, *self.subscribers):
+            await self._quietly(part.stop())
+        current = asyncio.current_task()
+        pending = [task for task in self._tasks if task is not current]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for name, api in self._apis.items():
+            await self._quietly(api.stop() if name.endswith("_ws_api") else api.close())
+        if self._ipc_command is not None:
+            await self._quietly(self._ipc_command.stop())
+        self.ipc_publisher.close()
+
+    async def _quietly(self, stopping: Any) -> None:
+        try:
+            if inspect.isawaitable(stopping):
+                await stopping
+        except Exception:  # noqa: BLE001 - the rest must still be released
+            self.counters["errors"] += 1
+            log.exception("%s: a part did not stop cleanly", self.process_id)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.process_id}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run_or_fail(self, running: Awaitable[Any]) -> None:
+        try:
+            await running
+        except Exception as error:  # noqa: BLE001 - a stream that gave up ends the service, with its error
+            log.error("%s: %s", self.process_id, error)  # noqa: TRY400
+            self._failure = error
+            self._stop_requested.set()
+
+    async def _consume(self, queue: asyncio.Queue[Any], deliver: Callable[[Any], Any]) -> None:
+        while True:
+            await self._guard("", deliver, await queue.get())
+
+    def _guarded(self, deliver: Callable[[Any], Any]) -> Callable[[Any], Awaitable[None]]:
+        return lambda item: self._guard("", deliver, item)
+
+    async def _guard(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
+        try:
+            result = hook(*args)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:  # noqa: BLE001 - a hook that raises is reported and counted, the service goes on
+            self.counters["errors"] += 1
+            name = name or hook.__name__.replace("_deliver", "on")
+            limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
+
+    def _deliver_ticker(self, ticker: Ticker) -> Any:
+        self.counters["tickers"] += 1
+        local_ns, venue_ns = ticker.localTimeNs, ticker.exchangeTimeNs
+        self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
+        if venue_ns and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
+            self.record_latency("venue_to_receipt", local_ns - venue_ns)
+        return self.on_ticker(ticker)
+
+    def _deliver_trade(self, trade: Trade) -> Any:
+        self.counters["trades"] += 1
+        return self.on_trade(trade)
+
+    def _deliver_my_order(self, my_order: MyOrder) -> Any:
+        if not self._desk.is_ours(my_order):
+            return None
+        self.counters["my_orders"] += 1
+        if my_order.localTimestamp:
+            self.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
+        self._desk.on_my_order(my_order)
+        return self.on_my_order(my_order)
+
+    def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
+        ours = [order for order in my_orders if self._desk.is_ours(order)]
+        for change in self._desk.on_my_order_batch(ours):
+            self.my_order_queue.put_nowait(change)
+        return self.on_my_order_batch(ours)
+
+    def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
+        if not self._desk.is_ours(my_trade):
+            return None
+        self.counters["my_trades"] += 1
+        return self.on_my_trade(my_trade)
+
+    def _deliver_event(self, event: Event) -> Any:
+        match event:
+            case Gap():
+                self.counters["gaps"] += 1
+                self.counters["lost"] += event.lost or 0
+                limited.log(
+                    logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", self.process_id,
+                    event.exchange, event.channel, event.symbol or "all", event.reason,
+                    "unknown" if event.lost is None else event.lost, event.source,
+                )  # fmt: skip
+                return self.on_gap(event)
+            case Stale():
+                self.counters["stale"] += 1
+                limited.log(
+                    logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", self.process_id,
+                    event.exchange, event.channel, event.symbol or "all", event.silent_s,
+                )  # fmt: skip
+                return self.on_stale(event)
+            case Reconnected():
+                self.counters["reconnects"] += 1
+                log.info("%s: %s %s is back after %.1f s", self.process_id, event.exchange, event.channel, event.down_s)
+                return self.on_reconnected(event)
+
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._spawn(self._guard(getattr(function, "__name__", "run_once"), lambda: function(*args, **kwargs)), "run_once")
+
+    async def _run_timer(self, timer: Timer) -> None:
+        async for overruns in timer.ticks():
+            self.counters["task_overruns"] += overruns
+            await self._guard(f"task_{timer.name}", timer.function)
+
+    async def _write_status(self, status: StatusFile) -> None:
+        while True:
+            status.write(self.status())
+            await asyncio.sleep(INTERVAL_S)
+
+    def _on_shutdown(self, command: IPCCommand) -> None:
+        log.info("%s: shutdown asked by %s", self.process_id, command.sender_id)
+        self.request_stop()
+
+
+__all__ = ["ServiceBase", "SetupAborted"]

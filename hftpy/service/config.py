@@ -1,0 +1,232 @@
+"""The JSON config of services: what may stand in it, checked, with suggestions for misspelt keys."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from hftpy.common import Channel, CurrencyPair, Exchange
+from hftpy.common.secrets import Secret, resolve_secret
+from hftpy.errors import ConfigError
+
+
+class ApiSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A REST account. `api_host` is another name of `rest_host`."""
+
+    exchange: str
+    api_key: Any = None
+    api_secret: Any = None
+    api_auth_data: dict[str, Any] | None = None
+    rest_host: str | None = None
+    api_host: str | None = None
+
+
+class WsApiSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An account's order entry over WebSocket."""
+
+    exchange: str
+    api_key: Any = None
+    api_secret: Any = None
+    api_auth_data: dict[str, Any] | None = None
+    api_host: str | None = None
+    rest_host: str | None = None
+
+
+class StreamSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A venue's WebSocket stream."""
+
+    exchange: str
+    currency_pairs: list[str] = []
+    subscribe_channels: list[str]
+    api_key: Any = None
+    api_secret: Any = None
+    api_auth_data: dict[str, Any] | None = None
+    api_host: str | None = None
+    reconnect_times: int | dict[str, float] = -1
+    subscribe_args: dict[str, Any] = {}
+    client: str = "picows"
+
+
+class SubscriberSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A channel that another process publishes. `symbols` empty: all."""
+
+    exchange: str
+    channel: str
+    symbols: list[str] | str = []
+    transport: str = "zmq"
+
+
+class PublishSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What the service's own streams deliver and other processes shall get."""
+
+    channels: list[str]
+    transport: str = "zmq"
+
+
+class TaskSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A timer: `task_NAME` every `interval` seconds, first after `delay`."""
+
+    interval: float
+    delay: float = 0.0
+
+
+class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Everything under ``setting``; all of it is optional."""
+
+    apis: list[ApiSetting] = []
+    ws_apis: list[WsApiSetting] = []
+    streams: list[StreamSetting] = []
+    ipc_subscribers: list[SubscriberSetting] = []
+    ipc_publish: PublishSetting | None = None
+    ipc_command_publisher: str | None = None
+    ipc_command_subscribers: list[str] = []
+    tasks: dict[str, TaskSetting] = {}
+    params: dict[str, Any] = {}
+
+
+class ServiceConfig(msgspec.Struct, kw_only=True):
+    """One section of a config file."""
+
+    section: str  # such as service.mm_demo
+    class_name: str
+    setting: Setting
+    folder: Path  # of the config file: modules and relative paths start here
+
+    @property
+    def process_id(self) -> str:
+        """The name under which commands, status and logs know the process."""
+        return self.setting.ipc_command_publisher or self.section.rpartition(".")[2]
+
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_NESTED: dict[str, type[msgspec.Struct]] = {
+    "apis": ApiSetting,
+    "ws_apis": WsApiSetting,
+    "streams": StreamSetting,
+    "ipc_subscribers": SubscriberSetting,
+}
+
+
+def load_config(path: Path) -> list[ServiceConfig]:
+    """Read a config file.
+
+    Returns
+    -------
+    list of ServiceConfig
+        One per section, in the file's order.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or something in it is not as it must be; the message names the key.
+    """
+    try:
+        content = json.loads(path.read_text(), object_pairs_hook=_no_duplicates)
+    except OSError as error:
+        raise ConfigError(f"config {path} cannot be read: {error.strerror}") from error
+    except ConfigError as error:
+        raise ConfigError(f"config {path}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"config {path} is no JSON: {error}") from error
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"config {path} must be an object with a section per service")
+    return [parse_section(section, value, path.parent) for section, value in content.items()]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ConfigError(f"the key {key!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def parse_section(section: str, value: Any, folder: Path) -> ServiceConfig:
+    """Check one section.
+
+    Raises
+    ------
+    ConfigError
+        If something in it is not as it must be; the message names the key.
+    """
+    if not isinstance(value, dict):
+        raise ConfigError(f"{section} must be an object, was {value!r}")
+    _check_keys(section, value, ("class_name", "setting"))
+    class_name = value.get("class_name")
+    if not isinstance(class_name, str) or not class_name:
+        raise ConfigError(f"{section}.class_name must be the name of a class, was {class_name!r}")
+    setting = _convert(f"{section}.setting", value.get("setting", {}), Setting)
+    _check_values(f"{section}.setting", setting)
+    return ServiceConfig(section=section, class_name=class_name, setting=setting, folder=folder)
+
+
+def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
+    if isinstance(value, dict):
+        _check_keys(key, value, kind.__struct_fields__)
+        for name, nested in _NESTED.items():
+            entries = value.get(name) if kind is Setting else None
+            for index, entry in enumerate(entries if isinstance(entries, list) else []):
+                _convert(f"{key}.{name}[{index}]", entry, nested)
+        if kind is Setting:
+            if isinstance(value.get("ipc_publish"), dict):
+                _convert(f"{key}.ipc_publish", value["ipc_publish"], PublishSetting)
+            tasks = value.get("tasks")
+            for name, task in tasks.items() if isinstance(tasks, dict) else ():
+                _convert(f"{key}.tasks.{name}", task, TaskSetting)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_keys(key: str, value: dict[str, Any], known: tuple[str, ...]) -> None:
+    for name in value:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+            raise ConfigError(f"{key} has an unknown key {name!r}: {hint}")
+
+
+def _check_values(key: str, setting: Setting) -> None:
+    def check(where: str, exchange: str, channels: list[str], symbols: list[str]) -> None:
+        try:
+            Exchange.parse(exchange)
+            for channel in channels:
+                Channel.parse(channel)
+            for symbol in symbols:
+                CurrencyPair(symbol)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from error
+
+    for name in ("apis", "ws_apis"):
+        for index, api in enumerate(getattr(setting, name)):
+            check(f"{key}.{name}[{index}]", api.exchange, [], [])
+    for index, stream in enumerate(setting.streams):
+        check(f"{key}.streams[{index}]", stream.exchange, stream.subscribe_channels, stream.currency_pairs)
+        if stream.client not in ("picows", "websockets"):
+            raise ConfigError(f"{key}.streams[{index}].client must be picows or websockets, was {stream.client!r}")
+    for index, entry in enumerate(setting.ipc_subscribers):
+        symbols = [entry.symbols] if isinstance(entry.symbols, str) else entry.symbols
+        check(f"{key}.ipc_subscribers[{index}]", entry.exchange, [entry.channel], [s for s in symbols if s])
+    if setting.ipc_publish is not None:
+        check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
+    for name, task in setting.tasks.items():
+        if not task.interval > 0 or not task.delay >= 0:
+            raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
+
+
+def secrets_of(key: str, account: ApiSetting | WsApiSetting | StreamSetting, folder: Path) -> tuple[str, str]:
+    """The key and secret of an account, resolved; empty where none is given.
+
+    Raises
+    ------
+    ConfigError
+        As `hftpy.common.secrets.resolve_secret`.
+    """
+    found: list[Secret | None] = [
+        resolve_secret(f"{key}.{name}", getattr(account, name), folder) for name in ("api_key", "api_secret")
+    ]
+    return tuple(secret.reveal() if secret else "" for secret in found)  # type: ignore[return-value]

@@ -1,0 +1,107 @@
+"""Between transports and hooks: one ring per market channel, with events about the data kept in their place.
+
+A gap is delivered after everything that arrived before it and before everything that arrived after it. What a ring
+drops because the hooks are too slow is reported as a gap of source ``ring``.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hftcore.ring import Ring
+from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+
+Event = Gap | Stale | Reconnected
+Deliver = Callable[[Any], Awaitable[None]]
+
+BATCH = 256
+MAX_EVENTS = 4096
+
+
+class MarketInbox:
+    """A ring of one channel and the events of that channel.
+
+    Parameters
+    ----------
+    channel, kind
+        The channel, and the struct's class that its ring holds.
+    capacity
+        Of the ring; when it is full the oldest entry is dropped and reported.
+    deliver, deliver_event
+        Coroutine functions that call the hooks; they do not raise.
+    """
+
+    def __init__(self, channel: Channel, kind: type, capacity: int, deliver: Deliver, deliver_event: Deliver) -> None:
+        self.channel = channel
+        self.ring: Ring = Ring(kind, capacity, "drop_oldest")
+        self.events_dropped = 0
+        self._deliver = deliver
+        self._deliver_event = deliver_event
+        self._events: deque[tuple[int, Event]] = deque()
+        self._event_arrived = asyncio.Event()
+        self._reported = 0
+
+    def put_event(self, event: Event) -> None:
+        """Take in an event; when there are too many the oldest is dropped and counted."""
+        if len(self._events) >= MAX_EVENTS:
+            self._events.popleft()
+            self.events_dropped += 1
+        self._events.append((self.ring.stats["pushed"], event))
+        self._event_arrived.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run_ring(), name=f"{self.channel}s")
+            group.create_task(self._run_events(), name=f"{self.channel} events")
+
+    async def _run_ring(self) -> None:
+        ring = self.ring
+        while True:
+            await ring.wait()
+            stats = ring.stats
+            if stats["dropped"] > self._reported:
+                lost, self._reported = stats["dropped"] - self._reported, stats["dropped"]
+                await self._deliver_event(
+                    Gap(
+                        exchange=Exchange.UNKNOWN, channel=self.channel, symbol=None, reason="the hooks are too slow",
+                        lost=lost, source="ring", timestamp=time.time_ns() // 1000,
+                    )  # fmt: skip
+                )
+                stats = ring.stats
+            index = stats["pushed"] - ring.qsize()
+            for item in ring.get_batch(BATCH):
+                if self._events:
+                    await self._deliver_due(index)
+                await self._deliver(item)
+                index += 1
+            await asyncio.sleep(0)  # a flood must not starve commands and timers
+
+    async def _run_events(self) -> None:
+        while True:
+            await self._event_arrived.wait()
+            self._event_arrived.clear()
+            if self.ring.empty():
+                await self._deliver_due(self.ring.stats["pushed"])
+
+    async def _deliver_due(self, index: int) -> None:
+        while self._events and self._events[0][0] <= index:
+            await self._deliver_event(self._events.popleft()[1])
+
+
+class EventInlet:
+    """Routes events to the inbox of their channel; has what an `event_queue` must have."""
+
+    def __init__(self, inboxes: dict[Channel, MarketInbox], other: Callable[[Event], None]) -> None:
+        self._inboxes = inboxes
+        self._other = other
+
+    def put_nowait(self, event: Event) -> None:
+        """Take in an event."""
+        inbox = self._inboxes.get(event.channel)
+        if inbox is None:
+            self._other(event)
+        else:
+            inbox.put_event(event)

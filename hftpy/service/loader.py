@@ -1,0 +1,79 @@
+"""From a section of the config to a running service."""
+
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+
+import uvloop
+
+from hftpy.common.lifeline import watch_lifeline
+from hftpy.errors import ConfigError, HftError
+from hftpy.service.base import ServiceBase, SetupAborted
+from hftpy.service.config import ServiceConfig
+
+log = logging.getLogger(__name__)
+
+
+def load_service(config: ServiceConfig) -> ServiceBase:
+    """Import the service's module and make the service.
+
+    The section's name is the module, found from the config's folder; a class name ``package.module:Class`` names
+    both.
+
+    Raises
+    ------
+    ConfigError
+        If the module or class is missing, or the class is no ServiceBase.
+    """
+    module_name, _, class_name = config.class_name.rpartition(":")
+    module_name = module_name or config.section
+    folder = str(config.folder.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise
+        raise ConfigError(f"{config.section}: no module {module_name!r} in {folder} or among the installed ones") from error
+    kind = getattr(module, class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, ServiceBase)):
+        raise ConfigError(f"{config.section}: {module_name} has no subclass of ServiceBase named {class_name!r}")
+    return kind(config)
+
+
+def run_service(config: ServiceConfig) -> int:
+    """Run one service in this process until it is asked to stop (command ``shutdown``, SIGINT, SIGTERM, or the end of
+    the process that started it).
+
+    Returns
+    -------
+    int
+        Exit status: 0 stopped, 1 failed, 2 not started (its set-up aborted, or its config cannot be used).
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
+    except SetupAborted as error:
+        log.error("%s", error)
+        return 2
+    except ConfigError as error:
+        log.error("%s", error)
+        return 2
+    except HftError as error:
+        log.error("%s: %s", config.process_id, error)
+        return 1
+    return 0
+
+
+async def _serve(config: ServiceConfig) -> None:
+    service = load_service(config)
+    loop = asyncio.get_running_loop()
+    # A handler of our own: under asyncio.run, Ctrl-C would cancel the main task wherever the user's code happens to be.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, service.request_stop)
+    watch_lifeline(service.request_stop)
+    await service.run()
+
