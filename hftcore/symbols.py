@@ -30,7 +30,7 @@ BASES = frozenset(
     (
         "act ant apt ast bat bit blast bnt crpt dent dot gft gmt grt hft hnt hot lit lpt mdt mnt nft not ont oxt pnut "
         "qnt rbnt snt usdt ust vet xrt "
-        "arb bb bnb bob dgb orb shib trb "
+        "bb bnb bob dgb orb shib trb "
         "ada asta aura ava beta data dia ela elsa fida gala iota kava kda lista luna mana mina pha theta "
         "tia uma"
     ).split()
