@@ -70,6 +70,7 @@ except ImportError:  # stand-in until the compiled parser is merged
 import asyncio
 
 import pytest
+
 from hftpy.exchange import get_exchange_stream
 
 FAST = {"times": -1, "initial": 0.01, "max": 0.05}
