@@ -106,6 +106,7 @@ class KrakenApi:
         self._session: aiohttp.ClientSession | None = None
         self._lock = asyncio.Lock()
         self._nonce = 0
+        self._pairs: dict[str, CurrencyPair] = {}  # by altname
         self._order_ids: OrderedDict[str, str] = OrderedDict()  # client order id -> venue's
 
     def __repr__(self) -> str:
@@ -153,6 +154,7 @@ class KrakenApi:
             if not wsname:
                 continue
             pair = CurrencyPair(wsname)
+            self._pairs[str(row.get("altname"))] = pair
             lot = Decimal(1).scaleb(-int(row["lot_decimals"]))
             tick = row.get("tick_size") or Decimal(1).scaleb(-int(row["pair_decimals"]))
             found[pair] = Instrument(
@@ -283,7 +285,7 @@ class KrakenApi:
         seconds = text.decimal(row.get("closetm") or row.get("opentm") or 0, "opentm")
         order = MyOrder(
             exchange=self.exchange,
-            symbol=CurrencyPair(terms["pair"]),
+            symbol=self._pairs.get(terms["pair"]) or text.pair_of_rest(terms["pair"]),
             clientOrderId=str(row.get("cl_ord_id") or ""),
             orderId=order_id,
             side=Side.parse(terms["type"]),

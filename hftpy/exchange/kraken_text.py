@@ -30,6 +30,9 @@ LEGACY_ASSETS = {
     "XXDG": "doge", "XDG": "doge", "XXLM": "xlm", "XXMR": "xmr", "XXRP": "xrp", "XZEC": "zec", "ZAUD": "aud",
     "ZCAD": "cad", "ZEUR": "eur", "ZGBP": "gbp", "ZJPY": "jpy", "ZUSD": "usd",
 }  # fmt: skip
+# What the venue quotes in, the longer spelling first. The symbol table's own list knows quotes of other venues, with
+# which XBTUSD would read xb/tusd.
+QUOTES = ("USDT", "USDC", "USDQ", "USDR", "EURQ", "USD", "EUR", "GBP", "JPY", "CAD", "AUD", "CHF", "XBT", "ETH", "DAI")
 REST_NAMES = {"btc": "XBT", "doge": "XDG"}
 
 # Errors that pass by themselves; the others need a change first.
@@ -104,3 +107,21 @@ def asset(name: str) -> str:
 def rest_pair(pair: CurrencyPair) -> str:
     """The name of a pair in REST requests."""
     return REST_NAMES.get(pair.base, pair.base.upper()) + REST_NAMES.get(pair.quote, pair.quote.upper())
+
+
+def pair_of_rest(name: str) -> CurrencyPair:
+    """The pair of an ``altname`` such as XBTUSD, where the instruments are not known.
+
+    Raises
+    ------
+    ParseError
+        If it is none.
+    """
+    for quote in QUOTES:
+        base = name[: -len(quote)]
+        if base and name.endswith(quote):
+            return CurrencyPair(f"{base}/{quote}")
+    try:
+        return CurrencyPair(name)
+    except ValueError as error:
+        raise ParseError(f"pair must be a pair, was {name!r}") from error
