@@ -367,7 +367,7 @@ async def test_order_entry(entry):
 
 
 async def test_numbers_of_orders_have_no_exponent(entry, monkeypatch):
-    venue, ws_api = entry
+    _, ws_api = entry
     sent = []
     connection = ws_api._runner.connection
     send = connection.send
