@@ -9,6 +9,8 @@ from hftpy.cli.demo_view import hop_rows
 from hftpy.cli.recorded import Recorded
 from hftpy.cli.status import format_ns
 
+VENUE_NAMES = {"ticker": {"ticker", "bookTicker"}, "trade": {"trade", "aggTrade"}}
+
 Statuses = dict[str, dict[str, Any]]
 
 
@@ -176,13 +178,19 @@ def _flow(
     return Flow(
         channel=channel,
         recorded=in_recording,
-        sent=venue.get("events", {}).get(channel),
-        withheld=venue.get("dropped_by_fault", {}).get(channel, 0),
+        sent=_sum(venue.get("events"), channel),
+        withheld=_sum(venue.get("dropped_by_fault"), channel) or 0,
         gateway=sum(received) if received else None,
         published=gateway["publisher"].get(f"{market}.{channel}", {}).get("sent") if gateway else None,
         strategies={name: statuses[name]["counters"][channel + "s"] for name in STRATEGIES if name in statuses},
         lost={name: _reported_lost(statuses[name], channel) for name in STRATEGIES if name in statuses},
     )
+
+
+def _sum(counts: dict[str, int] | None, channel: str) -> int | None:
+    """What the venue counted under its own names of a channel; None if it has none of them."""
+    found = [count for name, count in (counts or {}).items() if name in VENUE_NAMES[channel]]
+    return sum(found) if found else None
 
 
 def _reported_lost(status: dict[str, Any], channel: str) -> int:
