@@ -17,15 +17,18 @@ CONTROL_TOPIC = b"\x00control".ljust(32)
 RESENT = b"\x18\x01"
 """Field 3 (`resent`) set: appended to a message, it marks the last value that a joiner is sent."""
 
+# The generated stubs do not admit plain numbers for enums; the classes do.
+_number: Any = int
+
 Batch = Sequence[MyOrder]
 Event = Gap | Stale | Reconnected
 
 
 def encode_ticker(ticker: Ticker, seq: int, epoch: int) -> bytes:
-    return wire.Ticker(
+    message = wire.Ticker(
         seq=seq,
         epoch=epoch,
-        exchange=int(ticker.exchange),
+        exchange=_number(ticker.exchange),
         symbol=ticker.symbol,
         exchange_time_ns=ticker.exchangeTimeNs,
         local_time_ns=ticker.localTimeNs,
@@ -34,8 +37,9 @@ def encode_ticker(ticker: Ticker, seq: int, epoch: int) -> bytes:
         ask_price=ticker.askPrice,
         ask_volume=ticker.askVolume,
         venue_seq=ticker.seq,
-        flags=int(ticker.flags),
-    ).SerializeToString()
+        flags=_number(ticker.flags),
+    )
+    return message.SerializeToString()
 
 
 def decode_ticker(message: Any) -> Ticker:
@@ -54,10 +58,10 @@ def decode_ticker(message: Any) -> Ticker:
 
 
 def encode_trade(trade: Trade, seq: int, epoch: int) -> bytes:
-    return wire.Trade(
+    message = wire.Trade(
         seq=seq,
         epoch=epoch,
-        exchange=int(trade.exchange),
+        exchange=_number(trade.exchange),
         symbol=trade.symbol,
         exchange_time_ns=trade.exchangeTimeNs,
         local_time_ns=trade.localTimeNs,
@@ -65,10 +69,11 @@ def encode_trade(trade: Trade, seq: int, epoch: int) -> bytes:
         price=trade.price,
         volume=trade.volume,
         trade_id=trade.tradeId,
-        side=int(trade.side),
+        side=_number(trade.side),
         venue_seq=trade.seq,
-        flags=int(trade.flags),
-    ).SerializeToString()
+        flags=_number(trade.flags),
+    )
+    return message.SerializeToString()
 
 
 def decode_trade(message: Any) -> Trade:
@@ -91,17 +96,17 @@ def _order_message(order: MyOrder, seq: int, epoch: int) -> Any:
     return wire.MyOrder(
         seq=seq,
         epoch=epoch,
-        exchange=int(order.exchange),
+        exchange=_number(order.exchange),
         symbol=order.symbol,
         client_order_id=order.clientOrderId,
         order_id=order.orderId,
-        side=int(order.side),
-        order_type=int(order.orderType),
+        side=_number(order.side),
+        order_type=_number(order.orderType),
         price=None if order.price is None else str(order.price),
         amount=str(order.amount),
         filled=str(order.filled),
         avg_price=str(order.avgPrice),
-        status=int(order.status),
+        status=_number(order.status),
         post_only=order.postOnly,
         reason=order.reason,
         strategy=order.strategy,
@@ -139,15 +144,15 @@ def decode_my_order(message: Any) -> MyOrder:
 
 
 def encode_my_trade(trade: MyTrade, seq: int, epoch: int) -> bytes:
-    return wire.MyTrade(
+    message = wire.MyTrade(
         seq=seq,
         epoch=epoch,
-        exchange=int(trade.exchange),
+        exchange=_number(trade.exchange),
         symbol=trade.symbol,
         trade_id=trade.tradeId,
         order_id=trade.orderId,
         client_order_id=trade.clientOrderId,
-        side=int(trade.side),
+        side=_number(trade.side),
         price=str(trade.price),
         amount=str(trade.amount),
         fee=str(trade.fee),
@@ -157,7 +162,8 @@ def encode_my_trade(trade: MyTrade, seq: int, epoch: int) -> bytes:
         command_id=trade.commandId,
         timestamp_us=trade.timestamp,
         local_timestamp_us=trade.localTimestamp,
-    ).SerializeToString()
+    )
+    return message.SerializeToString()
 
 
 def decode_my_trade(message: Any) -> MyTrade:
@@ -181,9 +187,10 @@ def decode_my_trade(message: Any) -> MyTrade:
 
 
 def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
-    return wire.MyOrderBatch(
-        seq=seq, epoch=epoch, exchange=int(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
-    ).SerializeToString()
+    message = wire.MyOrderBatch(
+        seq=seq, epoch=epoch, exchange=_number(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
+    )
+    return message.SerializeToString()
 
 
 def decode_batch(message: Any) -> list[MyOrder]:
@@ -201,8 +208,8 @@ def event_fields(event: Event) -> dict[str, Any]:
     """The field of `Control.body` that holds an event."""
     if isinstance(event, Gap):
         gap = wire.Gap(
-            exchange=int(event.exchange),
-            channel=int(event.channel),
+            exchange=_number(event.exchange),
+            channel=_number(event.channel),
             symbol=event.symbol,
             reason=event.reason,
             lost=event.lost,
@@ -212,16 +219,16 @@ def event_fields(event: Event) -> dict[str, Any]:
         return {"gap": gap}
     if isinstance(event, Stale):
         stale = wire.Stale(
-            exchange=int(event.exchange),
-            channel=int(event.channel),
+            exchange=_number(event.exchange),
+            channel=_number(event.channel),
             symbol=event.symbol,
             silent_s=event.silent_s,
             timestamp_us=event.timestamp,
         )
         return {"stale": stale}
     reconnected = wire.Reconnected(
-        exchange=int(event.exchange),
-        channel=int(event.channel),
+        exchange=_number(event.exchange),
+        channel=_number(event.channel),
         attempts=event.attempts,
         down_s=event.down_s,
         timestamp_us=event.timestamp,

@@ -11,7 +11,7 @@ from hftcore.topic import PrefixFilter, check_process_id
 from hftpy.common.paths import socket_path
 from hftpy.ipc.limited_log import LimitedLog
 from hftpy.ipc.outbox import Held, Outbox
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress
+from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, has_frames
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class CommandPublisher:
             return False
         socket = self._owned.socket
         for _ in range(limit):
-            if not socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            if not has_frames(socket):
                 return False
             request = socket.recv(zmq.NOBLOCK)
             prefix = request[1:]

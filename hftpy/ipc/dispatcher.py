@@ -35,7 +35,7 @@ class CommandDispatcher:
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._handlers: dict[str, Handler] = {}
         self._log = LimitedLog(logger)
-        self._stopping = False
+        self._runs = 0
         self.received = self.handled = self.failed = self.duplicates = 0
         self.malformed = self.refused = self.no_handler = self.queue_full = 0
 
@@ -80,8 +80,13 @@ class CommandDispatcher:
 
     async def run(self) -> None:
         """Call handlers until cancelled or told to stop."""
-        self._stopping = False
-        while not self._stopping:
+        self._runs += 1
+        this_run = self._runs
+        # A queue belongs to one event loop, and this may be another than before.
+        waiting, self._queue = self._queue, asyncio.Queue(self._queue.maxsize)
+        while not waiting.empty():
+            self._queue.put_nowait(waiting.get_nowait())
+        while self._runs == this_run:
             command = await self._queue.get()
             handler = self._handlers.get(command.command_type)
             if handler is None:
@@ -106,6 +111,6 @@ class CommandDispatcher:
 
     def stop(self) -> None:
         """Let `run` end after the handler that it is in; commands that still wait are dropped."""
-        self._stopping = True
+        self._runs += 1
         while not self._queue.empty():
             self._queue.get_nowait()

@@ -73,7 +73,7 @@ class Observers:
                 accepted = put_nowait(value) is not False
             except asyncio.QueueFull:
                 accepted = False
-            except Exception:
+            except Exception:  # noqa: BLE001 - it is logged, and must not reach the other observers
                 self.failed += 1
                 self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
                 continue
@@ -105,7 +105,7 @@ class Observers:
         except asyncio.QueueFull:
             self.queue_full["event"] += 1
             logger.error("%s.event_queue is full: dropped %s", type(observer).__name__, event)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is logged, and must not reach the other observers
             self.failed += 1
             self._log.warning("hook", "%s failed on %s", type(observer).__name__, event, exc_info=True)
         else:

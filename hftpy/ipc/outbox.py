@@ -54,9 +54,11 @@ class Outbox:
 
     def take(self, has_joined: Callable[[str, bytes], bool]) -> list[Held]:
         """Those whose target has joined, in the order in which they were sent."""
-        ready = [held for held in self._held if has_joined(held.target_id, held.topic)]
-        if ready:
-            self._held = deque(held for held in self._held if held not in ready)
+        ready: list[Held] = []
+        waiting: deque[Held] = deque()
+        for held in self._held:
+            (ready if has_joined(held.target_id, held.topic) else waiting).append(held)
+        self._held = waiting
         return ready
 
     def clear(self) -> list[Held]:

@@ -18,7 +18,7 @@ from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root, socket_path
 from hftpy.ipc import codec
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, check_transport, running_loop
+from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, check_transport, has_frames, running_loop
 from hftpy.wire import market_pb2 as wire
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class _Address:
     def serve(self, limit: int = 1_000_000) -> bool:
         """Accept subscriptions; returns whether there may be more."""
         for _ in range(limit):
-            if not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            if not has_frames(self._socket):
                 return False
             request = self._socket.recv(zmq.NOBLOCK)
             answer = _NOTHING

@@ -78,7 +78,7 @@ class _Source:
         for topic in self._topics():
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
         self._reader = FrameReader(loop, self._socket, self._read)
-        self._last_frame = loop.time()
+        self._last_frame = time.monotonic()
 
     def _topics(self) -> list[bytes]:
         if self.all_symbols:
@@ -98,13 +98,14 @@ class _Source:
         socket = self._socket
         if socket is None:
             return False
-        self._last_frame = time.monotonic()
-        self._silent = False
-        for _ in range(limit):
+        for count in range(limit):
             try:
                 frame = socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return False
+            if not count:
+                self._last_frame = time.monotonic()
+                self._silent = False
             try:
                 if frame[:1] == b"\x00":
                     self._on_control(frame)

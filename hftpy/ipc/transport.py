@@ -40,6 +40,7 @@ __all__ = [
     "check_transport",
     "connect",
     "get_context",
+    "has_frames",
     "running_loop",
 ]
 
@@ -87,6 +88,11 @@ def _flush_at_exit() -> None:
         _context.destroy(linger=0)
 
 
+def has_frames(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a receive would succeed now."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
 class OwnedAddress:
     """A bound XPUB socket on a unix path that this object alone owns.
 
@@ -110,6 +116,7 @@ class OwnedAddress:
 
     def __init__(self, path: Path, *, send_hwm: int, manual: bool = False) -> None:
         self.path = path
+        self._pid = os.getpid()
         self._lock_path = path.with_name(path.name + ".lock")
         self._lock_fd = self._lock()
         try:
@@ -168,6 +175,7 @@ class OwnedAddress:
         except OSError as error:
             listener.close()
             raise RootError(f"address {self.path} cannot be bound: {error.strerror}") from error
+        self._bound = self.path.lstat()
         return listener
 
     def _remove_stale(self) -> None:
@@ -185,10 +193,15 @@ class OwnedAddress:
 
     def close(self, linger_ms: int = 0) -> None:
         """Close the socket and give the address back; frames already sent may take `linger_ms` to leave."""
-        if self.socket.closed:
-            return
+        if self.socket.closed or self._pid != os.getpid():
+            return  # a forked child neither owns the address nor may touch the socket
         self.socket.close(linger=linger_ms)
-        self.path.unlink(missing_ok=True)
+        try:
+            # A plain ZeroMQ bind may have taken the path: what is not ours stays.
+            if os.path.samestat(self.path.lstat(), self._bound):
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
         self._unlock()
 
 

@@ -70,14 +70,20 @@ def test_a_release_made_relaxed_is_found(tmp_path, mutant):
     assert "data race" in done.stderr
 
 
+CLAIM = (
+    "            if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,\n"
+    "                                                       std::memory_order_acquire)) {"
+)
+# Between copying and claiming, let the producer run: makes the rare interleaving the usual one.
+PAUSE = "            std::this_thread::yield();\n"
+
 # Mistakes in the algorithm, which no sanitizer need see: the program's own checks find them.
 MISTAKES = {
     # the consumer believes its copy although the producer took the item away
     "claim without check": (
         "drop_oldest",
-        "            if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,\n"
-        "                                                       std::memory_order_acquire)) {",
-        "            consumer_.head.store(head + n, std::memory_order_release);\n            {",
+        CLAIM,
+        PAUSE + "            consumer_.head.store(head + n, std::memory_order_release);\n            {",
     ),
     # one slot too many
     "full too late": ("drop_newest", "producer_.cachedHead >= capacity_) {", "producer_.cachedHead > capacity_) {"),
@@ -91,20 +97,33 @@ MISTAKES = {
     "publish before write": (
         "drop_newest",
         "        write(slots_[tail & mask_], item);\n",
-        "        producer_.tail.store(tail + 1, std::memory_order_release);\n        write(slots_[tail & mask_], item);\n",
+        "        producer_.tail.store(tail + 1, std::memory_order_release);\n"
+        + PAUSE
+        + "        write(slots_[tail & mask_], item);\n",
     ),
 }
 
 
-@pytest.mark.parametrize("mistake", sorted(MISTAKES))
-def test_a_mistake_in_the_algorithm_is_found(tmp_path, mistake):
-    policy, right, wrong = MISTAKES[mistake]
+def changed_header(tmp_path: Path, right: str, wrong: str) -> Path:
     folder = tmp_path / "include" / "hftcore"
     shutil.copytree(INCLUDE / "hftcore", folder)
     header = folder / "spsc_ring.hpp"
     text = header.read_text()
     assert right in text, "the header has changed: adapt the mutant"
     header.write_text(text.replace(right, wrong))
-    program = build(tmp_path / "mutant", "thread", include=tmp_path / "include")
+    return tmp_path / "include"
+
+
+@pytest.mark.parametrize("mistake", sorted(MISTAKES))
+def test_a_mistake_in_the_algorithm_is_found(tmp_path, mistake):
+    policy, right, wrong = MISTAKES[mistake]
+    program = build(tmp_path / "mutant", "thread", include=changed_header(tmp_path, right, wrong))
     found = [run(program, policy, capacity, 20_000).returncode for capacity in (1, 8)]
     assert any(found), f"nothing found: {found}"
+
+
+def test_a_consumer_that_is_overtaken_while_it_copies_delivers_nothing_torn(tmp_path):
+    program = build(tmp_path / "paused", "thread", include=changed_header(tmp_path, CLAIM, PAUSE + CLAIM))
+    for capacity in (1, 8):
+        done = run(program, "drop_oldest", capacity, 20_000)
+        assert done.returncode == 0, done.stderr[-4000:]
