@@ -15,7 +15,9 @@ from hftpy.common.log import configure_logging
 from hftpy.errors import HftError
 
 app = typer.Typer(
-    help="Low-latency trading runtime: streams, processes, commands, orders.", no_args_is_help=True, add_completion=False
+    help="Low-latency trading runtime: streams, processes, commands, orders.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Root = Annotated[Path | None, typer.Option(help="Root folder of sockets and status files (default: $HFT_ROOT, …).")]
@@ -60,9 +62,7 @@ def demo(
     configure_logging("INFO" if verbose else "ERROR")
     from hftpy.cli.demo import Demo
 
-    _run(
-        Demo(duration=duration, session=session, speed=speed, faults=fault or [], seed=seed, as_json=as_json).run()
-    )
+    _run(Demo(duration=duration, session=session, speed=speed, faults=fault or [], seed=seed, as_json=as_json).run())
 
 
 @app.command()
@@ -105,10 +105,18 @@ def sim(
 
     _run(
         serve_until_stopped(
-            venue or ([] if session else ["kraken"]), port=port, rest_port=rest_port, pairs=pair or DEFAULT_PAIRS,
-            rate=rate, seed=seed, session=session, speed=speed, autostart=not wait, faults=fault or [],
+            venue or ([] if session else ["kraken"]),
+            port=port,
+            rest_port=rest_port,
+            pairs=pair or DEFAULT_PAIRS,
+            rate=rate,
+            seed=seed,
+            session=session,
+            speed=speed,
+            autostart=not wait,
+            faults=fault or [],
             announce=announce,
-        )  # fmt: skip
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""``hftpy demo``: a simulated venue, a gateway and two market makers, each a process; a live view; a balance at the end.
+"""``hftpy demo``: a simulated venue, a gateway and two market makers, each a process; a view; a balance.
 
 The balance: everything that the venue sent is received or reported as lost, at every hop; every fill of the venue is
 known to the gateway; no process ended unasked. Anything else ends the demo with status 1.
@@ -33,6 +33,7 @@ OPERATOR = "demo"
 READY_TIMEOUT_S = 30.0
 SETTLE_S = 5.0
 REFRESH_S = 0.5
+TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 class DemoError(HftError):
@@ -140,7 +141,9 @@ class Demo:
             command = ["hftpy.worker", str(config), f"demo.{name}"]
             environment = keys if name == GATEWAY else {}  # a strategy never sees a key
             await self._launcher.start(name, command, output=output, environment=environment)
-        self._view.note(f"root {root}; processes: " + ", ".join(f"{c.name} {c.pid}" for c in self._launcher.children.values()))
+        self._view.note(
+            f"root {root}; processes: " + ", ".join(f"{c.name} {c.pid}" for c in self._launcher.children.values())
+        )
         await self._until(self._is_ready, READY_TIMEOUT_S, "the processes did not connect")
         if not self._interrupted.is_set():
             await self._post("/start")
@@ -264,15 +267,14 @@ class Demo:
         await operator.stop()
 
     async def _get(self, path: str) -> Any:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            async with session.get(self._control + path) as response:
-                return await response.json()
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http, http.get(self._control + path) as response:
+            return await response.json()
 
     async def _post(self, path: str, body: Any = None) -> None:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            async with session.post(self._control + path, json=body) as response:
-                if response.status >= 400:
-                    raise DemoError(f"the venue refused {path}: {await response.text()}")
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
+            response = await http.post(self._control + path, json=body)
+            if response.status >= 400:
+                raise DemoError(f"the venue refused {path}: {await response.text()}")
 
     def _print(self, summary: Summary, log_tail: str) -> None:
         if self.as_json:

@@ -58,11 +58,12 @@ class Summary(msgspec.Struct, kw_only=True):
             recorded = f"recorded {flow.recorded}, " if flow.recorded is not None else ""
             withheld = f" ({flow.withheld} withheld by a fault)" if flow.withheld else ""
             lines.append(
-                f"  {flow.channel + 's':8} {recorded}sent {_shown(flow.sent)}{withheld}, gateway {_shown(flow.gateway)}, {arrived}; "
-                f"reported lost {lost}"
+                f"  {flow.channel + 's':8} {recorded}sent {_shown(flow.sent)}{withheld}, "
+                f"gateway {_shown(flow.gateway)}, {arrived}; reported lost {lost}"
             )
         if self.in_order is not None:
-            lines.append(f"  order    tickers {'equal the recording, in order,' if self.in_order else 'DIFFER from the recording'} at both strategies")
+            verdict = "equal the recording, in order," if self.in_order else "DIFFER from the recording"
+            lines.append(f"  order    tickers {verdict} at both strategies")
         states = ", ".join(f"{count} {state}" for state, count in self.orders.items()) or "none"
         lines.append(f"  orders   {self.orders_sent} sent: {states}; fills {self.fills} (venue {self.venue_fills})")
         for position in self.positions:
@@ -163,7 +164,9 @@ def summarise(
     )
 
 
-def _flow(channel: str, market: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None) -> Flow | None:
+def _flow(
+    channel: str, market: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None
+) -> Flow | None:
     in_recording = None if recorded is None else recorded.tickers if channel == "ticker" else recorded.trades
     if in_recording == 0:
         return None

@@ -67,12 +67,13 @@ class BinanceMarketProtocol(VenueProtocol):
         if parser.kind is not FrameKind.EVENTS:
             self._control(frame)
             return ()
-        kind = Ticker if self.channel is Channel.TICKER else Trade
-        wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
-        self.unwanted += len(events) - len(wanted)
-        if kind is Trade:
-            return self._trades.check(wanted)
-        return [event for event in wanted if self._is_newer(event)]
+        if self.channel is Channel.TRADE:
+            trades = [event for event in events if isinstance(event, Trade) and event.symbol in self.wanted]
+            self.unwanted += len(events) - len(trades)
+            return self._trades.check(trades)
+        tickers = [event for event in events if isinstance(event, Ticker) and event.symbol in self.wanted]
+        self.unwanted += len(events) - len(tickers)
+        return [ticker for ticker in tickers if self._is_newer(ticker)]
 
     def _is_newer(self, ticker: Ticker) -> bool:
         last, number = self._last_update.get(ticker.symbol, 0), ticker.seq
@@ -85,8 +86,8 @@ class BinanceMarketProtocol(VenueProtocol):
     def _control(self, frame: bytes) -> None:
         try:
             message = msgspec.json.decode(frame)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise ParseError(f"a frame must be JSON: {error}") from error
+        except (msgspec.MsgspecError, ValueError, RecursionError) as failed:
+            raise ParseError(f"a frame must be JSON: {failed}") from failed
         if not isinstance(message, dict):
             return
         data = message.get("data", message)

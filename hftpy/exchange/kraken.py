@@ -4,82 +4,21 @@ Source: https://docs.kraken.com/api/docs/websocket-v2 (ticker, trade, heartbeat,
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
-
-import msgspec
+from typing import Any
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
 from hftcore.symbols import CurrencyPair, native_symbol
 from hftcore.types import Ticker, Trade
-from hftpy.exchange.runner import LimitedLog
+from hftpy.errors import ConfigError
+from hftpy.exchange import registry
+from hftpy.exchange.kraken_api import KrakenApi
+from hftpy.exchange.kraken_executions import ExecutionsProtocol
+from hftpy.exchange.kraken_v2 import KrakenV2Protocol, decode_control, is_proxy_restart
 from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
 
-PUBLIC_URL = "wss://ws.kraken.com/v2"
 SYMBOLS_PER_MESSAGE = 200
-# Refusals that pass by themselves, or with a new token.
-RETRYABLE = (
-    "EService:",
-    "EAPI:Rate limit",
-    "EAPI:Invalid token",
-    "ESession:",
-    "Exceeded msg rate",
-    "EGeneral:Internal",
-)
-# The proxy in front of the venue says this as bare text, not as JSON, before it closes.
-PROXY_RESTART = b"CloudFlare"
-
-_status_log = LimitedLog(60.0)
-
-
-class KrakenV2Protocol(VenueProtocol):
-    """What public and private connections of the v2 API share: acknowledgements, status, heartbeats."""
-
-    exchange = Exchange.KRAKEN
-    url = PUBLIC_URL
-    heartbeat_timeout_s: ClassVar[float | None] = 10.0  # the venue sends one about every second
-    fatal_close_codes = frozenset({1008})
-
-    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
-        super().__init__(channel, pairs, args)
-        self._asked: dict[int, list[Any]] = {}  # request number -> what it asked for
-        self._pair_of: dict[str, CurrencyPair] = {}
-        self._number = 0
-
-    def retryable(self, reason: str) -> bool:
-        return reason.startswith(RETRYABLE)
-
-    def request(self, params: Mapping[str, Any], asked: Sequence[Any]) -> str:
-        """A numbered subscribe request."""
-        self._number += 1
-        self._asked[self._number] = list(asked)
-        return msgspec.json.encode({"method": "subscribe", "params": params, "req_id": self._number}).decode()
-
-    def control(self, message: Mapping[str, Any]) -> None:
-        """Take an acknowledgement, a refusal or a status; everything else is none of ours."""
-        method = message.get("method")
-        if method == "subscribe":
-            self._acknowledge(message)
-        elif method == "error":
-            _status_log.warning(f"kraken.{self.channel}: the venue refused a message: {message.get('error')}")
-        elif message.get("channel") == "status":
-            for status in message.get("data") or ():
-                if isinstance(status, dict) and status.get("system") not in (None, "online"):
-                    _status_log.warning(f"kraken.{self.channel}: the venue's status is {status.get('system')}")
-
-    def _acknowledge(self, message: Mapping[str, Any]) -> None:
-        result = message.get("result")
-        symbol = result.get("symbol") if isinstance(result, dict) else message.get("symbol")
-        if isinstance(symbol, str):
-            asked = [self._pair_of[symbol]] if symbol in self._pair_of else []
-        else:
-            asked = self._asked.get(message.get("req_id") or 0, [])
-        for what in asked:
-            if what in self.pending:
-                self.pending.discard(what)
-                if message.get("success") is not True:
-                    self.refused[what] = str(message.get("error") or "no reason given")
 
 
 class KrakenMarketProtocol(KrakenV2Protocol):
@@ -114,36 +53,20 @@ class KrakenMarketProtocol(KrakenV2Protocol):
         try:
             events = parser.parse(frame, local_ns)
         except ParseError:
-            if frame.startswith(PROXY_RESTART):
+            if is_proxy_restart(frame):
                 return ()
             raise
         if parser.kind is not FrameKind.EVENTS:
             if parser.kind is FrameKind.CONTROL and not frame.startswith(b'{"channel":"heartbeat"'):
-                self.control(decode(frame))
+                self.control(decode_control(frame))
             return ()
-        kind = Ticker if self.channel is Channel.TICKER else Trade
-        wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
-        self.unwanted += len(events) - len(wanted)
-        return self._trades.check(wanted) if kind is Trade else wanted  # type: ignore[arg-type, return-value]
-
-
-def decode(frame: bytes) -> Mapping[str, Any]:
-    """A frame as a dict; empty where it is bare text of the proxy.
-
-    Raises
-    ------
-    ParseError
-        If it is no JSON object.
-    """
-    if frame.startswith(PROXY_RESTART):
-        return {}
-    try:
-        message = msgspec.json.decode(frame)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ParseError(f"a frame must be JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise ParseError(f"a control frame must be an object, was {type(message).__name__}")
-    return message
+        if self.channel is Channel.TRADE:
+            trades = [event for event in events if isinstance(event, Trade) and event.symbol in self.wanted]
+            self.unwanted += len(events) - len(trades)
+            return self._trades.check(trades)
+        tickers = [event for event in events if isinstance(event, Ticker) and event.symbol in self.wanted]
+        self.unwanted += len(events) - len(tickers)
+        return tickers
 
 
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
@@ -152,7 +75,11 @@ def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
 
 
 class KrakenStream(NativeStream):
-    """Kraken spot: ticker, trade.
+    """Kraken spot: ticker, trade; and with keys my_order, my_order_batch, my_trade.
+
+    The private channels share one connection. Its token comes from the REST API of `create_exchange_api` if there is
+    one, else from one made of `api_key` and `api_secret`, at ``api_auth_data["rest_host"]`` where that is given.
+    Currency pairs, where there are any, filter orders and fills too.
 
     `subscribe_args` go into the subscribe request: ``{"ticker": {"event_trigger": "trades"}}``,
     ``{"trade": {"snapshot": True}}``. The ticker follows the best bid and offer unless told otherwise.
@@ -167,6 +94,53 @@ class KrakenStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; lost ones are found by the venue's trade numbers."""
         await self.run_protocol(self._market(Channel.TRADE))
+
+    async def my_order_channel(self) -> None:
+        """Every change of our orders."""
+        await self._executions(Channel.MY_ORDER)
+
+    async def my_order_batch_channel(self) -> None:
+        """The open orders, as one list, after each connect."""
+        await self._executions(Channel.MY_ORDER_BATCH)
+
+    async def my_trade_channel(self) -> None:
+        """Our fills."""
+        await self._executions(Channel.MY_TRADE)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._private = [channel for channel in self.subscribe_channels if channel in self.private_channels]
+        self._api = self._rest_api() if self._private else None
+        self._own_api = self._api is not None and self._api is not registry.find_exchange_api(self.exchange)
+
+    def _rest_api(self) -> KrakenApi:
+        given = self._api_auth_data.get("rest_host") if isinstance(self._api_auth_data, Mapping) else None
+        shared = registry.find_exchange_api(self.exchange)
+        if isinstance(shared, KrakenApi) and given in (None, "", shared.rest_host):
+            api = shared
+        else:
+            if self.api_host and not given:
+                raise ConfigError(
+                    "api_auth_data must name the rest_host for private channels where api_host is given: the keys "
+                    "of one venue are not sent to another"
+                )
+            api = KrakenApi(self._api_key, self._api_secret, given)
+        if not api.has_keys:
+            raise ConfigError(f"api_key and api_secret of kraken are needed for {self._private[0]}")
+        return api
+
+    async def _executions(self, channel: Channel) -> None:
+        if channel is not self._private[0]:
+            return  # the first private channel's connection carries this one too
+        assert self._api is not None
+        batch = Channel.MY_ORDER_BATCH in self._private
+        args = self.args_of(channel)
+        protocol = ExecutionsProtocol(channel, self.currency_pairs, args, self._api, batch)
+        try:
+            await self.run_protocol(protocol, self._private)
+        finally:
+            if self._own_api:
+                await self._api.close()
 
     def _market(self, channel: Channel) -> VenueProtocol:
         return KrakenMarketProtocol(channel, self.currency_pairs, self.args_of(channel))

@@ -68,9 +68,14 @@ class MarketInbox:
                 lost, self._reported = stats["dropped"] - self._reported, stats["dropped"]
                 await self._deliver_event(
                     Gap(
-                        exchange=Exchange.UNKNOWN, channel=self.channel, symbol=None, reason="the hooks are too slow",
-                        lost=lost, source="ring", timestamp=time.time_ns() // 1000,
-                    )  # fmt: skip
+                        exchange=Exchange.UNKNOWN,
+                        channel=self.channel,
+                        symbol=None,
+                        reason="the hooks are too slow",
+                        lost=lost,
+                        source="ring",
+                        timestamp=time.time_ns() // 1000,
+                    )
                 )
                 stats = ring.stats
             self._done = stats["pushed"] - ring.qsize()

@@ -129,7 +129,7 @@ def test_one_frame_of_each_shape_cut_at_every_byte(folder: str) -> None:
 
 def time_ns(text: str) -> int:
     moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     return (delta.days * 86400 + delta.seconds) * 10**9 + delta.microseconds * 1000
 
 

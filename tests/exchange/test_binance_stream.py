@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from exchange_fakes import FakeBinance, Observer, binance_trade, book_ticker
+
 from hftpy.common import Channel, Exchange, Gap, Stale, Ticker, Trade
 from hftpy.errors import SubscribeError
 from hftpy.exchange.binance import BinanceMarketProtocol

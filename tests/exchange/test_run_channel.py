@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from exchange_fakes import FakeVenue, Observer
+
 from hftpy.common import Channel, Gap, Reconnected
 from hftpy.exchange import StreamBase
 
@@ -38,6 +39,7 @@ class Recorder(FakeVenue):
     async def _serve(self, connection):
         self.connections.append(connection)
         self.paths.append(connection.request.path)
+        self.changed.set()
         async for message in connection:
             self.received.append((0.0, message))
             self.changed.set()
@@ -81,10 +83,10 @@ async def test_forms_of_a_subscribe_message(run, message, sent):
     async with Recorder() as venue:
         observer = Observer()
         stream = run(type("Own", (MyStream,), {"subscribe_message": message}), venue, observer)
-        await venue.until(lambda: len(venue.received) == len(sent) and bool(venue.connections) or not sent)
-        async with asyncio.timeout(5):
-            while not stream.stats["ticker"]["connected"]:
-                await asyncio.sleep(0.01)
+        await venue.until(lambda: (len(venue.received) == len(sent) and bool(venue.connections)) or not sent)
+        await venue.until(lambda: bool(venue.connections))
+        await asyncio.sleep(0.05)
+        assert stream.stats["ticker"]["connected"]
         assert venue.messages == sent
 
 

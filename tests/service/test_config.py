@@ -25,9 +25,13 @@ FULL = section(
     ws_apis=[{"exchange": "kraken", "api_key": {"env": "K"}, "api_secret": {"env": "S"}}],
     streams=[
         {
-            "exchange": "kraken", "currency_pairs": ["btc/usdt"], "subscribe_channels": ["ticker", "my_order"],
-            "api_host": None, "reconnect_times": -1, "subscribe_args": {},
-        }  # fmt: skip
+            "exchange": "kraken",
+            "currency_pairs": ["btc/usdt"],
+            "subscribe_channels": ["ticker", "my_order"],
+            "api_host": None,
+            "reconnect_times": -1,
+            "subscribe_args": {},
+        }
     ],
     ipc_subscribers=[{"exchange": "kraken", "channel": "ticker", "symbols": ["btc/usdt"], "transport": "zmq"}],
     ipc_publish={"channels": ["ticker", "trade"], "transport": "zmq"},
@@ -56,7 +60,10 @@ def test_everything_in_setting_is_optional(tmp_path):
     [
         (section(ipc_subscriber=[]), r"unknown key 'ipc_subscriber': did you mean 'ipc_subscribers'\?"),
         (section(streams=[{"exchange": "kraken", "chanels": []}]), r"streams\[0\] has an unknown key 'chanels'"),
-        (section(tasks={"ping": {"intervall": 1}}), r"tasks\.ping has an unknown key 'intervall': did you mean 'interval'"),
+        (
+            section(tasks={"ping": {"intervall": 1}}),
+            r"tasks\.ping has an unknown key 'intervall': did you mean 'interval'",
+        ),
         (section(tasks={"ping": {"interval": 0}}), r"tasks\.ping: interval must be above 0"),
         (section(streams=[{"exchange": "krake", "subscribe_channels": ["ticker"]}]), r"streams\[0\]: .*was 'krake'"),
         (section(streams=[{"exchange": "kraken", "subscribe_channels": ["tikcer"]}]), r"was 'tikcer'"),

@@ -44,7 +44,12 @@ def test_the_venues_word_keeps_who_placed_the_order():
     )  # fmt: skip
     changed = table.on_venue_order(update)
     assert changed is not None
-    assert (changed.strategy, changed.commandId, changed.filled, changed.amount) == ("mm1", "mm1_1_1", Decimal("0.4"), 1)
+    assert (changed.strategy, changed.commandId, changed.filled, changed.amount) == (
+        "mm1",
+        "mm1_1_1",
+        Decimal("0.4"),
+        1,
+    )
     assert table.find(order_id="O1") is table.find(client_order_id="c1")
 
 

@@ -13,7 +13,9 @@ import pytest
 from hftpy.worker import Launcher
 
 SLEEPER = "import time\ntime.sleep(600)\n"
-STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w').close()\ntime.sleep(600)\n"
+STUBBORN = (
+    "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w').close()\ntime.sleep(600)\n"
+)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ class FillsService(ServiceBase):
     all_orders = True  # not only those that this process placed
 
     def on_my_order(self, my_order: MyOrder) -> None:
-        logger.info("order %s %s %s @ %s: %s", my_order.orderId, my_order.side, my_order.amount, my_order.price, my_order.status)
+        logger.info(
+            "order %s %s %s @ %s: %s", my_order.orderId, my_order.side, my_order.amount, my_order.price, my_order.status
+        )
 
     def on_my_trade(self, my_trade: MyTrade) -> None:
         logger.info("fill %s %s @ %s, fee %s", my_trade.side, my_trade.amount, my_trade.price, my_trade.fee)
