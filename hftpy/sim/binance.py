@@ -94,6 +94,9 @@ class BinanceFrontEnd(FrontEnd):
                 text += "`LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
                 self._refuse(connection, 2, text, request_id)
 
+    def malformed(self, connection: ClientConnection) -> None:
+        self._refuse(connection, 2, "Invalid request: request cannot be read")
+
     def _change(
         self, connection: ClientConnection, session: Session, method: str, params: object, request_id: int | str | None
     ) -> None:

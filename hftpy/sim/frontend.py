@@ -18,6 +18,8 @@ from hftpy.sim.faults import FaultState
 from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
 from hftpy.trading.matching import Fill
 
+KEPT_CONNECTIONS = 1000  # whose counters are kept after they have gone
+
 
 class FrontEnd:
     """One venue's WebSocket side on a market and a desk. Subclasses speak the protocol."""
@@ -56,6 +58,10 @@ class FrontEnd:
 
     def receive(self, connection: ClientConnection, message: str | bytes) -> None:
         """A client's message."""
+        raise NotImplementedError
+
+    def malformed(self, connection: ClientConnection) -> None:
+        """Answer a message that cannot be answered in its own terms."""
         raise NotImplementedError
 
     def close(self, connection: ClientConnection) -> None:
@@ -107,12 +113,18 @@ class FrontEnd:
         self.connections_total += 1
         number = self._numbers[connection] = self.connections_total
         self.sent_by_connection[number] = Counter()
+        if len(self.sent_by_connection) > KEPT_CONNECTIONS:
+            del self.sent_by_connection[next(iter(self.sent_by_connection))]
         writer = asyncio.create_task(connection.write(), name=f"sim-{self.exchange}-writer-{number}")
         try:
             self.connections[connection] = self.open(connection)
             async for message in socket:
                 self.requests += 1
-                self.receive(connection, message)
+                try:
+                    self.receive(connection, message)
+                except ValueError:
+                    # Lone surrogates: JSON can say them, an answer cannot repeat them.
+                    self.malformed(connection)
         except ConnectionClosed:
             pass  # an aborted connection is how most tests end
         finally:
@@ -174,7 +186,7 @@ class FrontEnd:
         self.frames[channel] += 1
         self.events[channel] += events
         number = self._numbers.get(connection)
-        if number is not None:
+        if number is not None and number in self.sent_by_connection:
             self.sent_by_connection[number][channel] += 1
 
     def _count_slow(self) -> None:

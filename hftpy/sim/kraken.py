@@ -89,7 +89,7 @@ class KrakenFrontEnd(FrontEnd):
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-            self._answer(connection, {"error": "Malformed request", "method": "error", "success": False}, time_in)
+            self.malformed(connection)
             return
         method, params, req_id = request["method"], request.get("params", {}), request.get("req_id")
         echo = {"req_id": req_id} if isinstance(req_id, int) else {}
@@ -110,6 +110,10 @@ class KrakenFrontEnd(FrontEnd):
             self.refuse(connection, method, error.text, echo, time_in, symbol=error.symbol)
         except KeyRefused as error:
             self.refuse(connection, method, error.code, echo, time_in)
+
+    def malformed(self, connection: ClientConnection) -> None:
+        time_in = rfc3339(self.market.clock_ns())
+        self._answer(connection, {"error": "Malformed request", "method": "error", "success": False}, time_in)
 
     def refuse(
         self,

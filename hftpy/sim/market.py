@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections import deque
@@ -30,6 +31,7 @@ OTHER_USD_PRICE = Decimal(10)
 LEVELS = 5
 RECENT_TRADES = 50
 LOT = Decimal("0.00000001")
+LOG = logging.getLogger(__name__)
 CATCH_UP_S = 1.0  # a market that fell further behind skips ticks instead of bursting
 
 
@@ -193,9 +195,9 @@ class Market:
     async def _guarded_run(self) -> None:
         try:
             await self.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  kept for `/sim/stats`: nobody awaits this task
             self.failure = error
-            raise
+            LOG.error("the market has ended by an error: %r", error)
         finally:
             self.finished.set()
 
@@ -369,4 +371,4 @@ class _Walk:
 
 
 def _mixed(number: int) -> int:
-    return 100 + number * 2654435761 % 5000
+    return 1000 + number * 2654435761 % 50000

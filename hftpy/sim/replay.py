@@ -111,7 +111,7 @@ class ReplayMarket(Market):
             await listener.on_raw(frame, wait=self.speed == 0)
         try:
             self._apply(key)
-        except (KeyError, IndexError, TypeError, InvalidOperation):
+        except (KeyError, IndexError, TypeError, ValueError, InvalidOperation):
             # Recorded as it came; an odd frame is for the client to judge and changes no price here.
             return
 

@@ -22,7 +22,7 @@ from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.keys import KeyRing
 from hftpy.sim.kraken import KrakenFrontEnd
 from hftpy.sim.kraken_rest import KrakenRest
-from hftpy.sim.market import Market
+from hftpy.sim.market import Market, MarketListener
 from hftpy.sim.text import plain
 from hftpy.trading.matching import Fill
 
@@ -126,6 +126,7 @@ class SimVenue:
                     raise ValueError(f"venue must be kraken or binance, was {str(other)!r}")
         if not self._fronts:
             raise ValueError("venues must not be empty")
+        self._desk_listener = _DeskListener(self.desk)
         self._server: Server | None = None
         self._runner: web.AppRunner | None = None
         self._begun = False
@@ -164,7 +165,7 @@ class SimVenue:
         OSError
             If a port is taken.
         """
-        self.market.listen(_DeskListener(self.desk))
+        self.market.listen(self._desk_listener)
         for front in self._fronts.values():
             self.market.listen(front)
         try:
@@ -185,6 +186,9 @@ class SimVenue:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self.market.stop()
+        listeners: list[MarketListener] = [self._desk_listener, *self._fronts.values()]
+        for listener in listeners:
+            self.market.unlisten(listener)
         await self._unlisten()
 
     async def __aenter__(self) -> "SimVenue":

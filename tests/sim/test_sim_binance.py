@@ -83,6 +83,7 @@ async def test_property_switches_the_envelope(venue: SimVenue) -> None:
         ('{"method":"SUBSCRIBE","params":[],"id":1.5}', "request ID"),
         ('{"method":"DANCE","id":4}', "unknown variant"),
         ("{nonsense", "Invalid JSON"),
+        ('{"method":"\\ud800","id":4}', "cannot be read"),
     ],
 )
 async def test_errors(venue: SimVenue, message: str, text: str) -> None:

@@ -130,6 +130,15 @@ async def test_errors_are_the_venues(venue: SimVenue) -> None:
         assert refused["error"] == "ESession:Invalid session"
         await socket.send("{not json")
         assert (await client.until(lambda frame: "success" in frame))["error"] == "Malformed request"
+        for odd in (
+            '{"method":"\\ud800"}',
+            "[" * 100_000,
+            '{"method":3}',
+        ):
+            await socket.send(odd)
+            assert (await client.until(lambda frame: "success" in frame))["error"] == "Malformed request"
+        await socket.send(b"\xff\xfe")
+        assert (await client.until(lambda frame: "success" in frame))["error"] == "Malformed request"
         assert (await client.request("dance"))["error"] == "Unsupported event"
         await socket.send('{"method":"ping","req_id":9}')
         assert (await client.until(lambda frame: frame.get("method") == "pong"))["req_id"] == 9

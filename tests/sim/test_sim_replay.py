@@ -143,6 +143,28 @@ async def test_recording_begins_with_the_first_subscription(tmp_path: Path) -> N
             assert json.loads(await socket.recv())["u"] == 1
 
 
+async def test_odd_recorded_frames_are_played_as_they_are(tmp_path: Path) -> None:
+    frames = [
+        '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":1,"bid_qty":1,"ask":2,"ask_qty":1}]}',
+        '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD"},{"symbol":"?"}]}',
+        '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":"x","qty":1}]}',
+        '[1,[],"trade","XBT/USD"]',
+    ]
+    path = write_session(tmp_path / "a.jsonl", frames, "wss://ws.kraken.com/v2")
+    market = ReplayMarket(path, 0, autostart=False)
+    async with SimVenue(market, (Exchange.KRAKEN,)) as venue, asyncio.timeout(20):
+        async with connect(venue.ws_url("kraken") + "/v2") as socket:
+            for channel in ("ticker", "trade"):
+                params = {"channel": channel, "symbol": ["BTC/USD"]}
+                await socket.send(json.dumps({"method": "subscribe", "params": params}))
+                while "success" not in str(await socket.recv()):
+                    pass
+            market.start()
+            assert [await socket.recv() for _ in frames] == frames
+        await market.finished.wait()
+        assert market.failure is None
+
+
 def recorded_sessions() -> list[Path]:
     root = os.environ.get("HFTPY_FIXTURES")
     if not root:
