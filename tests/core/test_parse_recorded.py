@@ -23,7 +23,7 @@ from hftcore.types import Ticker, Trade
 
 pytestmark = [
     pytest.mark.recorded,
-    pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of recorded messages"),
+    pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of messages"),
 ]
 ROOT = Path(os.environ.get("HFTPY_FIXTURES", ".")) / "real"
 VENUES = {"kraken": "kraken", "binance_spot": "binance", "binance_us": "binance"}
@@ -129,7 +129,7 @@ def test_one_frame_of_each_shape_cut_at_every_byte(folder: str) -> None:
 
 def time_ns(text: str) -> int:
     moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     return (delta.days * 86400 + delta.seconds) * 10**9 + delta.microseconds * 1000
 
 
