@@ -13,14 +13,14 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
-from hftcore.symbols import register_instruments
+from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -79,10 +79,10 @@ def decode_files(exchange: Exchange, paths: Iterable[Path | str], out: TextIO) -
         origin = {"file": name} if len(names) > 1 else {}
         with closing(_Source(name)) as source:
             for row in decode_lines(exchange, source.lines()):
-                out.write(json.dumps(origin | row, ensure_ascii=False) + "\n")
+                out.write(json.dumps(origin | row) + "\n")
             if source.failure:
                 row = _error(source.count + 1, exchange, source.failure)
-                out.write(json.dumps(origin | row, ensure_ascii=False) + "\n")
+                out.write(json.dumps(origin | row) + "\n")
 
 
 def run(venue: str, files: list[Path], out: TextIO) -> int:
@@ -139,7 +139,7 @@ class _Decoder:
                 raise ValueError(f"data must be a string, was {data!r:.80}")
             local_time_ns = _local_time_ns(entry)
             frame = data.encode()  # a lone surrogate, which no venue can send, is a UnicodeEncodeError
-        except (ValueError, RecursionError) as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:
             return iter([_error(number, self._exchange, f"a session entry is malformed: {error}")])
         return self._decode_frame(number, frame, local_time_ns)
 
@@ -157,7 +157,7 @@ class _Decoder:
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
-        fields = event.to_dict()
+        fields: dict[str, Any] = event.to_dict()
         symbol = fields.pop("symbol")
         return self._row(kind, number) | {"symbol": symbol, "nativeSymbol": native} | fields
 
@@ -170,6 +170,7 @@ class _Decoder:
         symbols = reply.get("symbols") if isinstance(reply, Mapping) else None
         if not isinstance(symbols, list):
             return
+        instruments: dict[str, str] = {}
         for item in symbols:
             if not isinstance(item, Mapping):
                 continue
@@ -177,9 +178,10 @@ class _Decoder:
             if not (isinstance(native, str) and isinstance(base, str) and isinstance(quote, str)):
                 continue
             try:
-                register_instruments(self._exchange, {native: f"{base}/{quote}"})
+                instruments[native] = CurrencyPair(f"{base}/{quote}")
             except ValueError:
                 continue  # one instrument that is no pair must not cost the others
+        register_instruments(self._exchange, instruments)
 
 
 class _Source:
@@ -202,6 +204,9 @@ class _Source:
             while line := self._stream.readline(MAX_LINE_BYTES):
                 self.count += 1
                 yield line
+                # The rest of a line that is longer than any frame: its number must not shift the others.
+                while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                    line = self._stream.readline(MAX_LINE_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             self.failure = f"the gzip stream is damaged: {error}"
 
@@ -242,5 +247,5 @@ def _local_time_ns(entry: Mapping[str, Any]) -> int:
         if not 0 <= number * scale < 2**63:
             raise ValueError(f"a time must fit 63 bits of nanoseconds, was {value!r}")
         return int(number * scale)
-    except InvalidOperation:
+    except ArithmeticError:
         raise ValueError(f"a time must be a number, was {value!r}") from None

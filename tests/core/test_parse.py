@@ -135,7 +135,7 @@ def test_refuses_what_is_no_buffer() -> None:
 
 
 def test_exchange_without_parser() -> None:
-    with pytest.raises(ValueError, match="exchange must be one with a parser .*, was okx"):
+    with pytest.raises(ValueError, match=r"exchange must be one with a parser .*, was okx"):
         Parser(Exchange.OKX)
 
 
@@ -202,7 +202,7 @@ def test_duplicate_key_is_refused(venue: str, frame: bytes) -> None:
 @pytest.mark.parametrize("venue", VENUES)
 def test_invalid_json(venue: str, frame: bytes) -> None:
     parser = Parser(Exchange.parse(venue))
-    with pytest.raises(ParseError, match="valid JSON|must end with"):
+    with pytest.raises(ParseError, match=r"valid JSON|must end with"):
         parser.parse(frame)
     # Also where the parser has no interest in the value.
     with pytest.raises(ParseError):
@@ -220,7 +220,7 @@ def test_price_that_is_none(value: str) -> None:
 
 
 def test_reason_names_the_value_and_is_short() -> None:
-    with pytest.raises(ParseError, match="^bid must be a plain decimal number, was '0x1'$"):
+    with pytest.raises(ParseError, match=r"^bid must be a plain decimal number, was '0x1'$"):
         Parser(Exchange.KRAKEN).parse((TICKER % '"0x1"').encode())
     with pytest.raises(ParseError) as caught:
         Parser(Exchange.KRAKEN).parse((TICKER % f'"{"x" * 10000}"').encode())

@@ -23,7 +23,7 @@ from hftcore.types import Ticker, Trade
 
 pytestmark = [
     pytest.mark.recorded,
-    pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of recorded messages"),
+    pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of messages"),
 ]
 ROOT = Path(os.environ.get("HFTPY_FIXTURES", ".")) / "real"
 VENUES = {"kraken": "kraken", "binance_spot": "binance", "binance_us": "binance"}

@@ -58,16 +58,15 @@ inline bool ends_with(std::string_view text, std::string_view end) noexcept {
 
 // `stream`: the name of the combined stream, empty for a single one.
 inline FrameKind read_payload(const JsonTree& tree, const JsonNode& node, std::string_view stream, EventBatch* batch) {
-    static constexpr std::string_view KEYS[] = {"e",      "u",  "s",      "b",    "B",     "a",   "A",   "stream",
-                                                "result", "id", "method", "code", "error", "msg", "event"};
+    static constexpr std::string_view EVENT_KEY[] = {"e"};
+    static constexpr std::string_view KEYS[] = {"u", "s", "b", "B", "a", "A", "result", "id", "method", "code", "error"};
     if (!node.is_object()) {
         if (ends_with(stream, "@trade") || ends_with(stream, "@aggTrade") || ends_with(stream, "bookTicker")) {
             refuse("data must be an object", node.text);
         }
         return FRAME_OTHER;
     }
-    const Members<15> members(tree, node, "a frame", KEYS);
-    const JsonNode* const event = members.find(0);
+    const JsonNode* const event = Members<1>(tree, node, "a frame", EVENT_KEY).find(0);
     const bool names_ticker = ends_with(stream, "@bookTicker") || stream == "!bookTicker";
     if (event != nullptr) {
         if (!event->is_string()) refuse("e must be text", event->text);
@@ -79,16 +78,17 @@ inline FrameKind read_payload(const JsonTree& tree, const JsonNode& node, std::s
         if (!names_ticker && !event->is("bookTicker")) return FRAME_OTHER;
     }
     // A bookTicker says nowhere that it is one: its keys tell, or the name of its stream.
+    const Members<11> members(tree, node, "a frame", KEYS);
     int levels = 0;
-    for (std::size_t i = 3; i <= 6; ++i) levels += members.find(i) != nullptr;
-    const bool looks_like_ticker = levels > 0 && levels + (members.find(1) != nullptr) + (members.find(2) != nullptr) >= 4;
+    for (std::size_t i = 2; i < 6; ++i) levels += members.find(i) != nullptr;
+    const bool looks_like_ticker = levels > 0 && levels + (members.find(0) != nullptr) + (members.find(1) != nullptr) >= 4;
     if (names_ticker || event != nullptr || looks_like_ticker) {
         read_book_ticker(tree, node, batch);
         return FRAME_EVENTS;
     }
     if (ends_with(stream, "@trade") || ends_with(stream, "@aggTrade")) refuse("a trade must have the key e", stream);
     // Replies, refusals and requests.
-    for (std::size_t i = 8; i <= 12; ++i) {
+    for (std::size_t i = 6; i < 11; ++i) {
         if (members.find(i) != nullptr) return FRAME_CONTROL;
     }
     return FRAME_OTHER;

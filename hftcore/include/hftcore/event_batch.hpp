@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -49,6 +50,12 @@ struct EventBatch {
     }
 };
 
+// Keys are one to nine bytes long and mostly differ in the first, which is cheaper to see than to call memcmp.
+inline bool same_key(std::string_view key, std::string_view wanted) noexcept {
+    return key.size() == wanted.size() && key[0] == wanted[0] &&
+           (key.size() == 1 || std::memcmp(key.data(), wanted.data(), key.size()) == 0);
+}
+
 // The members of one object under given keys, in one pass. A key that is read and stands twice is an error:
 // which of the two values the venue means cannot be known.
 template <std::size_t N>
@@ -61,7 +68,7 @@ public:
         for (const JsonNode* child = tree.first_child(object); child != tree.after(object); child = tree.after(*child)) {
             // Members mostly come in the venue's order: try the key after the last one first.
             for (std::size_t tried = 0, i = expected; tried < N; ++tried, i = i + 1 == N ? 0 : i + 1) {
-                if (child->key != keys[i]) continue;
+                if (!same_key(child->key, keys[i])) continue;
                 if (found_[i] != nullptr) refuse(std::string(what) + " must have a key only once", child->key);
                 found_[i] = child;
                 expected = i + 1 == N ? 0 : i + 1;

@@ -1,0 +1,224 @@
+"""`hftpy decode`: one JSON line per event, at least one per input line, from frames and from recorded sessions."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hftcore.enums import Exchange
+from hftpy.cli.decode import decode_files, decode_lines, run
+
+TICKER = (
+    b'{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":64001.1,"bid_qty":0.3,"ask":64001.2,'
+    b'"ask_qty":1e-08,"timestamp":"2026-03-01T12:30:45.123456Z"}]}'
+)
+TRADES = (
+    b'[119,[["0.07","10.5","1616333924.737428","b","m",""],["0.08","1","1616333925","s","l",""]],'
+    b'"trade","XBT/USD"]'
+)
+BOOK_TICKER = '{"u":7,"s":"%s","b":"1.5","B":"2","a":"1.75","A":"4"}'
+
+
+def decoded(exchange: Exchange, *lines: bytes) -> list[dict[str, Any]]:
+    return list(decode_lines(exchange, lines))
+
+
+def session(*entries: dict[str, Any]) -> list[bytes]:
+    return [json.dumps(entry).encode() + b"\n" for entry in ({"t": "header", "source": "test"}, *entries)]
+
+
+def output(venue: str, *files: Path) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    assert run(venue, list(files), out) == 0
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_keys_and_values() -> None:
+    ticker, buy, sell = decoded(Exchange.KRAKEN, TICKER + b"\r\n", TRADES + b"\n")
+    assert ticker == {
+        "type": "ticker", "line": 1, "exchange": "kraken", "symbol": "btc/usd", "nativeSymbol": "BTC/USD",
+        "bidPrice": 64001.1, "bidVolume": 0.3, "askPrice": 64001.2, "askVolume": 1e-08,
+        "exchangeTimeNs": 1772368245123456000, "localTimeNs": 0, "seq": 0, "flags": 0,
+    }  # fmt: skip
+    assert buy == {
+        "type": "trade", "line": 2, "exchange": "kraken", "symbol": "btc/usd", "nativeSymbol": "XBT/USD",
+        "price": 0.07, "volume": 10.5, "side": "buy", "tradeId": 0, "exchangeTimeNs": 1616333924737428000,
+        "tradeTimeNs": 1616333924737428000, "localTimeNs": 0, "seq": 0, "flags": 0,
+    }  # fmt: skip
+    assert (sell["side"], sell["line"], sell["price"]) == ("sell", 2, 0.08)
+    assert list(ticker)[:5] == ["type", "line", "exchange", "symbol", "nativeSymbol"]
+
+
+def test_every_line_gives_a_line() -> None:
+    rows = decoded(
+        Exchange.KRAKEN,
+        b'{"channel":"heartbeat"}\n',
+        b"\n",
+        b"CloudFlare WebSocket proxy restarting\n",
+        TRADES[:-5] + b"\n",
+        b'{"channel":"book","type":"update","data":[]}\n',
+        b'{"channel":"trade","type":"update","data":[]}\n',
+        b"\xff\xfe\x00\n",
+        TICKER,
+    )
+    assert [row["line"] for row in rows] == list(range(1, 9))
+    kinds = ["control", "error", "control", "error", "other", "other", "error", "ticker"]
+    assert [row["type"] for row in rows] == kinds
+    assert all(row["exchange"] == "kraken" for row in rows)
+    assert all(row["reason"] for row in rows if row["type"] == "error")
+    assert "blank" in rows[1]["reason"]
+
+
+def test_truncated_array_never_emits_its_first_trades() -> None:
+    for size in range(1, len(TRADES)):
+        (row,) = decoded(Exchange.KRAKEN, TRADES[:size])
+        assert row["type"] == "error"
+
+
+def test_session() -> None:
+    lines = session(
+        {"t": "conn", "ts": 1.0, "url": "ws://x"},
+        {"t": "send", "ts": 1.0, "data": TICKER.decode()},
+        {"t": "http", "ts": 1.0, "data": "[]"},
+        {"t": "recv", "ts": 1618677372.1768699, "data": TICKER.decode()},
+        {"t": "recv", "ts_ns": 1618677372176869987, "data": TRADES.decode()},
+        {"t": "recv", "ts": 1.5, "data": "CloudFlare WebSocket proxy restarting"},
+        {"t": "recv", "ts": 1.5, "data": "{"},
+    )
+    rows = decoded(Exchange.KRAKEN, *lines)
+    kinds = ["control"] * 4 + ["ticker", "trade", "trade", "control", "error"]
+    assert [row["type"] for row in rows] == kinds
+    assert [row["line"] for row in rows] == [1, 2, 3, 4, 5, 6, 6, 7, 8]
+    assert rows[4]["localTimeNs"] == 1618677372176869900
+    assert rows[5]["localTimeNs"] == rows[6]["localTimeNs"] == 1618677372176869987
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"t":"other"}',
+        b'{"t":["recv"],"ts":1,"data":"{}"}',
+        b'{"t":"recv","ts":1}',
+        b'{"t":"recv","ts":1,"data":{}}',
+        b'{"t":"recv","ts":"x","data":"{}"}',
+        b'{"t":"recv","ts":true,"data":"{}"}',
+        b'{"t":"recv","ts":null,"data":"{}"}',
+        b'{"t":"recv","ts":-1,"data":"{}"}',
+        b'{"t":"recv","ts":NaN,"data":"{}"}',
+        b'{"t":"recv","ts":"nan","data":"{}"}',
+        b'{"t":"recv","ts":1e999999999,"data":"{}"}',
+        b'{"t":"recv","ts":1e99999999999999999999999,"data":"{}"}',
+        b'{"t":"recv","ts_ns":9223372036854775808,"data":"{}"}',
+        b'{"t":"recv","ts":1,"data":"\\ud800"}',
+        b'{"t":"recv","ts":1,"data":"{}\xff"}',
+    ],
+)
+def test_session_entry_that_is_malformed(entry: bytes) -> None:
+    rows = decoded(Exchange.KRAKEN, *session(), entry, session()[0])
+    assert [row["type"] for row in rows] == ["control", "error", "control"]
+    assert rows[1]["line"] == 2 and "session entry" in rows[1]["reason"]
+
+
+def test_instrument_list_of_a_session_splits_its_symbols() -> None:
+    info = {
+        "symbols": [
+            {"symbol": "AAQQX", "baseAsset": "AA", "quoteAsset": "QQX"},
+            {"symbol": "BAD", "baseAsset": "a/b", "quoteAsset": "C"},
+            {"symbol": 5},
+            "x",
+        ]
+    }
+    recv = {"t": "recv", "ts": 1, "data": BOOK_TICKER % "AAQQX"}
+    rows = decoded(Exchange.BINANCE, *session(recv, {"t": "http", "ts": 1, "data": json.dumps(info)}, recv))
+    assert [row["type"] for row in rows] == ["control", "error", "control", "ticker"]
+    assert "AAQQX" in rows[1]["reason"]
+    assert rows[3]["symbol"] == "aa/qqx" and rows[3]["nativeSymbol"] == "AAQQX" and rows[3]["seq"] == 7
+
+
+@pytest.mark.parametrize("body", ["x", "[1]", '{"symbols":5}', '{"symbols":[]}', "[" * 100_000, None, 5])
+def test_http_body_that_is_no_instrument_list(body: object) -> None:
+    rows = decoded(Exchange.BINANCE, *session({"t": "http", "ts": 1, "data": body}))
+    assert [row["type"] for row in rows] == ["control", "control"]
+
+
+def test_plain_and_gzip_files(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "a.jsonl", tmp_path / "b"
+    plain.write_bytes(TICKER + b"\n" + TRADES)
+    packed.write_bytes(gzip.compress(TRADES + b"\n"))
+    rows = output("kraken", plain)
+    assert [(row["type"], row["line"]) for row in rows] == [("ticker", 1), ("trade", 2), ("trade", 2)]
+    assert all("file" not in row for row in rows)
+    rows = output("kraken", plain, packed)
+    assert [(row["file"], row["line"]) for row in rows[-3:]] == [(str(plain), 2), (str(packed), 1), (str(packed), 1)]
+
+
+def test_numbers_read_back_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes(TICKER.replace(b"64001.1", b"0.1000000000000000055511151231257827"))
+    assert output("kraken", path)[0]["bidPrice"].hex() == (0.1).hex()
+
+
+def test_damaged_gzip_tells_and_keeps_what_was_read(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(TICKER.replace(b"64001.1", b"%d" % n) + b"\n" for n in range(3000)))
+    path = tmp_path / "cut.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    rows = output("kraken", path)
+    assert len(rows) > 1 and [row["type"] for row in rows[:-1]] == ["ticker"] * (len(rows) - 1)
+    assert rows[-1]["type"] == "error" and "gzip" in rows[-1]["reason"] and rows[-1]["line"] == len(rows)
+    for damaged in (b"\x1f\x8bxxxxxxxxxxxx", whole[:30] + b"\xff" * 30, b"\x1f\x8b"):
+        path.write_bytes(damaged)
+        assert output("kraken", path)[-1]["type"] == "error"
+
+
+def test_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(b"")
+    assert output("kraken", path) == []
+
+
+def test_random_bytes_do_not_crash(tmp_path: Path) -> None:
+    path = tmp_path / "noise"
+    noise = b"{" + os.urandom(200_000)
+    path.write_bytes(noise)
+    rows = output("binance", path)
+    assert {row["line"] for row in rows} == set(range(1, len(noise.split(b"\n")) + 1))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+def test_standard_input(packed: bool, arguments: list[str]) -> None:
+    program = (
+        "import sys; from pathlib import Path; from hftpy.cli.decode import run; "
+        "sys.exit(run('kraken', [Path(a) for a in sys.argv[1:]], sys.stdout))"
+    )
+    data = TICKER.replace(b"BTC/USD", "币/USD".encode()) + b"\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        input=gzip.compress(data) if packed else data,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == b""
+    (row,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert row["symbol"] == "币/usd"
+
+
+def test_what_cannot_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("nowhere", [], io.StringIO()) == 2
+    assert "Exchange must be one of" in capsys.readouterr().err
+    assert run("okx", [tmp_path], io.StringIO()) == 2
+    assert run("kraken", [tmp_path / "missing"], io.StringIO()) == 2
+    assert "missing" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError):
+        decode_files(Exchange.KRAKEN, [tmp_path / "missing"], io.StringIO())
