@@ -456,7 +456,8 @@ def test_a_ring_outlives_its_loop():
     assert asyncio.run(take()) == 1
 
 
-def test_a_put_after_the_loop_died_with_its_waiter_keeps_the_item():
+@pytest.mark.parametrize("same_thread", [True, False])
+def test_a_put_after_the_loop_died_with_its_waiter_keeps_the_item(same_thread):
     ring = Ring(Ticker)
     loop = asyncio.new_event_loop()
     task = loop.create_task(ring.get())
@@ -470,9 +471,12 @@ def test_a_put_after_the_loop_died_with_its_waiter_keeps_the_item():
         except RuntimeError as error:
             errors.append(error)
 
-    thread = threading.Thread(target=feed)
-    thread.start()
-    thread.join()
+    if same_thread:
+        feed()
+    else:
+        thread = threading.Thread(target=feed)
+        thread.start()
+        thread.join()
     assert errors == [] and ring.get_nowait().seq == 9
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     task.get_coro().close()  # type: ignore[union-attr]
@@ -508,3 +512,23 @@ def test_memory_is_given_back():
         ring = Ring(Ticker, 1 << 14)  # 1 MiB each
         ring.put_nowait(ticker(1))
     assert (resident_pages() - before) * os.sysconf("SC_PAGESIZE") < 50 * (1 << 20)
+
+
+def test_a_new_loop_may_wait_after_one_died_with_its_waiter():
+    ring = Ring(Ticker)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(ring.get())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    async def take() -> int:
+        asyncio.get_running_loop().call_later(0.01, ring.put_nowait, ticker(4))
+        return (await ring.get()).seq
+
+    assert asyncio.run(take()) == 4
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task.get_coro().close()  # type: ignore[union-attr]
+
+
+def test_annotations_may_name_the_kind():
+    assert Ring[Ticker].__origin__ is Ring and Ring[Ticker].__args__ == (Ticker,)
