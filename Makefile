@@ -19,7 +19,7 @@ setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
 
 $(STAMP): $(BUILD)
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		echo "hftpy needs Python >= 3.11, found '$(or $(PYTHON),none)' ($$(python3 --version 2>&1)): make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+		echo "hftpy needs Python >= 3.11, found '$(or $(PYTHON),none)' ($$($(or $(PYTHON),python3) --version 2>&1)): make PYTHON=/path/to/python3.11" >&2; exit 1; fi
 	@command -v $${CXX:-g++} >/dev/null || { echo "hftpy needs a C++17 compiler (g++, or CXX=...)" >&2; exit 1; }
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -21,7 +21,8 @@ cdef extern from "hftcore/spsc_ring.hpp" namespace "hft" nogil:
         size_t highWater() noexcept
         bint halted() noexcept
         void reset() noexcept
-        void count_dropped() noexcept
+        bint closed() noexcept
+        void close() noexcept
 
 
 cdef extern from "hftcore/wakeup.hpp" namespace "hft" nogil:
@@ -41,7 +42,6 @@ cdef class Ring:
     cdef readonly str overflow
     cdef bint _is_ticker
     cdef bint _halts
-    cdef bint _closed
     # the sleeping consumer: its loop, that loop's thread, and a future per waiting task
     cdef object _loop
     cdef unsigned long _loop_thread

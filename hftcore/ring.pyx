@@ -20,6 +20,7 @@ from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, 
 
 import asyncio
 import operator
+from types import GenericAlias
 
 import numpy as np
 
@@ -109,15 +110,9 @@ cdef class Ring:
 
     # hot path: begin
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil:
-        if self._closed:
-            self._ring.count_dropped()
-            return False
         return self._ring.push(item)
 
     cdef bint push_trade(self, const TradeStruct* item) noexcept nogil:
-        if self._closed:
-            self._ring.count_dropped()
-            return False
         return self._ring.push(item)
 
     cdef void notify(self) noexcept nogil:
@@ -138,17 +133,19 @@ cdef class Ring:
         """Let the waiting tasks look into the ring: at once on their own thread, else through their loop."""
         if self._loop is None:
             return False
-        if PyThread_get_thread_ident() == self._loop_thread:
-            self._resolve()
-            return True
-        try:
-            self._loop.call_soon_threadsafe(self._resolve)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
-            # The loop was closed with its tasks still waiting: nobody is left to wake, and the item stays.
-            self._waiters.clear()
-        return True
+        if not self._loop.is_closed():
+            if PyThread_get_thread_ident() == self._loop_thread:
+                self._resolve()
+                return True
+            try:
+                self._loop.call_soon_threadsafe(self._resolve)
+                return True
+            except RuntimeError:
+                if not self._loop.is_closed():
+                    raise
+        # The loop was closed with its tasks still waiting: nobody is left to wake, and the item stays.
+        self._waiters.clear()
+        return False
 
     def _resolve(self):
         waiters, self._waiters = self._waiters, []
@@ -195,7 +192,7 @@ cdef class Ring:
             # The consumer arms under the GIL, which we hold: no fence needed.
             if self._sleeping.take_locked():
                 self._wake()
-        elif self._halts and not self._closed:
+        elif self._halts and not self._ring.closed():
             raise QueueFull(f"ring of {self._ring.capacity()} items is halted: it was full; take, then reset")
         return taken
 
@@ -271,11 +268,14 @@ cdef class Ring:
             If a task of another event loop waits already.
         """
         while not self._ring.size():
-            if self._closed:
+            if self._ring.closed():
                 raise RingClosed("ring is closed and empty")
             loop = get_running_loop()
             if self._waiters and loop is not self._loop:
-                raise RuntimeError("a task of another event loop waits for this ring already")
+                if self._loop.is_closed():
+                    self._waiters.clear()  # tasks that died with their loop
+                else:
+                    raise RuntimeError("a task of another event loop waits for this ring already")
             waiter = loop.create_future()
             self._loop = loop
             self._loop_thread = PyThread_get_thread_ident()
@@ -283,7 +283,7 @@ cdef class Ring:
             self._sleeping.arm()
             try:
                 # The last look: what came before the flag was up has woken nobody.
-                if not self._ring.size() and not self._closed:
+                if not self._ring.size() and not self._ring.closed():
                     await waiter
             finally:
                 self._stop_waiting(waiter)
@@ -302,6 +302,11 @@ cdef class Ring:
             item = self._pop()
         return item
 
+    @classmethod
+    def __class_getitem__(cls, kind):
+        """`Ring[Ticker]` in annotations."""
+        return GenericAlias(cls, kind)
+
     def __aiter__(self):
         return self
 
@@ -314,7 +319,7 @@ cdef class Ring:
 
     def close(self):
         """Take nothing more: waiting tasks get RingClosed as soon as the ring is empty. May be called again."""
-        self._closed = True
+        self._ring.close()
         if self._sleeping.take():
             self._wake()
 
@@ -325,7 +330,7 @@ cdef class Ring:
     @property
     def closed(self):
         """Whether `close` was called."""
-        return self._closed
+        return self._ring.closed()
 
     @property
     def halted(self):
@@ -360,5 +365,5 @@ cdef class Ring:
     def __repr__(self):
         return (
             f"Ring({self.kind.__name__}, capacity={self._ring.capacity()}, overflow={self.overflow!r}, "
-            f"size={self._ring.size()}{', closed' if self._closed else ''})"
+            f"size={self._ring.size()}{', closed' if self._ring.closed() else ''})"
         )

@@ -5,7 +5,7 @@
 // the other's index and reads the real one only when the copy says full (or empty).
 //
 //   SpscRing (192 bytes)          offset  written by
-//     capacity, …, halted               0  constructor; halted: once in a halt
+//     capacity, …, refusing             0  constructor; refusing: by a halt, reset or close alone
 //     producer: tail, cachedHead, …   64  producer
 //     consumer: head, cachedTail, …  128  consumer (head: also by a producer that drops the oldest)
 //
@@ -53,22 +53,23 @@ public:
     // hot path: begin
     // Producer only. False if the item was refused (never with drop-oldest).
     bool push(const void* item) noexcept {
+        // relaxed: whether we still take items says nothing about any item
+        if (refusing_.load(std::memory_order_relaxed) != 0) {
+            count(producer_.dropped);
+            return false;
+        }
         const std::uint64_t tail = producer_.tail.load(std::memory_order_relaxed);  // our own
         if (tail - producer_.cachedHead >= capacity_) {
             // acquire: pairs with the release of head in pop; the consumer is done with the slot
             producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);
             if (tail - producer_.cachedHead >= capacity_) {
                 if (overflow_ != OVERFLOW_DROP_OLDEST) {
-                    if (overflow_ == OVERFLOW_HALT) halted_.store(true, std::memory_order_relaxed);
+                    if (overflow_ == OVERFLOW_HALT) refusing_.fetch_or(HALTED, std::memory_order_relaxed);
                     count(producer_.dropped);
                     return false;
                 }
                 drop_oldest();
             }
-        }
-        if (overflow_ == OVERFLOW_HALT && halted_.load(std::memory_order_relaxed)) {
-            count(producer_.dropped);
-            return false;
         }
         write(slots_[tail & mask_], item);
         // release: pairs with the acquire of tail in pop; publishes the item
@@ -98,14 +99,14 @@ public:
     std::uint64_t highWater() const noexcept { return producer_.highWater.load(std::memory_order_relaxed); }
     std::uint64_t popped() const noexcept { return consumer_.popped.load(std::memory_order_relaxed); }
 
-    // Halting is the producer's; lifting it needs no order, since it says nothing about the items.
-    bool halted() const noexcept { return halted_.load(std::memory_order_relaxed); }
-    void reset() noexcept { halted_.store(false, std::memory_order_relaxed); }
-
-    // Producer only: an item that was not even offered (the ring is closed).
-    void count_dropped() noexcept { count(producer_.dropped); }
+    // Any thread. The producer halts by itself; a push that runs at the same time as close may still be taken.
+    bool halted() const noexcept { return refusing_.load(std::memory_order_relaxed) & HALTED; }
+    bool closed() const noexcept { return refusing_.load(std::memory_order_relaxed) & CLOSED; }
+    void reset() noexcept { refusing_.fetch_and(static_cast<std::uint8_t>(~HALTED), std::memory_order_relaxed); }
+    void close() noexcept { refusing_.fetch_or(CLOSED, std::memory_order_relaxed); }
 
 private:
+    static constexpr std::uint8_t HALTED = 1, CLOSED = 2;
     using Counter = std::atomic<std::uint64_t>;
 
     // Counters have one writer and any readers, so a plain increment in two relaxed halves is exact.
@@ -224,7 +225,7 @@ private:
     const std::size_t mask_;
     RingSlot* const slots_;
     const Overflow overflow_;
-    std::atomic<bool> halted_{false};
+    std::atomic<std::uint8_t> refusing_{0};
     Producer producer_;
     Consumer consumer_;
 
