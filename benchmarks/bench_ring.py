@@ -111,11 +111,14 @@ def main() -> None:
     queue_name = "asyncio.Queue"
     results: list[Result] = [
         compare(
-            "put_nowait + get_nowait", queue_name, one_by_one(queue), one_by_one(ring), count=count, rounds=chosen.rounds
+            "put_nowait + get_nowait",
+            queue_name,
+            one_by_one(queue),
+            one_by_one(ring),
+            count=count,
+            rounds=chosen.rounds,
         ),
-        compare(
-            "put 64, drain 64", queue_name, batches_of_queue, batches_of_ring, count=count, rounds=chosen.rounds
-        ),
+        compare("put 64, drain 64", queue_name, batches_of_queue, batches_of_ring, count=count, rounds=chosen.rounds),
         compare(
             "put 64, await get() 64",
             queue_name,

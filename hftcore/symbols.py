@@ -19,11 +19,21 @@ QUOTES = tuple(
         (
             "usdt usdc busd fdusd tusd usdp usds usde usd1 dai pax ust "
             "usd eur gbp jpy aud cad chf try brl rub uah ngn zar idr idrt bidr bvnd pln ron ars czk mxn cop krw inr "
-            "bkrw vai eurc euri eurs aeur btc xbt eth bnb trx xrp doge dot sol ltc ada"
+            "bkrw vai gyen hbot eurc euri eurs aeur btc xbt eth bnb trx xrp doge dot sol ltc ada"
         ).split(),
         key=len,
         reverse=True,
     )
+)
+# Currencies that a longer quote would cut: BNBUSD is bnb/usd, not bn/busd; BATUSD bat/usd, ADAEUR ada/eur.
+BASES = frozenset(
+    (
+        "act ant apt ast bat bit blast bnt crpt dent dot gft gmt grt hft hnt hot lit lpt mdt mnt nft not ont oxt pnut "
+        "qnt rbnt snt usdt ust vet xrt "
+        "bb bnb bob dgb orb shib trb "
+        "ada asta aura ava beta data dia ela elsa fida gala iota kava kda lista luna mana mina pha theta "
+        "tia uma"
+    ).split()
 )
 ALIASES = {"xbt": "btc", "xdg": "doge"}
 
@@ -117,6 +127,8 @@ def _split_unseparated(lower: str, text: str) -> tuple[str, str]:
         base = lower[: -len(quote)]
         # "usd" is the base of no market: usdtusd is usdt/usd, not usd/tusd.
         if base and base != "usd" and lower.endswith(quote):
+            if base + quote[0] in BASES and quote[1:] in QUOTES:
+                return base + quote[0], quote[1:]
             return base, quote
     raise ValueError(f"a currency pair must read base/quote or end in a known quote currency, was {text!r}")
 

@@ -15,7 +15,9 @@ from hftpy.common.log import configure_logging
 from hftpy.errors import HftError
 
 app = typer.Typer(
-    help="Low-latency trading runtime: streams, processes, commands, orders.", no_args_is_help=True, add_completion=False
+    help="Low-latency trading runtime: streams, processes, commands, orders.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Root = Annotated[Path | None, typer.Option(help="Root folder of sockets and status files (default: $HFT_ROOT, …).")]
@@ -60,9 +62,7 @@ def demo(
     configure_logging("INFO" if verbose else "ERROR")
     from hftpy.cli.demo import Demo
 
-    _run(
-        Demo(duration=duration, session=session, speed=speed, faults=fault or [], seed=seed, as_json=as_json).run()
-    )
+    _run(Demo(duration=duration, session=session, speed=speed, faults=fault or [], seed=seed, as_json=as_json).run())
 
 
 @app.command()
@@ -77,11 +77,11 @@ def run(config: Path, root: Root = None) -> None:
 
 @app.command()
 def sim(
-    venue: Annotated[list[str], typer.Option(help="kraken or binance; may be repeated.")] = ["kraken"],  # noqa: B006
+    venue: Annotated[list[str] | None, typer.Option(help="kraken or binance; may be repeated.")] = None,
     port: Annotated[int, typer.Option(help="Of the WebSocket side; 0 chooses one.")] = 0,
     rest_port: Annotated[int, typer.Option(help="Of the REST side; 0 chooses one.")] = 0,
     pair: Annotated[list[str] | None, typer.Option(help="A pair of the synthetic market; may be repeated.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Ticks per second and pair.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second and pair.")] = 100.0,
     seed: Annotated[int, typer.Option(help="Of the synthetic market.")] = 0,
     session: Annotated[Path | None, typer.Option(help="Replay a recorded session instead.")] = None,
     speed: Annotated[float, typer.Option(min=0.0, help="Of the replay: 1 is its own pace, 0 flat out.")] = 1.0,
@@ -91,21 +91,32 @@ def sim(
 ) -> None:
     """Serve a simulated venue on loopback and print its addresses."""
     configure_logging("WARNING")
-    from hftpy.cli.sim import serve_until_stopped
+    from hftpy.cli.sim import DEFAULT_PAIRS, serve_until_stopped
 
     def announce(addresses: dict[str, Any]) -> None:
         if as_json:
             print(json.dumps(addresses), flush=True)
             return
-        for name, urls in addresses.items():
+        for name, urls in addresses["venues"].items():
             for kind, url in urls.items():
                 print(f"{name:10} {kind:5} {url}", flush=True)
+        print(f"{'control':10} {'rest':5} {addresses['control']}", flush=True)
+        print(f"{'pairs':10} {', '.join(addresses['pairs'])}", flush=True)
 
     _run(
         serve_until_stopped(
-            venue, port=port, rest_port=rest_port, pairs=pair or [], rate=rate, seed=seed, session=session,
-            speed=speed, autostart=not wait, faults=fault or [], announce=announce,
-        )  # fmt: skip
+            venue or ([] if session else ["kraken"]),
+            port=port,
+            rest_port=rest_port,
+            pairs=pair or DEFAULT_PAIRS,
+            rate=rate,
+            seed=seed,
+            session=session,
+            speed=speed,
+            autostart=not wait,
+            faults=fault or [],
+            announce=announce,
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""``hftpy demo``: a simulated venue, a gateway and two market makers, each a process; a live view; a balance at the end.
+"""``hftpy demo``: a simulated venue, a gateway and two market makers, each a process; a view; a balance.
 
 The balance: everything that the venue sent is received or reported as lost, at every hop; every fill of the venue is
 known to the gateway; no process ended unasked. Anything else ends the demo with status 1.
@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from hftpy.cli.demo_config import GATEWAY, KEY_ENV, SECRET_ENV, STRATEGIES, demo_config
+from hftpy.cli.demo_config import GATEWAY, KEY_ENV, PAIRS, SECRET_ENV, STRATEGIES, demo_config
 from hftpy.cli.demo_summary import Summary, summarise
 from hftpy.cli.demo_view import View, make_view
 from hftpy.cli.recorded import Recorded, read_recorded
@@ -33,6 +33,7 @@ OPERATOR = "demo"
 READY_TIMEOUT_S = 30.0
 SETTLE_S = 5.0
 REFRESH_S = 0.5
+TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 class DemoError(HftError):
@@ -74,7 +75,7 @@ class Demo:
         self.problems: list[str] = []
         self._interrupted = asyncio.Event()
         self._died = asyncio.Event()
-        self._rest = ""
+        self._control = ""
         self._sim: dict[str, Any] = {}
         self._launcher = Launcher(self._on_exit)
         self._view: View = make_view(as_json)
@@ -133,7 +134,6 @@ class Demo:
 
     async def _bring_up(self, root: Path, output: Any) -> None:
         urls = await self._start_venue(output)
-        self._rest = next(iter(urls.values()))["rest"]
         config = root / "demo.json"
         config.write_text(json.dumps(demo_config(urls, self.recorded, OPERATOR), indent=2))
         keys = {KEY_ENV: SIM_API_KEY, SECRET_ENV: SIM_API_SECRET}
@@ -141,10 +141,12 @@ class Demo:
             command = ["hftpy.worker", str(config), f"demo.{name}"]
             environment = keys if name == GATEWAY else {}  # a strategy never sees a key
             await self._launcher.start(name, command, output=output, environment=environment)
-        self._view.note(f"root {root}; processes: " + ", ".join(f"{c.name} {c.pid}" for c in self._launcher.children.values()))
+        self._view.note(
+            f"root {root}; processes: " + ", ".join(f"{c.name} {c.pid}" for c in self._launcher.children.values())
+        )
         await self._until(self._is_ready, READY_TIMEOUT_S, "the processes did not connect")
         if not self._interrupted.is_set():
-            await self._post("/sim/start")
+            await self._post("/start")
 
     async def _start_venue(self, output: Any) -> dict[str, dict[str, str]]:
         venues = ["kraken"]
@@ -153,7 +155,7 @@ class Demo:
         command = ["hftpy.cli", "sim", "--json", "--wait", "--seed", str(self.seed)]
         for venue in venues:
             command += ["--venue", venue]
-        for pair in ("btc/usd", "eth/usd") if self.recorded is None else ():
+        for pair in PAIRS if self.recorded is None else ():
             command += ["--pair", pair]
         for fault in self.faults:
             command += ["--fault", fault]
@@ -167,7 +169,9 @@ class Demo:
             line = b""
         if not line:
             raise DemoError("the simulated venue did not start")
-        urls: dict[str, dict[str, str]] = json.loads(line)
+        announced = json.loads(line)
+        self._control = announced["control"]
+        urls: dict[str, dict[str, str]] = announced["venues"]
         return urls
 
     def _is_ready(self, statuses: dict[str, dict[str, Any]]) -> bool:
@@ -212,7 +216,7 @@ class Demo:
 
     async def _refresh(self) -> None:
         try:
-            self._sim = await self._get("/sim/stats")
+            self._sim = await self._get("/stats")
         except aiohttp.ClientError:
             pass  # it is down for a moment under the fault `restart`; its end is seen by the launcher
         self._view.show(read_statuses(), self._sim)
@@ -231,7 +235,7 @@ class Demo:
         deadline = time.monotonic() + SETTLE_S
         await asyncio.sleep(0.3)
         if self.session is None:
-            await self._post("/sim/fault", {"kind": "mute", "seconds": 60})
+            await self._post("/fault", {"kind": "mute", "duration": 60})
         last: Any = None
         while time.monotonic() < deadline and not self._interrupted.is_set():
             await asyncio.sleep(2 * REFRESH_S)
@@ -254,8 +258,8 @@ class Demo:
             operator.broadcast("shutdown", {"reason": "the demo is over"})
             await asyncio.gather(*(self._launcher.wait(name, 10.0) for name in services))
         try:
-            if self._rest:
-                self._sim = await self._get("/sim/stats")
+            if self._control:
+                self._sim = await self._get("/stats")
         except aiohttp.ClientError as error:
             if not self.deaths:
                 self.problems.append(f"the venue's counts could not be had: {error}")
@@ -263,19 +267,14 @@ class Demo:
         await operator.stop()
 
     async def _get(self, path: str) -> Any:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            async with session.get(self._rest_root() + path) as response:
-                return await response.json()
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http, http.get(self._control + path) as response:
+            return await response.json()
 
     async def _post(self, path: str, body: Any = None) -> None:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            async with session.post(self._rest_root() + path, json=body) as response:
-                if response.status >= 400:
-                    raise DemoError(f"the venue refused {path}: {await response.text()}")
-
-    def _rest_root(self) -> str:
-        scheme, _, rest = self._rest.partition("://")
-        return f"{scheme}://{rest.partition('/')[0]}"
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http:
+            response = await http.post(self._control + path, json=body)
+            if response.status >= 400:
+                raise DemoError(f"the venue refused {path}: {await response.text()}")
 
     def _print(self, summary: Summary, log_tail: str) -> None:
         if self.as_json:

@@ -70,7 +70,9 @@ def demo_config(urls: dict[str, dict[str, str]], recorded: Recorded | None, oper
         config[f"demo.{name}"] = {
             "class_name": "hftpy.cli.market_maker:MarketMaker",
             "setting": {
-                "ipc_subscribers": [{"exchange": str(market), "channel": channel, "symbols": []} for channel in channels],
+                "ipc_subscribers": [
+                    {"exchange": str(market), "channel": channel, "symbols": []} for channel in channels
+                ],
                 "ipc_command_publisher": name,
                 "ipc_command_subscribers": [GATEWAY, operator],
                 "params": {"symbols": symbols, "notional": 100.0, "max_notional": 1000.0, "edge": index * 2e-5},

@@ -58,11 +58,12 @@ class Summary(msgspec.Struct, kw_only=True):
             recorded = f"recorded {flow.recorded}, " if flow.recorded is not None else ""
             withheld = f" ({flow.withheld} withheld by a fault)" if flow.withheld else ""
             lines.append(
-                f"  {flow.channel + 's':8} {recorded}sent {_shown(flow.sent)}{withheld}, gateway {_shown(flow.gateway)}, {arrived}; "
-                f"reported lost {lost}"
+                f"  {flow.channel + 's':8} {recorded}sent {_shown(flow.sent)}{withheld}, "
+                f"gateway {_shown(flow.gateway)}, {arrived}; reported lost {lost}"
             )
         if self.in_order is not None:
-            lines.append(f"  order    tickers {'equal the recording, in order,' if self.in_order else 'DIFFER from the recording'} at both strategies")
+            verdict = "equal the recording, in order," if self.in_order else "DIFFER from the recording"
+            lines.append(f"  order    tickers {verdict} at both strategies")
         states = ", ".join(f"{count} {state}" for state, count in self.orders.items()) or "none"
         lines.append(f"  orders   {self.orders_sent} sent: {states}; fills {self.fills} (venue {self.venue_fills})")
         for position in self.positions:
@@ -106,7 +107,7 @@ def summarise(
     flows = [
         flow
         for channel in ("ticker", "trade")
-        if (flow := _flow(channel, statuses, sim.get("venues", {}).get(market, {}), recorded)) is not None
+        if (flow := _flow(channel, market, statuses, sim.get("venues", {}).get(market, {}), recorded)) is not None
     ]
     gaps = sum(status["counters"]["gaps"] for status in statuses.values())
     counters = gateway["counters"] if gateway else {}
@@ -163,7 +164,9 @@ def summarise(
     )
 
 
-def _flow(channel: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None) -> Flow | None:
+def _flow(
+    channel: str, market: str, statuses: Statuses, venue: dict[str, Any], recorded: Recorded | None
+) -> Flow | None:
     in_recording = None if recorded is None else recorded.tickers if channel == "ticker" else recorded.trades
     if in_recording == 0:
         return None
@@ -174,9 +177,9 @@ def _flow(channel: str, statuses: Statuses, venue: dict[str, Any], recorded: Rec
         channel=channel,
         recorded=in_recording,
         sent=venue.get("events", {}).get(channel),
-        withheld=venue.get("dropped", {}).get(channel, 0),
+        withheld=venue.get("dropped_by_fault", {}).get(channel, 0),
         gateway=sum(received) if received else None,
-        published=gateway["publisher"].get("sent", {}).get(channel) if gateway else None,
+        published=gateway["publisher"].get(f"{market}.{channel}", {}).get("sent") if gateway else None,
         strategies={name: statuses[name]["counters"][channel + "s"] for name in STRATEGIES if name in statuses},
         lost={name: _reported_lost(statuses[name], channel) for name in STRATEGIES if name in statuses},
     )

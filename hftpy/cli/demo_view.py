@@ -107,7 +107,9 @@ class LiveView:
         self._last: dict[str, tuple[float, int]] = {}
 
     def show(self, statuses: Statuses, sim: dict[str, Any]) -> None:
-        self._live.update(Group(self._prices(statuses), self._processes(statuses), self._orders(statuses), self._hops(statuses)))
+        self._live.update(
+            Group(self._prices(statuses), self._processes(statuses), self._orders(statuses), self._hops(statuses))
+        )
 
     def note(self, line: str) -> None:
         self._console.print(line, highlight=False)
@@ -140,7 +142,7 @@ class LiveView:
         before, previous = self._last.get(name, (status["started"], 0))
         if status["written"] > before:
             self._last[name] = (status["written"], count)
-        return (count - previous) / max(status["written"] - before, 0.1)
+        return float(count - previous) / max(float(status["written"] - before), 0.1)
 
     def _orders(self, statuses: Statuses) -> Table:
         table = _table("orders and positions", "strategy", "symbol", "position", "average", "realised PnL", "orders")
@@ -159,9 +161,7 @@ class LiveView:
     def _hops(self, statuses: Statuses) -> Table:
         table = _table("latency", "hop", "count", "p50", "p99", "p99.9")
         for label, histogram in hop_rows(statuses):
-            table.add_row(
-                label, str(histogram.count), *(format_ns(histogram.percentile(p)) for p in (50, 99, 99.9))
-            )
+            table.add_row(label, str(histogram.count), *(format_ns(histogram.percentile(p)) for p in (50, 99, 99.9)))
         return table
 
 

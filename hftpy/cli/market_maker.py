@@ -82,5 +82,5 @@ class MarketMaker(ServiceBase):
 
 def fold(digest: int, ticker: Ticker) -> int:
     """A checksum of tickers in their order: equal only if the same ones came in the same order."""
-    line = f"{ticker.symbol} {ticker.bidPrice!r} {ticker.bidVolume!r} {ticker.askPrice!r} {ticker.askVolume!r} {ticker.seq}"
-    return zlib.crc32(line.encode(), digest)
+    bid, ask = (ticker.bidPrice, ticker.bidVolume), (ticker.askPrice, ticker.askVolume)
+    return zlib.crc32(f"{ticker.symbol} {bid} {ask} {ticker.seq}".encode(), digest)

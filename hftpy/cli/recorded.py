@@ -44,7 +44,7 @@ def read_recorded(path: Path) -> Recorded:
         if entry.kind != "recv":
             continue
         try:
-            events = parser.parse(entry.data)
+            events = parser.parse(entry.data.encode())
         except ParseError:
             continue  # the stream counts it as one, as here
         if parser.kind != FrameKind.EVENTS:

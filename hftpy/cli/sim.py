@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hftpy.common.lifeline import watch_lifeline
-from hftpy.sim.run import serve
+from hftpy.sim.run import DEFAULT_PAIRS, serve
+
+__all__ = ["DEFAULT_PAIRS", "serve_until_stopped"]
 
 
 async def serve_until_stopped(venues: list[str], *, announce: Callable[[dict[str, Any]], None], **options: Any) -> int:

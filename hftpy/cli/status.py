@@ -18,7 +18,20 @@ def show(as_json: bool) -> None:
         print(json.dumps(statuses, indent=2))
         return
     table = Table(title=f"processes under {get_root()}")
-    for column in ("process", "pid", "state", "age", "tickers", "trades", "orders", "gaps", "lost", "errors", "p50", "p99"):
+    for column in (
+        "process",
+        "pid",
+        "state",
+        "age",
+        "tickers",
+        "trades",
+        "orders",
+        "gaps",
+        "lost",
+        "errors",
+        "p50",
+        "p99",
+    ):
         table.add_column(column, justify="left" if column in ("process", "state") else "right")
     for name, status in statuses.items():
         counters = status["counters"]

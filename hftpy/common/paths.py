@@ -25,11 +25,13 @@ def set_root(path: str | os.PathLike[str] | None) -> None:
         If the folder cannot be used.
     """
     global _root
-    _root = None if path is None else _prepare(Path(path))
-    if _root is None:
-        os.environ.pop("HFT_ROOT", None)
-    else:
+    if path is not None:
+        _root = _prepare(Path(path))
         os.environ["HFT_ROOT"] = str(_root)
+    elif _root is not None:
+        if os.environ.get("HFT_ROOT") == str(_root):
+            del os.environ["HFT_ROOT"]
+        _root = None
 
 
 def get_root() -> Path:

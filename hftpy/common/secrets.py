@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from hftpy.errors import ConfigError
 
@@ -30,7 +31,7 @@ class Secret:
     __str__ = __repr__
 
 
-def resolve_secret(key: str, value: object, folder: Path) -> Secret | None:
+def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
     """The secret that a config value refers to.
 
     Parameters
@@ -52,7 +53,7 @@ def resolve_secret(key: str, value: object, folder: Path) -> Secret | None:
         case None | "":
             return None
         case str():
-            log.warning("%s stands in the config as plain text: refer to it by {\"env\": …} or {\"file\": …}", key)
+            log.warning('%s stands in the config as plain text: refer to it by {"env": …} or {"file": …}', key)
             return Secret(value)
         case {"env": str(name)} if len(value) == 1:
             found = os.environ.get(name)
@@ -64,7 +65,9 @@ def resolve_secret(key: str, value: object, folder: Path) -> Secret | None:
             try:
                 mode = path.stat().st_mode
                 if stat.S_IMODE(mode) & 0o077:
-                    raise ConfigError(f"{key}: {path} must be readable by its owner alone (0600), was {mode & 0o777:04o}")
+                    raise ConfigError(
+                        f"{key}: {path} must be readable by its owner alone (0600), was {mode & 0o777:04o}"
+                    )
                 return Secret(path.read_text().strip())
             except OSError as error:
                 raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,8 @@
+"""Between processes of one host: market data by publish and subscribe, and commands."""
+
+from hftpy.ipc.command import CommandId, IPCCommand
+from hftpy.ipc.command_system import IPCCommandSystem
+from hftpy.ipc.publisher import IPCPublisher
+from hftpy.ipc.subscriber import IPCSubscriber
+
+__all__ = ["CommandId", "IPCCommand", "IPCCommandSystem", "IPCPublisher", "IPCSubscriber"]

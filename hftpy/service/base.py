@@ -75,8 +75,16 @@ class ServiceBase:
         self.config = config
         self.process_id = config.process_id
         self.params: dict[str, Any] = dict(config.setting.params)
-        self._tickers = MarketInbox(Channel.TICKER, Ticker, RING_CAPACITY, self._guarded(self._deliver_ticker), self._guarded(self._deliver_event))
-        self._trades = MarketInbox(Channel.TRADE, Trade, RING_CAPACITY, self._guarded(self._deliver_trade), self._guarded(self._deliver_event))
+        self._tickers = MarketInbox(
+            Channel.TICKER,
+            Ticker,
+            RING_CAPACITY,
+            self._guarded(self._deliver_ticker),
+            self._guarded(self._deliver_event),
+        )
+        self._trades = MarketInbox(
+            Channel.TRADE, Trade, RING_CAPACITY, self._guarded(self._deliver_trade), self._guarded(self._deliver_event)
+        )
         self.ticker_queue = self._tickers.ring
         self.trade_queue = self._trades.ring
         self.my_order_queue: asyncio.Queue[MyOrder] = asyncio.Queue(QUEUE_CAPACITY)
@@ -105,7 +113,7 @@ class ServiceBase:
 
     # Hooks
 
-    def on_setup(self) -> bool | None | Awaitable[bool | None]:
+    def on_setup(self) -> bool | Awaitable[bool | None] | None:
         """Register command handlers, check the config. Nothing is connected yet. False aborts the start."""
         return True
 
@@ -151,7 +159,9 @@ class ServiceBase:
             If the config does not name `ipc_command_publisher`.
         """
         if self._ipc_command is None:
-            raise ConfigError(f"{self.config.section}.setting.ipc_command_publisher is not set, so there are no commands")
+            raise ConfigError(
+                f"{self.config.section}.setting.ipc_command_publisher is not set, so there are no commands"
+            )
         return self._ipc_command
 
     def __getattr__(self, name: str) -> Any:
@@ -265,9 +275,10 @@ class ServiceBase:
             self.state = "stopping"
             if started:
                 await self._guard("on_stop", self.on_stop)
+            last = self.status()
             await self._release()
-            self.state = "failed" if self._failure else "stopped"
-            status.write(self.status())
+            self.state = "failed" if self._failure or not started else "stopped"
+            status.write(last | {"state": self.state, "counters": dict(self.counters)})
         if self._failure is not None:
             raise self._failure
 
@@ -314,19 +325,25 @@ class ServiceBase:
             await self._ipc_command.start()
             for remote in setting.ipc_command_subscribers:
                 await self._ipc_command.connect_to_process(remote)
+        for exchange, channel in self._addresses():
+            self.ipc_publisher.open(exchange, channel)  # a second owner shall fail now, not at the first message
         self._spawn(self._tickers.run(), "tickers")
         self._spawn(self._trades.run(), "trades")
         self._spawn(self._consume(self.my_order_queue, self._deliver_my_order), "my_orders")
         self._spawn(self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches")
         self._spawn(self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades")
         self._spawn(self._consume(self._other_events, self._deliver_event), "events")
-        for runner in (*self.subscribers, *self.streams):
+        for runner in self._sources():
             self._spawn(self._run_or_fail(runner.start()), type(runner).__name__)
         for timer in timers_of(self, setting.tasks):
             self._spawn(self._run_timer(timer), f"task_{timer.name}")
 
+    def _addresses(self) -> set[tuple[Exchange, Channel]]:
+        """What this service publishes."""
+        return wiring.published(self.config.setting)
+
     async def _release(self) -> None:
-        for part in (*self.streams, *self.subscribers):
+        for part in self._sources():
             await self._quietly(part.stop())
         current = asyncio.current_task()
         pending = [task for task in self._tasks if task is not current]
@@ -339,11 +356,14 @@ class ServiceBase:
             await self._quietly(self._ipc_command.stop())
         self.ipc_publisher.close()
 
+    def _sources(self) -> list[StreamBase | IPCSubscriber]:
+        return [*self.subscribers, *self.streams]
+
     async def _quietly(self, stopping: Any) -> None:
         try:
             if inspect.isawaitable(stopping):
                 await stopping
-        except Exception:  # noqa: BLE001 - the rest must still be released
+        except Exception:
             self.counters["errors"] += 1
             log.exception("%s: a part did not stop cleanly", self.process_id)
 
@@ -357,7 +377,7 @@ class ServiceBase:
         try:
             await running
         except Exception as error:  # noqa: BLE001 - a stream that gave up ends the service, with its error
-            log.error("%s: %s", self.process_id, error)  # noqa: TRY400
+            log.error("%s: %s", self.process_id, error)
             self._failure = error
             self._stop_requested.set()
 
@@ -435,7 +455,9 @@ class ServiceBase:
                 return self.on_reconnected(event)
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._spawn(self._guard(getattr(function, "__name__", "run_once"), lambda: function(*args, **kwargs)), "run_once")
+        self._spawn(
+            self._guard(getattr(function, "__name__", "run_once"), lambda: function(*args, **kwargs)), "run_once"
+        )
 
     async def _run_timer(self, timer: Timer) -> None:
         async for overruns in timer.ticks():

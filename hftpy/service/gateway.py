@@ -15,7 +15,7 @@ from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueErro
 from hftpy.ipc import IPCCommand
 from hftpy.service.base import ServiceBase
 from hftpy.service.config import ServiceConfig
-from hftpy.service.ordering import to_decimal
+from hftpy.service.ordering import PRIVATE, to_decimal
 from hftpy.trading.ids import client_order_id
 from hftpy.trading.orders import OrderTable
 from hftpy.trading.positions import PositionBook
@@ -46,15 +46,19 @@ class GatewayService(ServiceBase):
         self.exchange = Exchange.UNKNOWN
         self.instruments: dict[CurrencyPair, Any] = {}
         self._asking: set[str] = set()
-        self.counters |= {"orders_sent": 0, "orders_rejected": 0, "orders_unknown": 0, "cancels_sent": 0, "cancels_failed": 0}
+        self.counters |= {
+            "orders_sent": 0,
+            "orders_rejected": 0,
+            "orders_unknown": 0,
+            "cancels_sent": 0,
+            "cancels_failed": 0,
+        }
 
     async def on_setup(self) -> bool:
         """Check the accounts; register the order commands."""
         names = {entry.exchange.lower() for entry in self.config.setting.ws_apis}
         if len(names) != 1:
-            raise ConfigError(
-                f"{self.config.section}: a gateway needs ws_apis of one exchange, was {', '.join(sorted(names)) or 'none'}"
-            )
+            raise ConfigError(f"{self.config.section}: a gateway needs ws_apis of one exchange, was {sorted(names)}")
         self.exchange = Exchange.parse(names.pop())
         self._ws_api = getattr(self, f"{self.exchange}_ws_api")
         self._api = getattr(self, f"{self.exchange}_api")
@@ -142,7 +146,9 @@ class GatewayService(ServiceBase):
         order = self.orders.find(client_order_id=str(command.payload.get("client_order_id")))
         if order is None or order.strategy != command.sender_id:
             self.counters["cancels_failed"] += 1
-            log.warning("%s: %s cancels an order that is not its own: %s", self.process_id, command.sender_id, command.payload)
+            log.warning(
+                "%s: %s cancels an order that is not its own: %s", self.process_id, command.sender_id, command.payload
+            )
             return
         if order.is_live:
             self._spawn(self._cancel(order), f"cancel {order.clientOrderId}")
@@ -247,7 +253,8 @@ class GatewayService(ServiceBase):
                 if order is None or not order.is_live:
                     return
                 try:
-                    found = await self._api.query_orders(client_order_ids=[client_id])
+                    ids = {"order_ids": [order.orderId]} if order.orderId else {"client_order_ids": [client_id]}
+                    found = await self._api.query_orders(**ids)
                 except RequestRejected as error:
                     if "Unknown order" not in error.code:
                         log.warning("%s: asking about %s: %s", self.process_id, client_id, error)
@@ -291,6 +298,9 @@ class GatewayService(ServiceBase):
 
     def _send_batch(self) -> None:
         self.ipc_publisher.send_my_order_batch(self.exchange, self.orders.live())
+
+    def _addresses(self) -> set[tuple[Exchange, Channel]]:
+        return super()._addresses() | {(self.exchange, channel) for channel in PRIVATE}
 
     def _count(self, status: OrderStatus) -> int:
         return sum(1 for order in self.orders if order.status == status)

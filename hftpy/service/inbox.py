@@ -35,12 +35,14 @@ class MarketInbox:
 
     def __init__(self, channel: Channel, kind: type, capacity: int, deliver: Deliver, deliver_event: Deliver) -> None:
         self.channel = channel
-        self.ring: Ring = Ring(kind, capacity, "drop_oldest")
+        self.ring: Ring[Any] = Ring(kind, capacity, "drop_oldest")
         self.events_dropped = 0
         self._deliver = deliver
         self._deliver_event = deliver_event
         self._events: deque[tuple[int, Event]] = deque()
         self._event_arrived = asyncio.Event()
+        self._telling = asyncio.Lock()  # a hook of an event ends before the next message is delivered
+        self._done = 0  # messages that were delivered or dropped
         self._reported = 0
 
     def put_event(self, event: Event) -> None:
@@ -66,29 +68,35 @@ class MarketInbox:
                 lost, self._reported = stats["dropped"] - self._reported, stats["dropped"]
                 await self._deliver_event(
                     Gap(
-                        exchange=Exchange.UNKNOWN, channel=self.channel, symbol=None, reason="the hooks are too slow",
-                        lost=lost, source="ring", timestamp=time.time_ns() // 1000,
-                    )  # fmt: skip
+                        exchange=Exchange.UNKNOWN,
+                        channel=self.channel,
+                        symbol=None,
+                        reason="the hooks are too slow",
+                        lost=lost,
+                        source="ring",
+                        timestamp=time.time_ns() // 1000,
+                    )
                 )
                 stats = ring.stats
-            index = stats["pushed"] - ring.qsize()
+            self._done = stats["pushed"] - ring.qsize()
             for item in ring.get_batch(BATCH):
-                if self._events:
-                    await self._deliver_due(index)
+                if self._events or self._telling.locked():
+                    await self._deliver_due()
                 await self._deliver(item)
-                index += 1
+                self._done += 1
+            await self._deliver_due()
             await asyncio.sleep(0)  # a flood must not starve commands and timers
 
     async def _run_events(self) -> None:
         while True:
             await self._event_arrived.wait()
             self._event_arrived.clear()
-            if self.ring.empty():
-                await self._deliver_due(self.ring.stats["pushed"])
+            await self._deliver_due()
 
-    async def _deliver_due(self, index: int) -> None:
-        while self._events and self._events[0][0] <= index:
-            await self._deliver_event(self._events.popleft()[1])
+    async def _deliver_due(self) -> None:
+        async with self._telling:
+            while self._events and self._events[0][0] <= self._done:
+                await self._deliver_event(self._events.popleft()[1])
 
 
 class EventInlet:

@@ -37,7 +37,9 @@ def load_service(config: ServiceConfig) -> ServiceBase:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
             raise
-        raise ConfigError(f"{config.section}: no module {module_name!r} in {folder} or among the installed ones") from error
+        raise ConfigError(
+            f"{config.section}: no module {module_name!r} in {folder} or among the installed ones"
+        ) from error
     kind = getattr(module, class_name, None)
     if not (isinstance(kind, type) and issubclass(kind, ServiceBase)):
         raise ConfigError(f"{config.section}: {module_name} has no subclass of ServiceBase named {class_name!r}")
@@ -76,4 +78,3 @@ async def _serve(config: ServiceConfig) -> None:
         loop.add_signal_handler(number, service.request_stop)
     watch_lifeline(service.request_stop)
     await service.run()
-

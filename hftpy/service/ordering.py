@@ -148,7 +148,9 @@ class OrderDesk:
         if way == Side.UNKNOWN:
             raise ValueError(f"side must be buy or sell, was {side!r}")
         if (price is None) != (kind == OrderType.MARKET):
-            raise ValueError(f"a {kind} order's price must be {'None' if price is not None else 'given'}, was {price!r}")
+            raise ValueError(
+                f"a {kind} order's price must be {'None' if price is not None else 'given'}, was {price!r}"
+            )
         exact = to_decimal("amount", amount)
         limit = None if price is None else to_decimal("price", price)
         venue, gateway = self._gateway(exchange)

@@ -7,7 +7,7 @@ from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
 from hftpy.ipc import IPCPublisher, IPCSubscriber
-from hftpy.service.config import ServiceConfig, SubscriberSetting, secrets_of
+from hftpy.service.config import ServiceConfig, Setting, SubscriberSetting, secrets_of
 
 MARKET_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING})
 
@@ -122,6 +122,17 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
         stream.bind_observer(inlet)
         streams.append(stream)
     return streams
+
+
+def published(setting: Setting) -> set[tuple[Exchange, Channel]]:
+    """The addresses that the config's `ipc_publish` owns: its channels, of the venues whose streams carry them."""
+    publish = setting.ipc_publish
+    wanted = {Channel.parse(channel) for channel in publish.channels} if publish is not None else set()
+    return {
+        (Exchange.parse(stream.exchange), channel)
+        for stream in setting.streams
+        for channel in wanted & {Channel.parse(name) for name in stream.subscribe_channels} & MARKET_CHANNELS
+    }
 
 
 def make_subscribers(config: ServiceConfig, inlet: object, extra: list[SubscriberSetting]) -> list[IPCSubscriber]:

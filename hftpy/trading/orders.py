@@ -6,6 +6,7 @@ no sockets, no clock.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -60,7 +61,7 @@ class OrderTable:
         self._store(order)
         return True
 
-    def update(self, client_order_id: str = "", order_id: str = "", **changes: object) -> MyOrder | None:
+    def update(self, client_order_id: str = "", order_id: str = "", **changes: Any) -> MyOrder | None:
         """Change fields of a known order.
 
         Returns
@@ -100,7 +101,7 @@ class OrderTable:
             self._store(order)
             self._retire(order)
             return msgspec.structs.replace(order)
-        changes: dict[str, object] = {"orderId": update.orderId or order.orderId, "status": update.status}
+        changes: dict[str, Any] = {"orderId": update.orderId or order.orderId, "status": update.status}
         if update.filled >= order.filled:
             changes["filled"] = update.filled
             if update.avgPrice:
@@ -162,4 +163,3 @@ class OrderTable:
             dropped = self._by_client_id.pop(oldest, None)
             if dropped is not None:
                 self._by_order_id.pop(dropped.orderId, None)
-

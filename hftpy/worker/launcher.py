@@ -138,7 +138,9 @@ class Launcher:
         watcher.add_done_callback(self._watchers.discard)
         return child
 
-    async def start_service(self, config: Path, section: str, name: str, output: IO[bytes] | None = None) -> ChildProcess:
+    async def start_service(
+        self, config: Path, section: str, name: str, output: IO[bytes] | None = None
+    ) -> ChildProcess:
         """Start one section of a config in a process of its own."""
         return await self.start(name, ["hftpy.worker", str(config), section], output=output)
 

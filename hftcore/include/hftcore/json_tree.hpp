@@ -62,6 +62,8 @@ public:
         if (buffer_.size() < size + simdjson::SIMDJSON_PADDING) buffer_.resize(size + simdjson::SIMDJSON_PADDING + 1024);
         if (size != 0) std::memcpy(buffer_.data(), data, size);
         frame_ = {buffer_.data(), size};
+        // simdjson skips a byte order mark; RFC 8259 forbids it.
+        if (frame_.substr(0, 3) == "\xef\xbb\xbf") refuse("a frame must be valid JSON (byte order mark)", frame_);
         simdjson::ondemand::document document;
         check(parser_.iterate(simdjson::padded_string_view(buffer_.data(), size, buffer_.size())).get(document));
         simdjson::ondemand::json_type type;

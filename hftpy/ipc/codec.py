@@ -1,0 +1,277 @@
+"""Native structs and account types to protobuf messages and back."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
+from hftcore.symbols import CurrencyPair
+from hftcore.types import Ticker, Trade
+from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.orders import MyOrder, MyTrade
+from hftpy.wire import market_pb2 as wire
+
+CONTROL_TOPIC = b"\x00control".ljust(32)
+"""Topic of the frames between our own publishers and subscribers."""
+
+RESENT = b"\x18\x01"
+"""Field 3 (`resent`) set: appended to a message, it marks the last value that a joiner is sent."""
+
+# The generated stubs do not admit plain numbers for enums; the classes do.
+_number: Any = int
+
+Batch = Sequence[MyOrder]
+Event = Gap | Stale | Reconnected
+
+
+def encode_ticker(ticker: Ticker, seq: int, epoch: int) -> bytes:
+    message = wire.Ticker(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(ticker.exchange),
+        symbol=ticker.symbol,
+        exchange_time_ns=ticker.exchangeTimeNs,
+        local_time_ns=ticker.localTimeNs,
+        bid_price=ticker.bidPrice,
+        bid_volume=ticker.bidVolume,
+        ask_price=ticker.askPrice,
+        ask_volume=ticker.askVolume,
+        venue_seq=ticker.seq,
+        flags=_number(ticker.flags),
+    )
+    return message.SerializeToString()
+
+
+def decode_ticker(message: Any) -> Ticker:
+    return Ticker(
+        exchange=message.exchange,
+        symbol=message.symbol,
+        exchangeTimeNs=message.exchange_time_ns,
+        localTimeNs=message.local_time_ns,
+        bidPrice=message.bid_price,
+        bidVolume=message.bid_volume,
+        askPrice=message.ask_price,
+        askVolume=message.ask_volume,
+        seq=message.venue_seq,
+        flags=message.flags,
+    )
+
+
+def encode_trade(trade: Trade, seq: int, epoch: int) -> bytes:
+    message = wire.Trade(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(trade.exchange),
+        symbol=trade.symbol,
+        exchange_time_ns=trade.exchangeTimeNs,
+        local_time_ns=trade.localTimeNs,
+        trade_time_ns=trade.tradeTimeNs,
+        price=trade.price,
+        volume=trade.volume,
+        trade_id=trade.tradeId,
+        side=_number(trade.side),
+        venue_seq=trade.seq,
+        flags=_number(trade.flags),
+    )
+    return message.SerializeToString()
+
+
+def decode_trade(message: Any) -> Trade:
+    return Trade(
+        exchange=message.exchange,
+        symbol=message.symbol,
+        exchangeTimeNs=message.exchange_time_ns,
+        localTimeNs=message.local_time_ns,
+        tradeTimeNs=message.trade_time_ns,
+        price=message.price,
+        volume=message.volume,
+        tradeId=message.trade_id,
+        side=message.side,
+        seq=message.venue_seq,
+        flags=message.flags,
+    )
+
+
+def _order_message(order: MyOrder, seq: int, epoch: int) -> Any:
+    return wire.MyOrder(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(order.exchange),
+        symbol=order.symbol,
+        client_order_id=order.clientOrderId,
+        order_id=order.orderId,
+        side=_number(order.side),
+        order_type=_number(order.orderType),
+        price=None if order.price is None else str(order.price),
+        amount=str(order.amount),
+        filled=str(order.filled),
+        avg_price=str(order.avgPrice),
+        status=_number(order.status),
+        post_only=order.postOnly,
+        reason=order.reason,
+        strategy=order.strategy,
+        command_id=order.commandId,
+        timestamp_us=order.timestamp,
+        local_timestamp_us=order.localTimestamp,
+    )
+
+
+def encode_my_order(order: MyOrder, seq: int, epoch: int) -> bytes:
+    message: bytes = _order_message(order, seq, epoch).SerializeToString()
+    return message
+
+
+def decode_my_order(message: Any) -> MyOrder:
+    return MyOrder(
+        exchange=Exchange(message.exchange),
+        symbol=CurrencyPair(message.symbol),
+        clientOrderId=message.client_order_id,
+        orderId=message.order_id,
+        side=Side(message.side),
+        orderType=OrderType(message.order_type),
+        price=_decimal(message.price) if message.HasField("price") else None,
+        amount=_decimal(message.amount),
+        filled=_decimal(message.filled),
+        avgPrice=_decimal(message.avg_price),
+        status=OrderStatus(message.status),
+        postOnly=message.post_only,
+        reason=message.reason,
+        strategy=message.strategy,
+        commandId=message.command_id,
+        timestamp=message.timestamp_us,
+        localTimestamp=message.local_timestamp_us,
+    )
+
+
+def encode_my_trade(trade: MyTrade, seq: int, epoch: int) -> bytes:
+    message = wire.MyTrade(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(trade.exchange),
+        symbol=trade.symbol,
+        trade_id=trade.tradeId,
+        order_id=trade.orderId,
+        client_order_id=trade.clientOrderId,
+        side=_number(trade.side),
+        price=str(trade.price),
+        amount=str(trade.amount),
+        fee=str(trade.fee),
+        fee_asset=trade.feeAsset,
+        maker=trade.maker,
+        strategy=trade.strategy,
+        command_id=trade.commandId,
+        timestamp_us=trade.timestamp,
+        local_timestamp_us=trade.localTimestamp,
+    )
+    return message.SerializeToString()
+
+
+def decode_my_trade(message: Any) -> MyTrade:
+    return MyTrade(
+        exchange=Exchange(message.exchange),
+        symbol=CurrencyPair(message.symbol),
+        tradeId=message.trade_id,
+        orderId=message.order_id,
+        clientOrderId=message.client_order_id,
+        side=Side(message.side),
+        price=_decimal(message.price),
+        amount=_decimal(message.amount),
+        fee=_decimal(message.fee),
+        feeAsset=message.fee_asset,
+        maker=message.maker,
+        strategy=message.strategy,
+        commandId=message.command_id,
+        timestamp=message.timestamp_us,
+        localTimestamp=message.local_timestamp_us,
+    )
+
+
+def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
+    message = wire.MyOrderBatch(
+        seq=seq, epoch=epoch, exchange=_number(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
+    )
+    return message.SerializeToString()
+
+
+def decode_batch(message: Any) -> list[MyOrder]:
+    return [decode_my_order(order) for order in message.orders]
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"a decimal number was expected, was {text!r}") from None
+
+
+def event_fields(event: Event) -> dict[str, Any]:
+    """The field of `Control.body` that holds an event."""
+    if isinstance(event, Gap):
+        gap = wire.Gap(
+            exchange=_number(event.exchange),
+            channel=_number(event.channel),
+            symbol=event.symbol,
+            reason=event.reason,
+            lost=event.lost,
+            source=event.source,
+            timestamp_us=event.timestamp,
+        )
+        return {"gap": gap}
+    if isinstance(event, Stale):
+        stale = wire.Stale(
+            exchange=_number(event.exchange),
+            channel=_number(event.channel),
+            symbol=event.symbol,
+            silent_s=event.silent_s,
+            timestamp_us=event.timestamp,
+        )
+        return {"stale": stale}
+    reconnected = wire.Reconnected(
+        exchange=_number(event.exchange),
+        channel=_number(event.channel),
+        attempts=event.attempts,
+        down_s=event.down_s,
+        timestamp_us=event.timestamp,
+    )
+    return {"reconnected": reconnected}
+
+
+def decode_event(kind: str, message: Any) -> Event:
+    """The event that a `Control` message holds in its field `kind`."""
+    exchange, channel = Exchange(message.exchange), Channel(message.channel)
+    if kind == "reconnected":
+        return Reconnected(
+            exchange=exchange,
+            channel=channel,
+            attempts=message.attempts,
+            down_s=message.down_s,
+            timestamp=message.timestamp_us,
+        )
+    symbol = CurrencyPair(message.symbol) if message.HasField("symbol") else None
+    if kind == "stale":
+        return Stale(
+            exchange=exchange,
+            channel=channel,
+            symbol=symbol,
+            silent_s=message.silent_s,
+            timestamp=message.timestamp_us,
+        )
+    return Gap(
+        exchange=exchange,
+        channel=channel,
+        symbol=symbol,
+        reason=message.reason,
+        lost=message.lost if message.HasField("lost") else None,
+        source=message.source,
+        timestamp=message.timestamp_us,
+    )
+
+
+DECODERS: dict[Channel, tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
+    Channel.TICKER: (wire.Ticker.FromString, decode_ticker),
+    Channel.TRADE: (wire.Trade.FromString, decode_trade),
+    Channel.MY_ORDER: (wire.MyOrder.FromString, decode_my_order),
+    Channel.MY_ORDER_BATCH: (wire.MyOrderBatch.FromString, decode_batch),
+    Channel.MY_TRADE: (wire.MyTrade.FromString, decode_my_trade),
+}
+"""Of each channel: how a message is read, and how it becomes what a queue carries."""

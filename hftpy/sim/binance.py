@@ -1,0 +1,244 @@
+"""Binance spot market data on the simulated market: WebSocket streams and a little REST.
+
+Source: binance-spot-api-docs, web-socket-streams and rest-api.
+"""
+
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from aiohttp import web
+
+from hftcore.enums import Exchange, Side
+from hftcore.symbols import CurrencyPair
+from hftpy.sim.connection import ClientConnection
+from hftpy.sim.frontend import FrontEnd
+from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
+from hftpy.sim.text import dumps, plain
+
+MAX_STREAMS = 1024
+EIGHT = Decimal("0.00000000")
+
+
+@dataclass(slots=True)
+class Session:
+    """What one connection takes, in the order of subscribing, and how it wants it framed."""
+
+    combined: bool
+    streams: dict[str, None] = field(default_factory=dict)
+
+
+class BinanceFrontEnd(FrontEnd):
+    """Binance spot market streams."""
+
+    exchange = Exchange.BINANCE
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._symbols = {pair: symbol_of(pair) for pair in self.market.pairs}
+        self._subscribers: dict[str, dict[ClientConnection, Session]] = {}
+
+    def open(self, connection: ClientConnection) -> Session:
+        parts = urlsplit(connection.path)
+        path = parts.path.removeprefix("/binance")
+        combined = path == "/stream"
+        if combined:
+            names = parse_qs(parts.query).get("streams", [""])[0].split("/")
+        else:
+            names = [unquote(name) for name in path.removeprefix("/ws").split("/")]
+        session = Session(combined)
+        for name in names:
+            if name:
+                self._add(connection, session, name)
+        return session
+
+    def close(self, connection: ClientConnection) -> None:
+        for subscribers in self._subscribers.values():
+            subscribers.pop(connection, None)
+
+    def receive(self, connection: ClientConnection, message: str | bytes) -> None:
+        try:
+            request = json.loads(message)
+        except (ValueError, RecursionError):
+            self._refuse(connection, 3, "Invalid JSON: expected value at line 1 column 1")
+            return
+        if not isinstance(request, dict):
+            self._refuse(connection, 2, "Invalid request: request must be an object")
+            return
+        request_id = request.get("id")
+        wrong_id = isinstance(request_id, bool) or not isinstance(request_id, int | str | None)
+        if wrong_id or (isinstance(request_id, str) and len(request_id) > 36):
+            self._refuse(connection, 2, "Invalid request: request ID must be an unsigned integer or a string")
+            return
+        session: Session = self.connections[connection]
+        params = request.get("params")
+        match request.get("method"):
+            case "SUBSCRIBE" | "UNSUBSCRIBE" as method:
+                self._change(connection, session, method, params, request_id)
+            case "LIST_SUBSCRIPTIONS":
+                connection.send(dumps({"result": list(session.streams), "id": request_id}))
+            case "SET_PROPERTY":
+                if not (isinstance(params, list) and len(params) == 2 and params[0] == "combined"):
+                    self._refuse(connection, 0, "Unknown property", request_id)
+                elif not isinstance(params[1], bool):
+                    self._refuse(connection, 1, "Invalid value type: expected Boolean", request_id)
+                else:
+                    session.combined = params[1]
+                    connection.send(dumps({"result": None, "id": request_id}))
+            case "GET_PROPERTY":
+                connection.send(dumps({"result": session.combined, "id": request_id}))
+            case method:
+                text = f"Invalid request: unknown variant `{method}`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, "
+                text += "`LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
+                self._refuse(connection, 2, text, request_id)
+
+    def _change(
+        self, connection: ClientConnection, session: Session, method: str, params: object, request_id: int | str | None
+    ) -> None:
+        if not isinstance(params, list):
+            self._refuse(connection, 2, "Invalid request: streams must be an array", request_id)
+            return
+        if not all(isinstance(name, str) and "@" in name for name in params):
+            self._refuse(connection, 2, "Invalid request: invalid stream", request_id)
+            return
+        if method == "SUBSCRIBE" and len(session.streams.keys() | set(params)) > MAX_STREAMS:
+            self._refuse(connection, 2, f"Invalid request: too many streams (limit {MAX_STREAMS})", request_id)
+            return
+        connection.send(dumps({"result": None, "id": request_id}))
+        for name in params:
+            if method == "SUBSCRIBE":
+                self._add(connection, session, name)
+            else:
+                session.streams.pop(name, None)
+                self._subscribers.get(name, {}).pop(connection, None)
+
+    def _refuse(self, connection: ClientConnection, code: int, text: str, request_id: int | str | None = None) -> None:
+        connection.send(dumps({"error": {"code": code, "msg": text}, "id": request_id}))
+
+    def _add(self, connection: ClientConnection, session: Session, name: str) -> None:
+        session.streams[name] = None
+        self._subscribers.setdefault(name, {})[connection] = session
+        self.subscribed()
+
+    def _deliver(self, stream: str, channel: str, data: str) -> None:
+        for connection, session in tuple(self._subscribers.get(stream, {}).items()):
+            text = f'{{"stream":"{stream}","data":{data}}}' if session.combined else data
+            self.send_data(connection, channel, text)
+
+    def on_quote(self, quote: Quote) -> None:
+        symbol = self._symbols[quote.pair]
+        stream = f"{symbol.lower()}@bookTicker"
+        if not self._subscribers.get(stream):
+            return
+        bid, bid_size = quote.bid or (EIGHT, EIGHT)
+        ask, ask_size = quote.ask or (EIGHT, EIGHT)
+        data = (
+            f'{{"u":{quote.update_id},"s":"{symbol}","b":"{bid:.8f}","B":"{bid_size:.8f}",'
+            f'"a":"{ask:.8f}","A":"{ask_size:.8f}"}}'
+        )
+        self._deliver(stream, "bookTicker", data)
+
+    def on_market_trade(self, trade: MarketTrade) -> None:
+        symbol = self._symbols[trade.pair]
+        lower = symbol.lower()
+        milliseconds = trade.time_ns // 1_000_000
+        number, maker = trade.trade_id, "true" if trade.side is Side.SELL else "false"
+        head = f'"E":{milliseconds},"s":"{symbol}"'
+        tail = f'"T":{milliseconds},"m":{maker},"M":true}}'
+        what = f'"p":"{trade.price:.8f}","q":"{trade.amount:.8f}"'
+        if self._subscribers.get(f"{lower}@trade"):
+            self._deliver(f"{lower}@trade", "trade", f'{{"e":"trade",{head},"t":{number},{what},{tail}')
+        if self._subscribers.get(f"{lower}@aggTrade"):
+            data = f'{{"e":"aggTrade",{head},"a":{number},{what},"f":{number},"l":{number},{tail}'
+            self._deliver(f"{lower}@aggTrade", "aggTrade", data)
+
+    def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
+        return list(self._subscribers.get(frame.stream, ()))
+
+    def raw_text(self, connection: ClientConnection, frame: RawFrame) -> str:
+        return frame.text if self.connections[connection].combined else frame.bare
+
+
+class BinanceRest:
+    """`/api/v3`: ping, time, exchangeInfo, depth."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._pairs = {symbol_of(pair): pair for pair in market.pairs}
+
+    def register(self, app: web.Application, prefix: str) -> None:
+        """Serve under ``{prefix}/api/v3``."""
+        app.router.add_get(prefix + "/api/v3/ping", self._ping)
+        app.router.add_get(prefix + "/api/v3/time", self._time)
+        app.router.add_get(prefix + "/api/v3/exchangeInfo", self._exchange_info)
+        app.router.add_get(prefix + "/api/v3/depth", self._depth)
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        return _json({})
+
+    async def _time(self, request: web.Request) -> web.Response:
+        return _json({"serverTime": self._market.clock_ns() // 1_000_000})
+
+    async def _exchange_info(self, request: web.Request) -> web.Response:
+        wanted = self._pairs
+        if "symbol" in request.query:
+            if request.query["symbol"] not in self._pairs:
+                return _json({"code": -1121, "msg": "Invalid symbol."}, 400)
+            wanted = {request.query["symbol"]: self._pairs[request.query["symbol"]]}
+        return _json(
+            {
+                "timezone": "UTC",
+                "serverTime": self._market.clock_ns() // 1_000_000,
+                "rateLimits": [],
+                "exchangeFilters": [],
+                "symbols": [self._symbol_row(symbol, pair) for symbol, pair in wanted.items()],
+            }
+        )
+
+    def _symbol_row(self, symbol: str, pair: CurrencyPair) -> dict[str, Any]:
+        instrument = self._market.state(pair).instrument
+        return {
+            "symbol": symbol,
+            "status": "TRADING",
+            "baseAsset": pair.base.upper(),
+            "baseAssetPrecision": 8,
+            "quoteAsset": pair.quote.upper(),
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+            "isSpotTradingAllowed": True,
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": plain(instrument.tick),
+                    "maxPrice": "1000000.00000000",
+                    "tickSize": plain(instrument.tick),
+                },
+                {
+                    "filterType": "LOT_SIZE",
+                    "minQty": plain(instrument.minimum),
+                    "maxQty": "9000000.00000000",
+                    "stepSize": plain(instrument.lot),
+                },
+            ],
+        }
+
+    async def _depth(self, request: web.Request) -> web.Response:
+        pair = self._pairs.get(request.query.get("symbol", ""))
+        if pair is None:
+            return _json({"code": -1121, "msg": "Invalid symbol."}, 400)
+        state = self._market.state(pair)
+        bid, ask = state.book.best(Side.BUY), state.book.best(Side.SELL)
+        bids, asks = ([[f"{side[0]:.8f}", f"{side[1]:.8f}"]] if side else [] for side in (bid, ask))
+        return _json({"lastUpdateId": state.update_id, "bids": bids, "asks": asks})
+
+
+def symbol_of(pair: CurrencyPair) -> str:
+    """Binance's spelling of a pair."""
+    return f"{pair.base}{pair.quote}".upper()
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(text=dumps(value), status=status, content_type="application/json")

@@ -1,0 +1,181 @@
+"""What the venue front ends share: connections, subscriptions by channel and pair, counters, faults on data."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from hftcore.enums import Exchange
+from hftcore.symbols import CurrencyPair
+from hftpy.sim.connection import QUEUE_CAPACITY, ClientConnection
+from hftpy.sim.desk import OrderDesk
+from hftpy.sim.faults import FaultState
+from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
+from hftpy.trading.matching import Fill
+
+
+class FrontEnd:
+    """One venue's WebSocket side on a market and a desk. Subclasses speak the protocol."""
+
+    exchange: Exchange
+
+    def __init__(
+        self,
+        market: Market,
+        desk: OrderDesk,
+        faults: FaultState,
+        *,
+        on_subscribed: Callable[[], None] = lambda: None,
+        queue_capacity: int = QUEUE_CAPACITY,
+    ) -> None:
+        self.market = market
+        self.desk = desk
+        self.faults = faults
+        self.connections: dict[ClientConnection, Any] = {}
+        self.connections_total = 0
+        self.slow_disconnects = 0
+        self.requests = 0
+        self.frames: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.sent_by_connection: dict[int, Counter[str]] = {}
+        self._on_subscribed = on_subscribed
+        self._capacity = queue_capacity
+        self._numbers: dict[ClientConnection, int] = {}
+
+    # What a venue defines.
+
+    def open(self, connection: ClientConnection) -> Any:
+        """A connection came in: greet it; what is returned is kept with the connection."""
+        raise NotImplementedError
+
+    def receive(self, connection: ClientConnection, message: str | bytes) -> None:
+        """A client's message."""
+        raise NotImplementedError
+
+    def close(self, connection: ClientConnection) -> None:
+        """A connection has gone: forget its subscriptions."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget what a restart forgets."""
+
+    def tick(self) -> None:
+        """Called about four times a second, for heartbeats."""
+
+    def on_quote(self, quote: Quote) -> None:
+        raise NotImplementedError
+
+    def on_market_trade(self, trade: MarketTrade) -> None:
+        raise NotImplementedError
+
+    def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
+        """The connections that subscribed to what a recorded frame carries."""
+        raise NotImplementedError
+
+    def raw_text(self, connection: ClientConnection, frame: RawFrame) -> str:
+        """A recorded frame as this connection takes it."""
+        return frame.text
+
+    # What they share.
+
+    def on_fills(self, pair: CurrencyPair, fills: list[Fill]) -> None:
+        """The desk books them; front ends hear of it as order events."""
+
+    async def on_raw(self, frame: RawFrame, *, wait: bool) -> None:
+        if frame.exchange is not self.exchange:
+            return
+        for connection in self.raw_takers(frame):
+            text = self.raw_text(connection, frame)
+            if wait:
+                await self.send_waiting(connection, frame.channel, text, frame.events)
+            else:
+                self.send_data(connection, frame.channel, text, frame.events)
+
+    async def drained(self) -> None:
+        for connection in tuple(self.connections):
+            await connection.flushed()
+
+    async def handle(self, socket: ServerConnection) -> None:
+        """Serve one connection until it closes."""
+        connection = ClientConnection(socket, capacity=self._capacity, on_slow=self._count_slow)
+        self.connections_total += 1
+        number = self._numbers[connection] = self.connections_total
+        self.sent_by_connection[number] = Counter()
+        writer = asyncio.create_task(connection.write(), name=f"sim-{self.exchange}-writer-{number}")
+        try:
+            self.connections[connection] = self.open(connection)
+            async for message in socket:
+                self.requests += 1
+                self.receive(connection, message)
+        except ConnectionClosed:
+            pass  # an aborted connection is how most tests end
+        finally:
+            connection.mark_closed()
+            self.connections.pop(connection, None)
+            self._numbers.pop(connection, None)
+            self.close(connection)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    def send_data(self, connection: ClientConnection, channel: str, text: str, events: int = 1) -> None:
+        """Send market data, if no fault takes it away."""
+        if self._passes(connection, channel) and connection.send(text):
+            self._count(connection, channel, events)
+
+    async def send_waiting(self, connection: ClientConnection, channel: str, text: str, events: int = 1) -> None:
+        """As `send_data`, but wait for room in the connection's queue."""
+        if self._passes(connection, channel) and await connection.send_waiting(text):
+            self._count(connection, channel, events)
+
+    def subscribed(self) -> None:
+        """A client has subscribed to something: the clock of the faults starts."""
+        self._on_subscribed()
+
+    def abort_all(self) -> None:
+        """Cut every connection without a closing handshake."""
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    def quiet(self, connection: ClientConnection, seconds: float) -> bool:
+        """Whether nothing was sent to a connection for some seconds."""
+        return time.monotonic() - connection.last_sent >= seconds
+
+    def stats(self) -> dict[str, Any]:
+        """Counters for `/sim/stats`."""
+        return {
+            "connections": len(self.connections),
+            "connections_total": self.connections_total,
+            "slow_disconnects": self.slow_disconnects,
+            "requests": self.requests,
+            "frames": dict(self.frames),
+            "events": dict(self.events),
+            "dropped_by_fault": dict(self.dropped),
+            "sent_by_connection": {str(number): dict(sent) for number, sent in self.sent_by_connection.items()},
+        }
+
+    def _passes(self, connection: ClientConnection, channel: str) -> bool:
+        if connection.closed:
+            return False
+        if self.faults.takes_away():
+            self.dropped[channel] += 1
+            return False
+        for garbage in self.faults.garbage_for(connection):
+            connection.send(garbage)
+        return True
+
+    def _count(self, connection: ClientConnection, channel: str, events: int) -> None:
+        self.frames[channel] += 1
+        self.events[channel] += events
+        number = self._numbers.get(connection)
+        if number is not None:
+            self.sent_by_connection[number][channel] += 1
+
+    def _count_slow(self) -> None:
+        self.slow_disconnects += 1

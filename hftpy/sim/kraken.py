@@ -1,0 +1,259 @@
+"""Kraken's WebSocket API v2 on the simulated market: public channels, subscriptions, heartbeats.
+
+Source: docs.kraken.com, WebSocket v2; field order and error texts as the venue sends them.
+"""
+
+import json
+import random
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from hftcore.enums import Exchange, Side
+from hftcore.symbols import CurrencyPair
+from hftpy.sim.connection import ClientConnection
+from hftpy.sim.frontend import FrontEnd
+from hftpy.sim.keys import KeyRefused, KeyRing
+from hftpy.sim.kraken_private import PrivateChannel, RequestError
+from hftpy.sim.market import MarketTrade, Quote, RawFrame
+from hftpy.sim.text import dumps, plain, rfc3339
+
+HEARTBEAT_S = 1.0
+ZERO = Decimal(0)
+EVENT_TRIGGERS = ("trades", "bbo")
+ORDER_METHODS = ("add_order", "cancel_order", "cancel_all")
+
+
+@dataclass(slots=True)
+class Session:
+    """What one connection has subscribed to."""
+
+    public: dict[tuple[str, CurrencyPair], str] = field(default_factory=dict)  # value: the ticker's event trigger
+    private: set[str] = field(default_factory=set)
+
+    @property
+    def subscribed(self) -> bool:
+        return bool(self.public or self.private)
+
+
+class KrakenFrontEnd(FrontEnd):
+    """Kraken v2."""
+
+    exchange = Exchange.KRAKEN
+
+    def __init__(self, *args: Any, keys: KeyRing, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.keys = keys
+        self.private = PrivateChannel(self)
+        self._pairs = {f"{pair.base}/{pair.quote}".upper(): pair for pair in self.market.pairs}
+        self._symbols = {pair: symbol for symbol, pair in self._pairs.items()}
+        self._subscribers: dict[tuple[str, CurrencyPair], dict[ClientConnection, str]] = {}
+        self._rng = random.Random()
+
+    def symbol(self, pair: CurrencyPair) -> str:
+        """Kraken v2's spelling of a pair of the market."""
+        return self._symbols[pair]
+
+    def pair(self, symbol: object) -> CurrencyPair | None:
+        """The market's pair with this exact v2 spelling."""
+        return self._pairs.get(symbol) if isinstance(symbol, str) else None
+
+    def open(self, connection: ClientConnection) -> Session:
+        status = {
+            "version": "2.0.10",
+            "system": "online",
+            "api_version": "v2",
+            "connection_id": self._rng.getrandbits(64),
+        }
+        connection.send(dumps({"channel": "status", "type": "update", "data": [status]}))
+        return Session()
+
+    def close(self, connection: ClientConnection) -> None:
+        for subscribers in self._subscribers.values():
+            subscribers.pop(connection, None)
+        self.private.forget(connection)
+
+    def reset(self) -> None:
+        self.keys.forget_tokens()
+
+    def tick(self) -> None:
+        for connection, session in tuple(self.connections.items()):
+            if session.subscribed and self.quiet(connection, HEARTBEAT_S):
+                connection.send('{"channel":"heartbeat"}')
+                self.frames["heartbeat"] += 1
+
+    def receive(self, connection: ClientConnection, message: str | bytes) -> None:
+        time_in = rfc3339(self.market.clock_ns())
+        try:
+            request = json.loads(message, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            request = None
+        if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+            self._answer(connection, {"error": "Malformed request", "method": "error", "success": False}, time_in)
+            return
+        method, params, req_id = request["method"], request.get("params", {}), request.get("req_id")
+        echo = {"req_id": req_id} if isinstance(req_id, int) else {}
+        try:
+            if not isinstance(params, dict):
+                raise RequestError("Malformed request")
+            if method == "ping":
+                if "params" in request:
+                    raise RequestError("Unsupported field: 'params' for the given msg type: ping")
+                self._answer(connection, {"method": "pong", **echo}, time_in)
+            elif method in ("subscribe", "unsubscribe"):
+                self._subscription(connection, method, params, echo, time_in)
+            elif method in ORDER_METHODS:
+                self.private.request(connection, method, params, echo, time_in)
+            else:
+                raise RequestError("Unsupported event")
+        except RequestError as error:
+            self.refuse(connection, method, error.text, echo, time_in, symbol=error.symbol)
+        except KeyRefused as error:
+            self.refuse(connection, method, error.code, echo, time_in)
+
+    def refuse(
+        self,
+        connection: ClientConnection,
+        method: str,
+        text: str,
+        echo: dict[str, Any],
+        time_in: str,
+        *,
+        symbol: str | None = None,
+    ) -> None:
+        """Answer a request with an error."""
+        answer: dict[str, Any] = {"error": text, "method": method, **echo}
+        if text == "ESession:Invalid session":
+            answer["status"] = "error"
+        answer["success"] = False
+        if symbol is not None:
+            answer["symbol"] = symbol
+        self._answer(connection, answer, time_in)
+
+    def accept(
+        self, connection: ClientConnection, method: str, result: dict[str, Any], echo: dict[str, Any], time_in: str
+    ) -> None:
+        """Answer a request with its result."""
+        self._answer(connection, {"method": method, **echo, "result": result, "success": True}, time_in)
+
+    def _answer(self, connection: ClientConnection, answer: dict[str, Any], time_in: str) -> None:
+        connection.send(dumps({**answer, "time_in": time_in, "time_out": rfc3339(self.market.clock_ns())}))
+
+    def _subscription(
+        self, connection: ClientConnection, method: str, params: dict[str, Any], echo: dict[str, Any], time_in: str
+    ) -> None:
+        channel = params.get("channel")
+        if channel == "executions":
+            self.private.subscription(connection, method, params, echo, time_in)
+            return
+        if channel == "status":
+            raise RequestError("Symbol(s) not found")
+        if channel not in ("ticker", "trade") and not (self.market.plays_raw and channel in ("book", "ohlc")):
+            raise RequestError("Unsupported event")
+        symbols = params.get("symbol")
+        if not isinstance(symbols, list) or not symbols:
+            raise RequestError("Symbol(s) not found")
+        trigger = params.get("event_trigger", "trades")
+        if trigger not in EVENT_TRIGGERS:
+            raise RequestError(f"Event trigger not supported: {trigger}")
+        snapshot = params.get("snapshot", channel != "trade")
+        if not isinstance(snapshot, bool):
+            raise RequestError("Snapshot field must be a boolean")
+        result: dict[str, Any] = {"channel": channel}
+        for name in ("depth", "interval"):
+            if name in params:
+                result[name] = params[name]
+        if channel == "ticker":
+            result["event_trigger"] = trigger
+        if method == "subscribe":
+            result["snapshot"] = snapshot
+        for symbol in symbols:
+            pair = self.pair(symbol)
+            if pair is None:
+                text = f"Currency pair not supported {symbol}"
+                self.refuse(connection, method, text, echo, time_in, symbol=str(symbol))
+                continue
+            self._subscribe_pair(
+                connection, method, (channel, pair), trigger, {**result, "symbol": symbol}, echo, time_in
+            )
+
+    def _subscribe_pair(
+        self,
+        connection: ClientConnection,
+        method: str,
+        key: tuple[str, CurrencyPair],
+        trigger: str,
+        result: dict[str, Any],
+        echo: dict[str, Any],
+        time_in: str,
+    ) -> None:
+        session: Session = self.connections[connection]
+        channel, pair = key
+        if method == "unsubscribe":
+            if session.public.pop(key, None) is None:
+                self.refuse(connection, method, "Subscription Not Found", echo, time_in, symbol=result["symbol"])
+                return
+            self._subscribers[key].pop(connection, None)
+            self.accept(connection, method, result, echo, time_in)
+            return
+        session.public[key] = trigger
+        self._subscribers.setdefault(key, {})[connection] = trigger
+        self.accept(connection, method, result, echo, time_in)
+        state = self.market.state(pair)
+        if result["snapshot"] and not self.market.plays_raw:
+            if channel == "ticker" and state.quote is not None:
+                self.send_data(connection, "ticker", self._ticker_text(state.quote, "snapshot"))
+            elif channel == "trade":
+                rows = ",".join(self._trade_row(trade) for trade in state.recent)
+                text = f'{{"channel":"trade","type":"snapshot","data":[{rows}]}}'
+                self.send_data(connection, "trade", text, len(state.recent))
+        self.subscribed()
+
+    def on_quote(self, quote: Quote) -> None:
+        subscribers = self._subscribers.get(("ticker", quote.pair))
+        if not subscribers:
+            return
+        text = self._ticker_text(quote, "update")
+        for connection, trigger in tuple(subscribers.items()):
+            if quote.by_trade or trigger == "bbo":
+                self.send_data(connection, "ticker", text)
+
+    def on_market_trade(self, trade: MarketTrade) -> None:
+        subscribers = self._subscribers.get(("trade", trade.pair))
+        if not subscribers:
+            return
+        text = f'{{"channel":"trade","type":"update","data":[{self._trade_row(trade)}]}}'
+        for connection in tuple(subscribers):
+            self.send_data(connection, "trade", text)
+
+    def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
+        takers: dict[ClientConnection, None] = {}
+        for pair in frame.pairs:
+            takers.update(dict.fromkeys(self._subscribers.get((frame.channel, pair), ())))
+        return list(takers)
+
+    def _ticker_text(self, quote: Quote, kind: str) -> str:
+        state = self.market.state(quote.pair)
+        bid, bid_size = quote.bid or (ZERO, ZERO)
+        ask, ask_size = quote.ask or (ZERO, ZERO)
+        last = state.last_price if state.last_price is not None else bid
+        opened = state.open if state.open is not None else last
+        change = last - opened
+        tick = state.instrument.tick
+        vwap = (state.turnover / state.volume).quantize(tick, ROUND_HALF_EVEN) if state.volume else ZERO
+        percent = (change / opened * 100).quantize(Decimal("0.01"), ROUND_HALF_EVEN) if opened else ZERO
+        return (
+            f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{self._symbols[quote.pair]}",'
+            f'"bid":{bid:f},"bid_qty":{bid_size:f},"ask":{ask:f},"ask_qty":{ask_size:f},"last":{last:f},'
+            f'"volume":{state.volume:f},"vwap":{vwap:f},"low":{plain(state.low or last)},'
+            f'"high":{plain(state.high or last)},"change":{change:f},"change_pct":{percent:f},'
+            f'"timestamp":"{rfc3339(quote.time_ns)}"}}]}}'
+        )
+
+    def _trade_row(self, trade: MarketTrade) -> str:
+        side = "buy" if trade.side is Side.BUY else "sell"
+        kind = "limit" if trade.is_limit else "market"
+        return (
+            f'{{"symbol":"{self._symbols[trade.pair]}","side":"{side}","price":{trade.price:f},"qty":{trade.amount:f},'
+            f'"ord_type":"{kind}","trade_id":{trade.trade_id},"timestamp":"{rfc3339(trade.time_ns)}"}}'
+        )

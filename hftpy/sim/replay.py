@@ -1,0 +1,177 @@
+"""A recorded session as the simulated venue's market: its frames exactly as recorded, orders filled on its prices."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from hftcore.enums import Exchange, Side
+from hftcore.symbols import CurrencyPair
+from hftpy.sim.market import LOT, Instrument, Market, RawFrame
+from hftpy.sim.recording import (
+    FrameKey,
+    classify_frame,
+    iter_session,
+    register_session_instruments,
+    session_exchange,
+)
+from hftpy.trading.matching import Fill, Level
+
+BATCH = 64  # frames between two turns of the event loop where nothing else waits
+
+
+class ReplayMarket(Market):
+    """Plays the received frames of a session to the connections that subscribed to their streams.
+
+    Clients' orders meet the recorded best bid and ask (size included) and the recorded trades; they change neither.
+
+    Parameters
+    ----------
+    path
+        The session; see `hftpy.sim.recording`.
+    speed
+        1.0: as recorded; 10.0: ten times as fast; 0: as fast as the slowest subscriber reads, nothing lost.
+    autostart
+        Begin with the first subscription; otherwise `POST /sim/start` begins.
+    clock_ns
+        Nanoseconds since 1970, for orders and fills.
+
+    Raises
+    ------
+    ValueError
+        If the speed is negative, the file is no session, or its venue is not one that the simulated venue speaks.
+    """
+
+    plays_raw = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        speed: float = 1.0,
+        *,
+        autostart: bool = True,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        if not 0 <= speed < float("inf"):
+            raise ValueError(f"speed must be 0 (flat out) or positive, was {speed}")
+        self.exchange = session_exchange(path)
+        if self.exchange not in (Exchange.KRAKEN, Exchange.BINANCE):
+            raise ValueError(f"session must be of kraken or binance, was {str(self.exchange)!r} ({os.fspath(path)})")
+        self.path = path
+        self.speed = speed
+        self.frames_played = 0
+        self.frames_by_channel: dict[str, int] = {}
+        pairs: dict[CurrencyPair, None] = {}
+        self._with_trades: set[CurrencyPair] = set()
+        for entry in iter_session(path):
+            if entry.kind == "http":
+                register_session_instruments(self.exchange, entry)
+            elif entry.kind == "recv":
+                key = classify_frame(self.exchange, entry.data)
+                if key is not None:
+                    pairs.update(dict.fromkeys(key.pairs))
+                    if key.channel == "trade":
+                        self._with_trades.update(key.pairs)
+        if not pairs:
+            raise ValueError(f"session {os.fspath(path)!r} holds no market data")
+        super().__init__((Instrument(pair, LOT) for pair in pairs), autostart=autostart, clock_ns=clock_ns)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        begin, first_ns = loop.time(), None
+        for number, entry in enumerate(iter_session(self.path)):
+            if entry.kind != "recv":
+                continue
+            key = classify_frame(self.exchange, entry.data)
+            if key is None:
+                continue
+            first_ns = entry.time_ns if first_ns is None else first_ns
+            wait = begin + (entry.time_ns - first_ns) / 1e9 / self.speed - loop.time() if self.speed else 0.0
+            if wait > 0:
+                await asyncio.sleep(wait)
+            elif number % BATCH == 0:
+                await asyncio.sleep(0)
+            await self._play(entry.data, key)
+        for listener in tuple(self._listeners):
+            await listener.drained()
+
+    async def _play(self, text: str, key: FrameKey) -> None:
+        self.frames_played += 1
+        self.frames_by_channel[key.channel] = self.frames_by_channel.get(key.channel, 0) + 1
+        bare, combined = text, text
+        if key.stream:
+            if '"stream"' in text[: text.find('"data"')] and '"data"' in text:
+                bare = text[text.index(":", text.index('"data"')) + 1 : text.rindex("}")].strip()
+            else:
+                combined = f'{{"stream":"{key.stream}","data":{text}}}'
+        frame = RawFrame(self.exchange, key.stream, key.channel, frozenset(key.pairs), combined, bare, key.events)
+        for listener in tuple(self._listeners):
+            await listener.on_raw(frame, wait=self.speed == 0)
+        try:
+            self._apply(key)
+        except (KeyError, IndexError, TypeError, InvalidOperation):
+            # Recorded as it came; an odd frame is for the client to judge and changes no price here.
+            return
+
+    def _apply(self, key: FrameKey) -> None:
+        if self.exchange is Exchange.BINANCE:
+            self._apply_binance(key)
+        elif isinstance(key.payload, list):
+            self._apply_kraken_v1(key)
+        else:
+            self._apply_kraken_v2(key)
+
+    def _apply_binance(self, key: FrameKey) -> None:
+        row = key.payload
+        for pair in key.pairs:
+            if key.channel == "bookTicker":
+                self._set_top(pair, (row["b"], row["B"]), (row["a"], row["A"]))
+            elif key.channel == "trade" or (key.channel == "aggTrade" and pair not in self._with_trades):
+                self._trade(pair, Side.SELL if row["m"] else Side.BUY, row["p"], row["q"])
+
+    def _apply_kraken_v1(self, key: FrameKey) -> None:
+        body = key.payload[1]
+        for pair in key.pairs:
+            if key.channel == "ticker":
+                self._set_top(pair, (body["b"][0], body["b"][2]), (body["a"][0], body["a"][2]))
+            elif key.channel == "trade":
+                for row in body:
+                    self._trade(pair, Side.BUY if row[3] == "b" else Side.SELL, row[0], row[1])
+
+    def _apply_kraken_v2(self, key: FrameKey) -> None:
+        snapshot = key.payload.get("type") == "snapshot"
+        pairs = {f"{pair.base}/{pair.quote}": pair for pair in key.pairs}
+        for row in key.payload["data"]:
+            pair = pairs[CurrencyPair(row["symbol"])]
+            if key.channel == "ticker":
+                self._set_top(pair, (row["bid"], row["bid_qty"]), (row["ask"], row["ask_qty"]))
+            elif key.channel == "trade" and not snapshot:
+                self._trade(pair, Side.BUY if row["side"] == "buy" else Side.SELL, row["price"], row["qty"])
+
+    def _set_top(self, pair: CurrencyPair, bid: tuple[Any, Any], ask: tuple[Any, Any]) -> None:
+        bids, asks = ([level] if all(level) else [] for level in (_level(*bid), _level(*ask)))
+        fills = self._states[pair].book.set_market(bids, asks)
+        self.deliver_fills(pair, fills)
+        self.public_trades(pair, fills)
+
+    def _trade(self, pair: CurrencyPair, side: Side, price: Any, size: Any) -> None:
+        fills, _ = self._states[pair].book.market_trade(side, Decimal(price), Decimal(size))
+        self.deliver_fills(pair, fills)
+        self.public_trades(pair, fills)
+
+    # The public sees the recording and nothing else: clients' own trades take a number and are not printed.
+
+    def print_trade(self, pair: CurrencyPair, side: Side, price: Decimal, amount: Decimal, *, is_limit: bool) -> None:
+        self._states[pair].next_trade_id += 1
+
+    def publish_quote(self, pair: CurrencyPair, *, by_trade: bool) -> None:
+        return None
+
+    def orders_changed(self, pair: CurrencyPair, fills: list[Fill], *, is_limit: bool = True) -> None:
+        self.public_trades(pair, fills, is_limit=is_limit)
+
+
+def _level(price: Any, size: Any) -> Level:
+    return Decimal(price), Decimal(size)

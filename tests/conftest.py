@@ -1,0 +1,47 @@
+"""What all tests share."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hftpy.common import set_root
+
+
+@pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A root folder of the test's own, also for the processes that it starts; short enough for socket paths."""
+    path = tmp_path_factory.mktemp("r")
+    path.chmod(0o700)
+    monkeypatch.setenv("HFT_ROOT", str(path))
+    yield path
+    set_root(None)
+
+
+@pytest.fixture
+def fixtures() -> Path:
+    """The folder of recorded venue messages."""
+    named = os.environ.get("HFTPY_FIXTURES")
+    if not named:
+        pytest.skip("HFTPY_FIXTURES does not name a folder of recorded venue messages")
+    return Path(named) / "real"
+
+
+async def eventually(condition: Callable[[], object], timeout: float = 30.0) -> None:
+    """Wait for a condition; `timeout` only bounds a test that fails."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("the condition did not come true")
+        await asyncio.sleep(0.01)
+
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Eventually:
+    return eventually

@@ -1,0 +1,256 @@
+"""Recorded messages of Kraken, Binance spot and Binance.US against the slow reading, and against what sources state.
+
+The folder of recorded messages is named by the environment variable HFTPY_FIXTURES.
+"""
+
+import datetime
+import gzip
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hftcore.enums import Exchange, Side
+from hftcore.errors import ParseError
+from hftcore.parse import Parser
+from hftcore.types import Ticker, Trade
+
+pytestmark = [
+    pytest.mark.recorded,
+    pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of recorded messages"),
+]
+ROOT = Path(os.environ.get("HFTPY_FIXTURES", ".")) / "real"
+VENUES = {"kraken": "kraken", "binance_spot": "binance", "binance_us": "binance"}
+# The kind of all frames of a file, by the beginning of its name; checked beside the slow reading.
+KINDS = {
+    "kraken": {
+        "v1_ticker": "events", "v1_trade": "events", "v2_ticker": "events", "v2_trade": "events", "v1_book": "other",
+        "v2_book": "other", "v1_control": "control", "v2_control": "control", "v1_my_": "other", "v2_my_": "other",
+        "v1_ohlc": "other", "v2_ohlc": "other", "v1_spread": "other", "v2_instrument": "other", "v2_level3": "other",
+        "v1_order_ack": "control", "v2_order_ack": "control", "v1_request": "control", "v2_request": "control",
+    },
+    "binance": {
+        "aggtrade": "events", "trade": "events", "bookticker": "events", "control": "control", "request": "control",
+        "wsapi_response": "control", "avgprice": "other", "depth": "other", "kline": "other", "markprice": "other",
+        "miniticker": "other", "my_": "other", "ticker24h": "other", "ticker_window": "other",
+    },
+}  # fmt: skip
+# Recorded frames of our channels that lack what an event needs.
+BROKEN = {("binance_spot", "aggtrade.jsonl"): 1, ("binance_spot", "trade.jsonl"): 1, ("kraken", "v1_ticker.jsonl"): 1}
+
+
+def _reference(name: str) -> ModuleType:
+    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle = _reference("parse_oracle")
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\r\n")
+
+
+def files_of(folder: str) -> list[Path]:
+    skipped = ("rest_", "EXPECTED", "DERIVED", "SOURCES")
+    return sorted(path for path in (ROOT / folder).glob("*") if not path.name.startswith(skipped))
+
+
+def compare(parser: Parser, venue: str, frame: bytes) -> str | None:
+    """Assert that both readings agree; the kind, None if both refuse."""
+    try:
+        kind, rows = oracle.read(venue, frame)
+    except ValueError:
+        with pytest.raises(ParseError):
+            parser.parse(frame)
+        return None
+    events = parser.parse(frame)
+    assert parser.kind is not None and parser.kind.name.lower() == kind, frame
+    actual = []
+    for event, native in zip(events, parser.nativeSymbols, strict=True):
+        row = event.to_dict()
+        del row["exchange"], row["symbol"], row["localTimeNs"]
+        name = "ticker" if isinstance(event, Ticker) else "trade"
+        actual.append(oracle.float_bits({"type": name, "nativeSymbol": native} | row))
+    assert actual == [oracle.float_bits(row) for row in rows], frame
+    return kind
+
+
+@pytest.mark.parametrize("folder", VENUES)
+def test_every_frame(folder: str) -> None:
+    venue = VENUES[folder]
+    parser = Parser(Exchange.parse(venue))
+    paths = files_of(folder)
+    assert paths, f"no recorded messages in {ROOT / folder}"
+    for path in paths:
+        (kind,) = {kind for prefix, kind in KINDS[venue].items() if path.name.startswith(prefix)}
+        seen = [compare(parser, venue, line) for line in lines_of(path)]
+        assert set(seen) <= {kind, None}, path.name
+        assert seen.count(None) == BROKEN.get((folder, path.name), 0), path.name
+
+
+@pytest.mark.parametrize("folder", VENUES)
+def test_every_frame_of_the_sessions(folder: str) -> None:
+    venue = VENUES[folder]
+    parser = Parser(Exchange.parse(venue))
+    events = 0
+    for path in sorted((ROOT / "sessions").glob(f"{folder}__*")):
+        for line in lines_of(path):
+            entry = json.loads(line)
+            if entry["t"] == "recv":
+                kind = compare(parser, venue, entry["data"].encode())
+                assert kind is not None, line
+                events += kind == "events"
+    assert events > 0
+
+
+@pytest.mark.parametrize("folder", VENUES)
+def test_one_frame_of_each_shape_cut_at_every_byte(folder: str) -> None:
+    venue = VENUES[folder]
+    parser = Parser(Exchange.parse(venue))
+    for path in files_of(folder):
+        frame = min(lines_of(path), key=len)
+        for size in range(len(frame)):
+            with pytest.raises(ParseError):
+                parser.parse(frame[:size])
+
+
+def time_ns(text: str) -> int:
+    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (delta.days * 86400 + delta.seconds) * 10**9 + delta.microseconds * 1000
+
+
+Check = Callable[[dict[str, Any], list[Ticker | Trade], list[str]], None]
+
+
+def _tardis(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
+    for item, event, native in zip(row["tardis_normalized"], events, natives, strict=True):
+        # Of a trade, this source states when it happened.
+        ns = event.exchangeTimeNs if item["type"] == "book_ticker" else event.tradeTimeNs
+        assert item["symbol"] == native and time_ns(item["timestamp"]) == ns // 1000 * 1000
+        if item["type"] == "book_ticker":
+            stated = (item["bidPrice"], item["bidAmount"], item["askPrice"], item["askAmount"])
+            assert stated == (event.bidPrice, event.bidVolume, event.askPrice, event.askVolume)
+        else:
+            assert item["type"] == "trade"
+            assert (item["price"], item["amount"], item["side"]) == (event.price, event.volume, str(event.side))
+            assert int(item["id"]) == event.tradeId
+
+
+def _parsed(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
+    (event,) = events
+    fields: dict[str, Callable[[], Any]] = {
+        "ts_ms": lambda: event.exchangeTimeNs // 10**6 or None,
+        "trade.quantity_base": lambda: event.volume,
+        "trade.side": lambda: str(event.side),
+        "symbol_normalized": lambda: str(event.symbol).upper(),
+        "raw_symbol": lambda: natives[0],
+        "bbo_msg.symbol": lambda: natives[0],
+        "bbo_msg.id": lambda: event.seq,
+        "bbo_msg.ask_price": lambda: event.askPrice,
+        "bbo_msg.ask_quantity_base": lambda: event.askVolume,
+        "bbo_msg.ask_quantity_contract": lambda: None,
+        "bbo_msg.bid_price": lambda: event.bidPrice,
+        "bbo_msg.bid_quantity_base": lambda: event.bidVolume,
+        "bbo_msg.bid_quantity_contract": lambda: None,
+    }
+    for key, value in row["parsed"].items():
+        assert fields[key]() == value, key
+
+
+def _checks(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
+    checks = row["checks"]
+    assert set(checks) == {"channel", "type"} and events
+    assert all(isinstance(event, Ticker if checks["channel"] == "ticker" else Trade) for event in events)
+    assert all(bool(event.flags & 1) == (checks["type"] == "snapshot") for event in events)
+
+
+def _normalized(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
+    item = row["normalized"]
+    stated = item.get("trades", [item["trade"]] if "trade" in item else None)
+    if isinstance(stated, list):
+        for trade, event in zip(stated, events, strict=True):
+            assert (trade["price"], trade["size"], trade["side"]) == (event.price, event.volume, str(event.side))
+            assert int(trade["id"]) == event.tradeId
+            time = trade["time"]
+            stated_ms = time if isinstance(time, int) else time_ns(time) // 10**6
+            assert event.tradeTimeNs // 10**6 == stated_ms
+        return
+    (event,) = events
+    if "quote" in item:
+        quote = item["quote"]
+        assert (quote["bid"], quote["ask"]) == (event.bidPrice, event.askPrice)
+        assert (time_ns(quote["time"]) if quote["time"] else 0) // 10**6 == event.exchangeTimeNs // 10**6
+    elif item.get("type") == "ticker":
+        assert (item["symbol"], item["bid"], item["ask"]) == (natives[0], event.bidPrice, event.askPrice)
+        sizes = ("bid_size", "ask_size") if "bid_size" in item else ("bid_qty", "ask_qty")
+        assert (item[sizes[0]], item[sizes[1]]) == (event.bidVolume, event.askVolume)
+        if "timestamp" in item:
+            assert time_ns(item["timestamp"]) == event.exchangeTimeNs
+    else:
+        assert item["event_type"] in ("trade", "aggTrade")
+        number = item["trade_id" if item["event_type"] == "trade" else "aggregate_trade_id"]
+        assert (item["symbol"], number) == (natives[0], event.tradeId)
+        assert (float(item["price"]), float(item["quantity"])) == (event.price, event.volume)
+        assert (item["event_time"] * 10**6, item["trade_time"] * 10**6) == (event.exchangeTimeNs, event.tradeTimeNs)
+        assert event.side is (Side.SELL if item["is_market_maker"] else Side.BUY)
+
+
+MAPPINGS: dict[str, Check] = {
+    "tardis_normalized": _tardis, "parsed": _parsed, "checks": _checks, "normalized": _normalized,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["kraken", "binance_spot"])
+def test_what_sources_state(folder: str) -> None:
+    parser = Parser(Exchange.parse(VENUES[folder]))
+    checked = 0
+    for line in lines_of(ROOT / folder / "EXPECTED.jsonl"):
+        row = json.loads(line)
+        if KINDS[VENUES[folder]].get(row["file"].split(".")[0]) != "events":
+            continue
+        path = ROOT / folder / row["file"]
+        path = path if path.exists() else path.with_name(path.name + ".gz")
+        frame = list(lines_of(path))[row["line"] - 1]
+        (shape,) = row["expect"]
+        events = parser.parse(frame)
+        MAPPINGS[shape](row["expect"], events, parser.nativeSymbols)
+        checked += 1
+    assert checked >= 5
+
+
+@pytest.mark.parametrize("folder", ["binance_spot", "binance_us"])
+def test_book_tickers_equal_the_derived_top_of_book(folder: str) -> None:
+    parser = Parser(Exchange.BINANCE)
+    derived: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
+    for line in lines_of(ROOT / folder / "DERIVED_TOB.jsonl.gz"):
+        row = json.loads(line)
+        if "u" in row:
+            derived[row["symbol"], row["u"]] = (row["bid"], row["ask"])
+    compared = 0
+    for path in sorted((ROOT / "sessions").glob(f"{folder}__*")):
+        for line in lines_of(path):
+            entry = json.loads(line)
+            if entry["t"] != "recv" or "bookTicker" not in entry["data"]:
+                continue
+            (event,) = parser.parse(entry["data"].encode())
+            top = derived.get((parser.nativeSymbols[0], event.seq))
+            if top is not None:
+                compared += 1
+                bid, ask = top
+                assert (float(bid[0]), float(bid[1])) == (event.bidPrice, event.bidVolume)
+                assert (float(ask[0]), float(ask[1])) == (event.askPrice, event.askVolume)
+    assert compared > 0

@@ -1,0 +1,183 @@
+"""Currency pairs: spellings, interning, limits, the venues' own spellings."""
+
+import copy
+import pickle
+import threading
+
+import pytest
+
+from hftcore import symbols
+from hftcore.enums import Exchange
+from hftcore.symbols import (
+    MAX_SYMBOL_BYTES,
+    CurrencyPair,
+    known_pairs,
+    native_symbol,
+    on_instruments,
+    pair_of_id,
+    pair_of_native,
+    register_instruments,
+)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    "btc/usdt BTC/USDT BTC-USDT btc-usdt BTC_USDT btc_usdt btcusdt BTCUSDT XBT/USDT xbtusdt".split(),
+)
+def test_all_spellings_are_one_pair(spelling):
+    pair = CurrencyPair(spelling)
+    assert pair is CurrencyPair("btc/usdt") is CurrencyPair.BTC_USDT
+    assert pair == "btc/usdt" and str(pair) == "btc/usdt" and repr(pair) == "CurrencyPair('btc/usdt')"
+    assert (pair.base, pair.quote, pair.settle, pair.topic) == ("btc", "usdt", "", "btcusdt")
+
+
+@pytest.mark.parametrize("spelling", ["btc/usdt:usdt", "BTC/USDT:USDT", "BTC-USDT:USDT", "btcusdt:usdt"])
+def test_perpetuals(spelling):
+    pair = CurrencyPair(spelling)
+    assert pair == "btc/usdt:usdt" and pair is not CurrencyPair("btc/usdt")
+    assert (pair.base, pair.quote, pair.settle, pair.topic) == ("btc", "usdt", "usdt", "btcusdtusdt")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "canonical"),
+    [
+        ("XDG/USD", "doge/usd"), ("ETH/XBT", "eth/btc"), ("ethxbt", "eth/btc"), ("xdg/xbt:xbt", "doge/btc:btc"),
+        ("ethbtc", "eth/btc"), ("btcusd", "btc/usd"), ("btcfdusd", "btc/fdusd"), ("usdtusd", "usdt/usd"),
+        ("bnbusdc", "bnb/usdc"), ("soleur", "sol/eur"), ("1inch/usd", "1inch/usd"),
+    ],
+)  # fmt: skip
+def test_aliases_and_unseparated(spelling, canonical):
+    assert CurrencyPair(spelling) == canonical
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " btc/usdt", "btc/us dt", "btc/usdt\n", *"btc / btc/ /usdt btc/usdt: a/b/c btc//usdt usd usdt".split()],
+)
+def test_what_is_no_pair(text):
+    with pytest.raises(ValueError, match="was "):
+        CurrencyPair(text)
+
+
+@pytest.mark.parametrize("value", [None, 1, b"btc/usdt", ("btc", "usdt")])
+def test_other_types(value):
+    with pytest.raises(TypeError, match="a currency pair must be a str, was "):
+        CurrencyPair(value)
+
+
+def test_the_limit_is_in_bytes():
+    assert len(CurrencyPair("a" * (MAX_SYMBOL_BYTES - 4) + "/usd")) == MAX_SYMBOL_BYTES
+    with pytest.raises(ValueError, match=r"at most 64 bytes, was .* \(65\)"):
+        CurrencyPair("a" * (MAX_SYMBOL_BYTES - 3) + "/usd")
+    # 20 characters of 3 bytes each
+    assert CurrencyPair("币" * 20 + "/usd").base == "币" * 20
+    with pytest.raises(ValueError, match=r"\(67\)"):
+        CurrencyPair("币" * 21 + "/usd")
+
+
+def test_non_ascii_symbols():
+    pair = CurrencyPair("币安人生USDT")
+    assert pair == "币安人生/usdt"
+    assert native_symbol(Exchange.BINANCE, pair) == "币安人生USDT"
+
+
+def test_attribute_spelling():
+    assert CurrencyPair.ETH_EUR is CurrencyPair("eth/eur")
+    for name in ("eth_eur", "ETHEUR", "_ETH_EUR", "no_such"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(CurrencyPair, name)
+
+
+def test_a_pair_stands_where_text_is_expected():
+    pair = CurrencyPair("sol/usdt")
+    assert {"sol/usdt": 1}[pair] == 1 and hash(pair) == hash("sol/usdt") and f"{pair}" == "sol/usdt"
+
+
+def test_copies_and_pickles_are_the_same_object():
+    pair = CurrencyPair("sol/usdt")
+    assert copy.copy(pair) is pair and copy.deepcopy(pair) is pair
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(pair, protocol)) is pair
+
+
+def test_numbers_are_dense_and_stable():
+    pair = CurrencyPair("number/one")
+    assert pair_of_id(pair.id) is pair and CurrencyPair("NUMBER-ONE").id == pair.id
+    assert [known.id for known in known_pairs()] == list(range(len(known_pairs())))
+    for wrong in (-1, len(known_pairs()), 1 << 40):
+        with pytest.raises(ValueError, match=f"no currency pair has the number {wrong} in this process"):
+            pair_of_id(wrong)
+
+
+def test_there_is_a_limit_on_their_number(monkeypatch):
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", len(known_pairs()))
+    with pytest.raises(ValueError, match=r"more than .* currency pairs, the last was 'onetoo/many'"):
+        CurrencyPair("onetoo/many")
+
+
+def test_interning_across_threads():
+    barrier = threading.Barrier(8)
+    results: list[list[CurrencyPair]] = [[] for _ in range(8)]
+
+    def work(mine: list[CurrencyPair]) -> None:
+        barrier.wait()
+        mine.extend(CurrencyPair(f"thread{number}/usd") for number in range(500))
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in results]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for same in zip(*results, strict=True):
+        assert len({id(pair) for pair in same}) == 1
+    assert len({pair.id for pair in results[0]}) == 500
+
+
+@pytest.mark.parametrize(
+    ("exchange", "pair", "native"),
+    [
+        (Exchange.BINANCE, "ltc/usdc", "LTCUSDC"),
+        (Exchange.BINANCE_FUTURE, "ltc/usdc", "LTCUSDC"),
+        (Exchange.KRAKEN, "ltc/usdc", "LTC/USDC"),
+        (Exchange.COINBASE, "ltc/usdc", "LTC-USDC"),
+        (Exchange.OKX, "ltc/usdc", "LTC-USDC"),
+        (Exchange.OKX_SWAP, "ltc/usdc:usdc", "LTC-USDC-SWAP"),
+        (Exchange.KRAKEN_FUTURE, "btc/usd:usd", "PF_XBTUSD"),
+        (Exchange.SIM, "ltc/usdc", "LTC/USDC"),
+    ],
+)
+def test_native_by_the_venues_rule(exchange, pair, native):
+    assert native_symbol(exchange, pair) == native
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    monkeypatch.setattr(symbols, "_instruments", {})
+    monkeypatch.setattr(symbols, "_native", {})
+    monkeypatch.setattr(symbols, "_listeners", [])
+
+
+def test_a_spelling_that_was_seen_is_used_again(fresh):
+    assert pair_of_native(Exchange.KRAKEN, "XBT/USD") is CurrencyPair("btc/usd")
+    assert native_symbol(Exchange.KRAKEN, "btc/usd") == "XBT/USD"
+    assert native_symbol(Exchange.BINANCE, "btc/usd") == "BTCUSD"
+
+
+def test_registered_instruments_decide(fresh):
+    told = []
+    on_instruments(told.append)
+    register_instruments(Exchange.BINANCE, {"ABCUSDTRY": "abcusdt/ry", "FOOBAR": "foo/bar"})
+    assert told == [Exchange.BINANCE]
+    assert pair_of_native(Exchange.BINANCE, "ABCUSDTRY") == "abcusdt/ry"
+    assert pair_of_native(Exchange.BINANCE, "FOOBAR") is CurrencyPair("foo/bar")
+    assert native_symbol(Exchange.BINANCE, "foo/bar") == "FOOBAR"
+    # another venue knows nothing of it
+    assert native_symbol(Exchange.KRAKEN, "foo/bar") == "FOO/BAR"
+    with pytest.raises(ValueError):
+        pair_of_native(Exchange.KRAKEN, "FOOBAR")
+
+
+def test_a_bad_instrument_list_changes_nothing(fresh):
+    with pytest.raises(ValueError):
+        register_instruments(Exchange.BINANCE, {"GOODUSD": "good/usd", "BAD": "bad"})
+    assert symbols._instruments == {} and symbols._native == {}

@@ -1,0 +1,129 @@
+"""The ring's C++ under ThreadSanitizer and AddressSanitizer, and seeded mutants that these runs must find.
+
+`HFTPY_STRESS_ITEMS` sets the length (`make sanitize` runs it long).
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+INCLUDE = ROOT / "hftcore" / "include"
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+ITEMS = int(os.environ.get("HFTPY_STRESS_ITEMS", "50000"))
+SANITIZERS = {"thread": ["-fsanitize=thread"], "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]}
+POLICIES = ("drop_newest", "drop_oldest", "halt")
+
+pytestmark = [
+    pytest.mark.native,
+    pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (g++, clang++ or $CXX)"),
+]
+
+
+def build(target: Path, sanitizer: str, *options: str, include: Path = INCLUDE) -> Path:
+    assert COMPILER is not None
+    command = [COMPILER, "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", *SANITIZERS[sanitizer]]
+    command += [f"-I{include}", *options, str(HERE / "ring_stress.cpp"), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and ("sanitize" in done.stderr or "tsan" in done.stderr or "asan" in done.stderr):
+        pytest.skip(f"{COMPILER} has no {sanitizer} sanitizer here")
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def run(program: Path, policy: str, capacity: int, items: int) -> subprocess.CompletedProcess[str]:
+    command = [str(program), policy, str(capacity), str(items)]
+    environment = os.environ | {"TSAN_OPTIONS": "halt_on_error=1 exitcode=66", "ASAN_OPTIONS": "exitcode=66"}
+    # ThreadSanitizer of older compilers cannot map its memory where addresses are randomised widely.
+    if (setarch := shutil.which("setarch")) is not None:
+        command = [setarch, "-R", *command]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture(scope="module", params=sorted(SANITIZERS))
+def program(request, tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("stress") / request.param, request.param)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("capacity", [1, 8, 1024])
+def test_no_race_no_loss_no_tear(program, policy, capacity):
+    done = run(program, policy, capacity, ITEMS)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stderr == ""
+
+
+RELAXED = {
+    "publish": "-DHFT_RING_PUBLISH_ORDER=std::memory_order_relaxed",
+    "retire": "-DHFT_RING_RETIRE_ORDER=std::memory_order_relaxed",
+}
+
+
+@pytest.mark.parametrize("mutant", sorted(RELAXED))
+def test_a_release_made_relaxed_is_found(tmp_path, mutant):
+    done = run(build(tmp_path / "mutant", "thread", RELAXED[mutant]), "drop_newest", 8, 20_000)
+    assert done.returncode == 66, done.stderr[-4000:] or done.stdout
+    assert "data race" in done.stderr
+
+
+CLAIM = (
+    "            if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,\n"
+    "                                                       std::memory_order_acquire)) {"
+)
+# Between copying and claiming, let the producer run: makes the rare interleaving the usual one.
+PAUSE = "            std::this_thread::yield();\n"
+
+# Mistakes in the algorithm, which no sanitizer need see: the program's own checks find them.
+MISTAKES = {
+    # the consumer believes its copy although the producer took the item away
+    "claim without check": (
+        "drop_oldest",
+        CLAIM,
+        PAUSE + "            consumer_.head.store(head + n, std::memory_order_release);\n            {",
+    ),
+    # one slot too many
+    "full too late": ("drop_newest", "producer_.cachedHead >= capacity_) {", "producer_.cachedHead > capacity_) {"),
+    # a drop that nobody counts
+    "uncounted drop": (
+        "drop_oldest",
+        "            count(producer_.dropped);\n            producer_.cachedHead",
+        "            producer_.cachedHead",
+    ),
+    # the item is announced before it is written
+    "publish before write": (
+        "drop_newest",
+        "        write(slots_[tail & mask_], item);\n",
+        "        producer_.tail.store(tail + 1, std::memory_order_release);\n"
+        + PAUSE
+        + "        write(slots_[tail & mask_], item);\n",
+    ),
+}
+
+
+def changed_header(tmp_path: Path, right: str, wrong: str) -> Path:
+    folder = tmp_path / "include" / "hftcore"
+    shutil.copytree(INCLUDE / "hftcore", folder)
+    header = folder / "spsc_ring.hpp"
+    text = header.read_text()
+    assert right in text, "the header has changed: adapt the mutant"
+    header.write_text(text.replace(right, wrong))
+    return tmp_path / "include"
+
+
+@pytest.mark.parametrize("mistake", sorted(MISTAKES))
+def test_a_mistake_in_the_algorithm_is_found(tmp_path, mistake):
+    policy, right, wrong = MISTAKES[mistake]
+    program = build(tmp_path / "mutant", "thread", include=changed_header(tmp_path, right, wrong))
+    found = [run(program, policy, capacity, 20_000).returncode for capacity in (1, 8)]
+    assert any(found), f"nothing found: {found}"
+
+
+def test_a_consumer_that_is_overtaken_while_it_copies_delivers_nothing_torn(tmp_path):
+    program = build(tmp_path / "paused", "thread", include=changed_header(tmp_path, CLAIM, PAUSE + CLAIM))
+    for capacity in (1, 8):
+        done = run(program, "drop_oldest", capacity, 20_000)
+        assert done.returncode == 0, done.stderr[-4000:]

@@ -1,0 +1,121 @@
+"""The JSON config: everything that is wrong is named, with a suggestion where a key is misspelt."""
+
+import json
+import logging
+
+import pytest
+
+from hftpy.common.secrets import Secret, resolve_secret
+from hftpy.errors import ConfigError
+from hftpy.service.config import load_config, secrets_of
+
+
+def write(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def section(**setting):
+    return {"service.mm": {"class_name": "MM", "setting": setting}}
+
+
+FULL = section(
+    apis=[{"exchange": "kraken", "api_key": {"env": "K"}, "api_secret": {"env": "S"}, "rest_host": None}],
+    ws_apis=[{"exchange": "kraken", "api_key": {"env": "K"}, "api_secret": {"env": "S"}}],
+    streams=[
+        {
+            "exchange": "kraken",
+            "currency_pairs": ["btc/usdt"],
+            "subscribe_channels": ["ticker", "my_order"],
+            "api_host": None,
+            "reconnect_times": -1,
+            "subscribe_args": {},
+        }
+    ],
+    ipc_subscribers=[{"exchange": "kraken", "channel": "ticker", "symbols": ["btc/usdt"], "transport": "zmq"}],
+    ipc_publish={"channels": ["ticker", "trade"], "transport": "zmq"},
+    ipc_command_publisher="mm_demo",
+    ipc_command_subscribers=["kraken_gateway"],
+    tasks={"send_ping": {"interval": 5.0, "delay": 0.0}},
+    params={"spread": 0.001},
+)
+
+
+def test_the_documented_config_is_accepted(tmp_path):
+    [config] = load_config(write(tmp_path, FULL))
+    assert (config.section, config.process_id, config.class_name) == ("service.mm", "mm_demo", "MM")
+    assert config.setting.tasks["send_ping"].interval == 5.0
+    assert config.setting.params == {"spread": 0.001}
+
+
+def test_everything_in_setting_is_optional(tmp_path):
+    [config] = load_config(write(tmp_path, {"service.mm": {"class_name": "MM"}}))
+    assert config.process_id == "mm"
+    assert config.setting.streams == []
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (section(ipc_subscriber=[]), r"unknown key 'ipc_subscriber': did you mean 'ipc_subscribers'\?"),
+        (section(streams=[{"exchange": "kraken", "chanels": []}]), r"streams\[0\] has an unknown key 'chanels'"),
+        (
+            section(tasks={"ping": {"intervall": 1}}),
+            r"tasks\.ping has an unknown key 'intervall': did you mean 'interval'",
+        ),
+        (section(tasks={"ping": {"interval": 0}}), r"tasks\.ping: interval must be above 0"),
+        (section(streams=[{"exchange": "krake", "subscribe_channels": ["ticker"]}]), r"streams\[0\]: .*was 'krake'"),
+        (section(streams=[{"exchange": "kraken", "subscribe_channels": ["tikcer"]}]), r"was 'tikcer'"),
+        (section(ipc_subscribers=[{"exchange": "kraken", "channel": "ticker", "symbols": ["nothing"]}]), r"'nothing'"),
+        (section(ipc_command_subscribers="mm1"), r"ipc_command_subscribers"),
+        ({"service.mm": {"class": "MM"}}, r"unknown key 'class': did you mean 'class_name'"),
+        ({"service.mm": {"class_name": ""}}, r"class_name must be the name of a class, was ''"),
+        ({}, r"a section per service"),
+        ("[1", r"is no JSON"),
+        ('{"a": {"class_name": "A"}, "a": {"class_name": "B"}}', r"'a' stands twice"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, content, named):
+    with pytest.raises(ConfigError, match=named):
+        load_config(write(tmp_path, content))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.json cannot be read"):
+        load_config(tmp_path / "nowhere.json")
+
+
+def test_secrets_come_from_the_environment_or_a_private_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("K", "the key")
+    (tmp_path / "secret").write_text("the secret\n")
+    (tmp_path / "secret").chmod(0o600)
+    content = section(apis=[{"exchange": "kraken", "api_key": {"env": "K"}, "api_secret": {"file": "secret"}}])
+    [config] = load_config(write(tmp_path, content))
+    assert secrets_of("x", config.setting.apis[0], config.folder) == ("the key", "the secret")
+
+
+def test_a_secret_file_that_others_can_read_is_refused(tmp_path):
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "secret").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"must be readable by its owner alone \(0600\), was 0644"):
+        resolve_secret("key", {"file": "secret"}, tmp_path)
+
+
+def test_an_unset_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    with pytest.raises(ConfigError, match="NOT_THERE is not set"):
+        resolve_secret("key", {"env": "NOT_THERE"}, tmp_path)
+
+
+def test_a_plain_secret_works_with_a_warning_that_does_not_show_it(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        secret = resolve_secret("apis[0].api_key", "hunter2", tmp_path)
+    assert secret is not None
+    assert secret.reveal() == "hunter2"
+    assert "apis[0].api_key" in caplog.text
+    assert "hunter2" not in caplog.text + repr(secret) + f"{secret}"
+
+
+def test_a_secret_never_prints():
+    assert "abc" not in repr([Secret("abc")]) + str(Secret("abc"))
