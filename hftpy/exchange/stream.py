@@ -195,6 +195,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._finished: asyncio.Event | None = None
         self._stop_asked: asyncio.Event | None = None
         self._event_log = LimitedLog()
+        self._loss_log = LimitedLog(1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
@@ -339,7 +340,10 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             stats.gaps += isinstance(event, Gap)
             stats.stale += isinstance(event, Stale)
             stats.reconnects += isinstance(event, Reconnected)
-        logger.warning("%s", event) if not isinstance(event, Reconnected) else logger.info("%s", event)
+        if isinstance(event, Reconnected):
+            logger.info("%s", event)
+        else:
+            self._loss_log.warning(str(event))
         for observer in self._observers:
             try:
                 self._tell(observer, event)

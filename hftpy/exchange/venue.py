@@ -187,6 +187,10 @@ class VenueSession(Session):
             stats.parse_errors += 1
             self._log.warning(f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
             return
+        except Exception as error:  # noqa: BLE001  no frame may end a stream, whatever a protocol class overlooked
+            stats.parse_errors += 1
+            self._log.warning(f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
+            return
         if items:
             self._deliver(items)
         if protocol.fault:
