@@ -19,6 +19,7 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.errors import ConfigError, ObserverError
 from hftpy.exchange.client import CLIENTS, ClientName
+from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import LimitedLog, Runner
 
@@ -314,8 +315,6 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         VenueError
             If the reconnect policy is exhausted.
         """
-        from hftpy.exchange.json_session import JsonSession
-
         url = host if "://" in host else f"wss://{host}"
         if self.api_host:
             url = replace_host(url, self.api_host)
@@ -377,8 +376,17 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         )
 
     def channel_stats(self, channel: Channel) -> ChannelStats:
-        """The live counters of one subscribed channel."""
-        return self._stats.setdefault(channel, ChannelStats())
+        """The live counters of one subscribed channel.
+
+        Raises
+        ------
+        ValueError
+            If it is not subscribed.
+        """
+        stats = self._stats.get(channel)
+        if stats is None:
+            raise ValueError(f"channel must be a subscribed one, was {str(channel)!r}")
+        return stats
 
     def stale_after(self, channel: Channel) -> float | None:
         """Seconds of silence until a symbol of this channel is stale; None: never."""
