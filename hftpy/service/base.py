@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from typing import Any
 
-from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
+from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import RateLimited
 from hftpy.errors import ConfigError
@@ -275,7 +275,7 @@ class ServiceBase:
             self.state = "stopping"
             if started:
                 await self._guard("on_stop", self.on_stop)
-            last = self.status()
+            last = self.status() if started else ServiceBase.status(self)
             await self._release()
             self.state = "failed" if self._failure or not started else "stopped"
             status.write(last | {"state": self.state, "counters": dict(self.counters)})
@@ -402,7 +402,7 @@ class ServiceBase:
         self.counters["tickers"] += 1
         local_ns, venue_ns = ticker.localTimeNs, ticker.exchangeTimeNs
         self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
-        if venue_ns and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
+        if venue_ns and not ticker.flags & Flag.SNAPSHOT and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
             self.record_latency("venue_to_receipt", local_ns - venue_ns)
         return self.on_ticker(ticker)
 

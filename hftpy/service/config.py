@@ -44,7 +44,7 @@ class StreamSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     api_secret: Any = None
     api_auth_data: dict[str, Any] | None = None
     api_host: str | None = None
-    reconnect_times: int | dict[str, float] = -1
+    reconnect_times: int | dict[str, int | float] = -1
     subscribe_args: dict[str, Any] = {}
     client: str = "picows"
 
