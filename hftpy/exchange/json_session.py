@@ -45,6 +45,7 @@ class JsonSession(Session):
         self._log = LimitedLog()
         self._decode = msgspec.json.Decoder().decode
         self._opened = False
+        self._exposed = False  # something may have been missed since the last Gap
         self._waiting: asyncio.Queue[Any] = asyncio.Queue(MAX_WAITING_PACKETS)
         self._worker: asyncio.Task[None] | None = None
 
@@ -64,7 +65,7 @@ class JsonSession(Session):
         return [item if isinstance(item, str | bytes) else msgspec.json.encode(item).decode() for item in messages]
 
     def sent(self) -> None:
-        self.ready = True
+        self.ready = self._exposed = True
 
     def frame(self, data: bytes) -> None:
         self._stats.frames += 1
@@ -132,7 +133,8 @@ class JsonSession(Session):
         self._stats.connected = False
         if self._opened:
             self._opened = False
-            if not self._stream.stopping:
+            if self._exposed and not self._stream.stopping:
+                self._exposed = False
                 self._stream.emit(self._stream.gap(self._channel, "disconnected"))
             await self._call(self._on_disconnected)
 

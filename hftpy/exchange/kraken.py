@@ -87,6 +87,12 @@ class KrakenStream(NativeStream):
 
     exchange = Exchange.KRAKEN
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._private = [channel for channel in self.subscribe_channels if channel in self.private_channels]
+        self._api = self._rest_api() if self._private else None
+        self._own_api = self._api is not None and self._api is not registry.find_exchange_api(self.exchange)
+
     async def ticker_channel(self) -> None:
         """Best bid and ask."""
         await self.run_protocol(self._market(Channel.TICKER))
@@ -106,12 +112,6 @@ class KrakenStream(NativeStream):
     async def my_trade_channel(self) -> None:
         """Our fills."""
         await self._executions(Channel.MY_TRADE)
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._private = [channel for channel in self.subscribe_channels if channel in self.private_channels]
-        self._api = self._rest_api() if self._private else None
-        self._own_api = self._api is not None and self._api is not registry.find_exchange_api(self.exchange)
 
     def _rest_api(self) -> KrakenApi:
         given = self._api_auth_data.get("rest_host") if isinstance(self._api_auth_data, Mapping) else None

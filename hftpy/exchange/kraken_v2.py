@@ -61,7 +61,8 @@ class KrakenV2Protocol(VenueProtocol):
         elif method == "error":
             _status_log.warning(f"kraken.{self.channel}: the venue refused a message: {message.get('error')}")
         elif message.get("channel") == "status":
-            for status in message.get("data") or ():
+            rows = message.get("data")
+            for status in rows if isinstance(rows, list) else ():
                 if isinstance(status, dict) and status.get("system") not in (None, "online"):
                     _status_log.warning(f"kraken.{self.channel}: the venue's status is {status.get('system')}")
 
@@ -71,7 +72,8 @@ class KrakenV2Protocol(VenueProtocol):
         if isinstance(symbol, str):
             asked = [self._pair_of[symbol]] if symbol in self._pair_of else []
         else:
-            asked = self._asked.get(message.get("req_id") or 0, [])
+            number = message.get("req_id")
+            asked = self._asked.get(number, []) if isinstance(number, int) else []
         for what in asked:
             if what in self.pending:
                 self.pending.discard(what)

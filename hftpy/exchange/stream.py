@@ -19,6 +19,7 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.errors import ConfigError, ObserverError
 from hftpy.exchange.client import CLIENTS, ClientName
+from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import LimitedLog, Runner
 
@@ -195,6 +196,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._finished: asyncio.Event | None = None
         self._stop_asked: asyncio.Event | None = None
         self._event_log = LimitedLog()
+        self._loss_log = LimitedLog(1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
@@ -313,8 +315,6 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         VenueError
             If the reconnect policy is exhausted.
         """
-        from hftpy.exchange.json_session import JsonSession
-
         url = host if "://" in host else f"wss://{host}"
         if self.api_host:
             url = replace_host(url, self.api_host)
@@ -339,7 +339,10 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             stats.gaps += isinstance(event, Gap)
             stats.stale += isinstance(event, Stale)
             stats.reconnects += isinstance(event, Reconnected)
-        logger.warning("%s", event) if not isinstance(event, Reconnected) else logger.info("%s", event)
+        if isinstance(event, Reconnected):
+            logger.info("%s", event)
+        else:
+            self._loss_log.warning(str(event))
         for observer in self._observers:
             try:
                 self._tell(observer, event)
@@ -373,8 +376,17 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         )
 
     def channel_stats(self, channel: Channel) -> ChannelStats:
-        """The live counters of one subscribed channel."""
-        return self._stats.setdefault(channel, ChannelStats())
+        """The live counters of one subscribed channel.
+
+        Raises
+        ------
+        ValueError
+            If it is not subscribed.
+        """
+        stats = self._stats.get(channel)
+        if stats is None:
+            raise ValueError(f"channel must be a subscribed one, was {str(channel)!r}")
+        return stats
 
     def stale_after(self, channel: Channel) -> float | None:
         """Seconds of silence until a symbol of this channel is stale; None: never."""

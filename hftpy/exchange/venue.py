@@ -27,6 +27,7 @@ CHANNEL_OF: Mapping[type, Channel] = {
     MyTrade: Channel.MY_TRADE,
     list: Channel.MY_ORDER_BATCH,
 }
+MARKET = (Ticker, Trade)
 MAX_SILENCE_FACTOR = 8
 SHOWN_BYTES = 200
 
@@ -149,6 +150,7 @@ class VenueSession(Session):
         self._protocol = protocol
         self._url = url
         self._channels = channels
+        self._counters = {channel: stream.channel_stats(channel) for channel in channels}
         self._stats = stream.channel_stats(protocol.channel)
         self._log = LimitedLog()
         self._limit = stream.stale_after(protocol.channel) if protocol.pairs else None
@@ -187,6 +189,10 @@ class VenueSession(Session):
             stats.parse_errors += 1
             self._log.warning(f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
             return
+        except Exception as error:  # noqa: BLE001  no frame may end a stream, whatever a protocol class overlooked
+            stats.parse_errors += 1
+            self._log.warning(f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
+            return
         if items:
             self._deliver(items)
         if protocol.fault:
@@ -195,14 +201,15 @@ class VenueSession(Session):
             self._acknowledged()
 
     def _deliver(self, items: Sequence[Item]) -> None:
-        stream, now = self._stream, self._last_frame
+        stream, now, counters = self._stream, self._last_frame, self._counters
         self._exposed = True
         for item in items:
-            if type(item) is Gap:
+            kind = type(item)
+            if isinstance(item, Gap):
                 for channel in self._channels:
                     stream.emit(item if channel is item.channel else _with_channel(item, channel))
                 continue
-            if isinstance(item, Ticker | Trade):
+            if isinstance(item, MARKET):
                 symbol = item.symbol
                 self._last_event = now
                 self._seen[symbol] = now
@@ -210,9 +217,10 @@ class VenueSession(Session):
                     self._stale.discard(symbol)
                 if self._silence_factor > 1 and not item.flags & Flag.SNAPSHOT:
                     self._silence_factor = 1
-            channel = CHANNEL_OF[type(item)]
-            if channel in self._channels:
-                stream.channel_stats(channel).events += 1
+            channel = CHANNEL_OF[kind]
+            counter = counters.get(channel)
+            if counter is not None:
+                counter.events += 1
                 stream.deliver(channel, item)
         self._count()
 
@@ -242,7 +250,7 @@ class VenueSession(Session):
         self._last_event = now
         self.ready = self._exposed = self._was_ready = True
         for channel in self._channels:
-            self._stream.channel_stats(channel).connected = True
+            self._counters[channel].connected = True
         self.wake()
 
     def next_deadline(self) -> float | None:
@@ -293,7 +301,7 @@ class VenueSession(Session):
 
     async def lost(self, reason: str) -> None:
         for channel in self._channels:
-            self._stream.channel_stats(channel).connected = False
+            self._counters[channel].connected = False
         self._count()
         if self._exposed and not self._stream.stopping:
             self._exposed = False

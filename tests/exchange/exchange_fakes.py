@@ -131,7 +131,7 @@ class FakeKraken(FakeVenue):
             return
         params = message["params"]
         for symbol in params.get("symbol", [None]):
-            base = {"method": "subscribe", "req_id": message["req_id"], "time_in": "x", "time_out": "y"}
+            base = {"method": "subscribe", "req_id": message.get("req_id"), "time_in": "x", "time_out": "y"}
             if str(symbol) in self.refused:
                 refusal = {"error": self.refused[str(symbol)], "success": False}
                 if symbol is not None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import pytest
 from exchange_fakes import FakeBinance, Observer, binance_trade, book_ticker
@@ -78,6 +79,18 @@ async def test_refusal_is_an_error(run_stream):
         _, task = run_stream(BINANCE, venue, Observer(), **PAIRS)
         with pytest.raises(SubscribeError, match="2: Invalid request"):
             await asyncio.wait_for(asyncio.shield(task), 10)
+
+
+async def test_odd_control_frames_kill_nothing(run_stream):
+    async with FakeBinance() as venue:
+        observer = Observer()
+        run_stream(BINANCE, venue, observer, **PAIRS)
+        await venue.until(lambda: bool(venue.messages))
+        for odd in ({"result": None, "id": [1]}, {"error": None, "id": {}}, {"data": {"e": []}}, [], 5, {}):
+            await venue.send(json.dumps(odd))
+        await venue.send(book_ticker(1))
+        await observer.count(1, Ticker)
+        assert len(venue.connections) == 1
 
 
 def test_subscriptions_come_in_batches():

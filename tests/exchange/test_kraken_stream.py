@@ -222,6 +222,35 @@ async def test_garbage_frames_are_counted_and_kill_nothing(run_stream):
         assert len(venue.connections) == 1
 
 
+ODD = [
+    {"method": "subscribe", "success": False, "req_id": [1]},
+    {"method": "subscribe", "result": {"symbol": 5}, "success": True},
+    {"method": "subscribe", "result": [], "success": "yes", "req_id": None},
+    {"method": ["subscribe"]},
+    {"channel": "status", "data": 7, "type": "update"},
+    {"channel": "status", "data": [7, {"system": ["x"]}], "type": "update"},
+    {"channel": None},
+    {},
+    [],
+    [[[]]],
+    5,
+    None,
+    {"method": "error", "error": {"a": 1}},
+]
+
+
+async def test_odd_control_frames_kill_nothing(run_stream):
+    async with FakeKraken() as venue:
+        observer = Observer()
+        run_stream(KRAKEN, venue, observer)
+        await venue.until(lambda: bool(venue.messages))
+        for odd in ODD:
+            await venue.send(json.dumps(odd))
+        await venue.send(kraken_ticker(5.0))
+        await observer.count(1, Ticker)
+        assert len(venue.connections) == 1
+
+
 async def test_fragmented_messages_and_other_symbols(run_stream):
     async with FakeKraken() as venue:
         observer = Observer()

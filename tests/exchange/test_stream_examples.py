@@ -1,0 +1,48 @@
+"""The examples, as their users start them, against a venue on loopback."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from exchange_fakes import FakeKraken, kraken_ticker, kraken_trades
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+async def run_example(venue, name, *arguments):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / name), *arguments,
+        env={**os.environ, "HFT_API_HOST": venue.url + "/kraken"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, output.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("stream_observer.py", ["--count", "2"], ["ticker btc/usd 100.0 / 101.0", "trade  btc/usd buy 100.5 x 0.25"]),
+        ("stream_subclass.py", ["--count", "1"], ["connected", "BTC/USD spread 1", "disconnected"]),
+    ],
+)
+async def test_example(name, arguments, expected):
+    async with FakeKraken() as venue:
+
+        async def feed(connection, params):
+            message = kraken_ticker(100.0) if params["channel"] == "ticker" else kraken_trades(5)
+            await connection.send(json.dumps(message))
+
+        venue.on_subscribed = feed
+        code, output = await run_example(venue, name, *arguments)
+        assert code == 0, output
+        assert sorted(output.splitlines()) == sorted(expected)
