@@ -24,6 +24,7 @@ from hftpy.exchange.venue import Item
 URL = "wss://ws-auth.kraken.com/v2"
 SUBSCRIPTION = "executions"
 REMEMBERED_ENDED = 1000  # orders that have ended, whose late deltas must still find their symbol
+REMEMBERED_TRADES = 10_000  # fills, so that the snapshot of a new connection repeats none
 
 
 class ExecutionsProtocol(KrakenV2Protocol):
@@ -56,6 +57,7 @@ class ExecutionsProtocol(KrakenV2Protocol):
         self._sequence: int | None = None
         self._orders: dict[str, MyOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._known_trades: OrderedDict[str, None] | None = None  # None: before the first snapshot
         # Decimals from the digits that the venue wrote.
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
         self._log = LimitedLog()
@@ -67,7 +69,7 @@ class ExecutionsProtocol(KrakenV2Protocol):
         self.fault, self.refused, self.pending = "", {}, {SUBSCRIPTION}
         self._asked.clear()
         self._sequence = None
-        params = {"snap_orders": True, "snap_trades": False, **self.args}
+        params = {"snap_orders": True, "snap_trades": True, **self.args}
         params |= {"channel": SUBSCRIPTION, "token": self._token}
         return [self.request(params, [SUBSCRIPTION])]
 
@@ -107,10 +109,43 @@ class ExecutionsProtocol(KrakenV2Protocol):
     def _snapshot(self, rows: list[dict[str, Any]], now: int) -> Sequence[Item]:
         self._orders.clear()
         self._ended.clear()
+        fills = [row for row in rows if row.get("exec_type") == "trade"]
         for row in rows:
-            self._change(row, now)
+            if row.get("exec_type") != "trade":
+                self._change(row, now)
         orders = [self._copy(order) for order in self._orders.values() if self._is_wanted(order)]
-        return [orders] if self._batch else orders
+        return [*self._missed_trades(fills, now), *([orders] if self._batch else orders)]
+
+    def _missed_trades(self, rows: list[dict[str, Any]], now: int) -> list[MyTrade]:
+        """The fills of a snapshot that were made while there was no connection; those before the first are history."""
+        trades = []
+        for row in rows:
+            order = self._orders.get(str(row.get("order_id")))
+            if order is None:
+                order = MyOrder(
+                    exchange=self.exchange,
+                    symbol=_pair(str(row.get("symbol"))),
+                    clientOrderId="",
+                    orderId=str(row.get("order_id")),
+                )
+                _merge(order, row)
+            trades.append(self._trade(row, order, now))
+        if self._known_trades is None:
+            self._known_trades = OrderedDict()
+            for trade in trades:
+                self._is_new(trade)
+            return []
+        return [trade for trade in trades if self._is_new(trade) and self._is_wanted_pair(trade.symbol)]
+
+    def _is_new(self, trade: MyTrade) -> bool:
+        if self._known_trades is None:
+            self._known_trades = OrderedDict()
+        if trade.tradeId in self._known_trades:
+            return False
+        self._known_trades[trade.tradeId] = None
+        while len(self._known_trades) > REMEMBERED_TRADES:
+            self._known_trades.popitem(last=False)
+        return True
 
     def _update(self, row: dict[str, Any], now: int) -> list[Item]:
         before = self._orders.get(str(row.get("order_id")))
@@ -120,13 +155,18 @@ class ExecutionsProtocol(KrakenV2Protocol):
             return []
         items: list[Item] = []
         if row.get("exec_type") == "trade":
-            items.append(self._trade(row, order, now))
+            trade = self._trade(row, order, now)
+            if self._is_new(trade):
+                items.append(trade)
         if known is None or _state(known) != _state(order):
             items.append(self._copy(order))
         return items
 
     def _is_wanted(self, order: MyOrder) -> bool:
-        return not self.wanted or order.symbol in self.wanted
+        return self._is_wanted_pair(order.symbol)
+
+    def _is_wanted_pair(self, pair: CurrencyPair) -> bool:
+        return not self.wanted or pair in self.wanted
 
     def _copy(self, order: MyOrder) -> MyOrder:
         return msgspec.structs.replace(order)

@@ -48,6 +48,7 @@ class KrakenFrontEnd(FrontEnd):
         self._pairs = {f"{pair.base}/{pair.quote}".upper(): pair for pair in self.market.pairs}
         self._symbols = {pair: symbol for symbol, pair in self._pairs.items()}
         self._subscribers: dict[tuple[str, CurrencyPair], dict[ClientConnection, str]] = {}
+        self._snapshot_due: dict[CurrencyPair, set[ClientConnection]] = {}
         self._rng = random.Random()
 
     def symbol(self, pair: CurrencyPair) -> str:
@@ -205,7 +206,10 @@ class KrakenFrontEnd(FrontEnd):
         self.accept(connection, method, result, echo, time_in)
         state = self.market.state(pair)
         if result["snapshot"] and not self.market.plays_raw:
-            if channel == "ticker" and state.quote is not None:
+            if channel == "ticker" and not self.market.started.is_set():
+                # Nothing flows before the start: the first quote is this subscription's snapshot.
+                self._snapshot_due.setdefault(pair, set()).add(connection)
+            elif channel == "ticker" and state.quote is not None:
                 self.send_data(connection, "ticker", self._ticker_text(state.quote, "snapshot"))
             elif channel == "trade":
                 rows = ",".join(self._trade_row(trade) for trade in state.recent)
@@ -218,8 +222,11 @@ class KrakenFrontEnd(FrontEnd):
         if not subscribers:
             return
         text = self._ticker_text(quote, "update")
+        due = self._snapshot_due.pop(quote.pair, ())
         for connection, trigger in tuple(subscribers.items()):
-            if quote.by_trade or trigger == "bbo":
+            if connection in due:
+                self.send_data(connection, "ticker", self._ticker_text(quote, "snapshot"))
+            elif quote.by_trade or trigger == "bbo":
                 self.send_data(connection, "ticker", text)
 
     def on_market_trade(self, trade: MarketTrade) -> None:
