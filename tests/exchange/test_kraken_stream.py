@@ -369,3 +369,18 @@ def test_bad_settings_name_the_value(settings, message):
         get_exchange_stream(
             **({"exchange": "kraken", "currency_pairs": "btc/usd", "subscribe_channels": "ticker"} | settings)
         )
+
+
+async def test_quiet_market_is_connected_again_ever_more_rarely(run_stream):
+    async with FakeKraken() as venue:
+        opened = []
+
+        async def note(connection, params):
+            opened.append(asyncio.get_running_loop().time())
+
+        venue.on_subscribed = note
+        run_stream(KRAKEN, venue, Observer(), stale_after=0.1, reconnect_times={"initial": 0.0})
+        await venue.until(lambda: len(venue.messages) >= 4)
+        # 0.1 s, then at least 0.2 s, then at least 0.4 s: patience is a lower bound, so no upper one is asserted.
+        assert opened[2] - opened[1] >= 0.2
+        assert opened[3] - opened[2] >= 0.4
