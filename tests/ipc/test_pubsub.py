@@ -92,7 +92,10 @@ async def test_structs_survive_the_trip(root: Path, publisher: IPCPublisher, unt
         exchange=KRAKEN, symbol="btc/usd:usd", price=0.3, volume=7.0, side="sell", tradeId=-5, exchangeTimeNs=1,
         tradeTimeNs=2, localTimeNs=3, seq=9, flags=2,
     )  # fmt: skip
-    async with subscribed(root, publisher) as (_, tickers), subscribed(root, publisher, "", Channel.TRADE) as (_, trades):
+    async with (
+        subscribed(root, publisher) as (_, tickers),
+        subscribed(root, publisher, "", Channel.TRADE) as (_, trades),
+    ):
         assert publisher.send(whole) == 1
         assert publisher.send(whole) == 2
         publisher.send(trade)
