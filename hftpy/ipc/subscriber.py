@@ -377,7 +377,8 @@ class IPCSubscriber:
         counters = ("received", "lost", "gaps", "malformed", "duplicates", "filtered", "restarts")
         return {
             **{name: sum(getattr(source, name) for source in sources) for name in counters},
-            "queue_full": dict(self._observers.queue_full),
+            "queue_full": self._observers.queue_full.total(),
+            "queue_full_by_channel": dict(self._observers.queue_full),
             "observer_errors": self._observers.failed,
             "last_seq": {str(source): source.last_seq() for source in sources},
         }

@@ -282,7 +282,8 @@ async def test_a_full_queue_of_one_observer_affects_no_other(
         for seq in range(1, 4):
             publisher.send(ticker(seq))
         await until(lambda: len(observer.log) == 3)
-        assert subscriber.stats["queue_full"] == {"ticker": 2}
+        assert subscriber.stats["queue_full"] == 2
+        assert subscriber.stats["queue_full_by_channel"] == {"ticker": 2}
         assert full.log == []
 
 
