@@ -143,11 +143,21 @@ class CommandPublisher:
             self.no_route += 1
             logger.warning("command %s dropped: %s", held.topic.decode().rstrip(), reason)
 
+    def _wait_for_joins(self) -> None:
+        # An answer sent just before the stop, to a peer that is just connecting, would be lost. Peers join through
+        # libzmq's own threads, so waiting here does not hold them up.
+        assert self._owned is not None
+        end = time.monotonic() + STOP_LINGER_MS / 1000
+        self._serve()
+        while len(self._outbox) and (left := end - time.monotonic()) > 0:
+            self._owned.socket.poll(max(1, int(left * 1000)))
+            self._serve()
+
     def close(self) -> None:
-        """Give the address back; what was sent has a moment to leave, what still waits is dropped."""
+        """Give the address back; what was sent, or waits for its target, has half a second to leave."""
         self._detach()
         if self._owned is not None:
-            self._serve()
+            self._wait_for_joins()
             self._owned.close(STOP_LINGER_MS)
             self._owned = None
         self._drop(self._outbox.clear(), "the sender stopped")

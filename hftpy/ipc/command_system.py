@@ -145,7 +145,11 @@ class IPCCommandSystem:
         return _Done(self)
 
     def stop(self) -> _Done:
-        """Stop receiving and give the address back; commands already sent have half a second to leave."""
+        """Stop receiving and give the address back.
+
+        Commands already sent have half a second to leave, in the background. If some still wait for their target to
+        join, this blocks until it has, half a second at most; then they are dropped, logged and counted.
+        """
         self._running = False
         self._dispatcher.stop()
         for remote in self._remotes.values():

@@ -30,6 +30,7 @@ DEFAULT_HWM = 100_000
 SILENCE_LIMIT_S = 5.0
 _BATCH_TOPIC = b" " * MARKET_TOPIC_BYTES
 _MAX_NAMES = 1 << 16
+_MALFORMED = (ValueError, OverflowError, DecodeError)  # OverflowError: a number that its struct cannot hold
 
 Subscription = tuple[Exchange | str, Channel | str, str | Sequence[str]]
 
@@ -111,12 +112,15 @@ class _Source:
                     self._on_control(frame)
                 else:
                     self._on_frame(frame)
-            except (ValueError, DecodeError) as error:
-                self.malformed += 1
-                self._log.warning("malformed", "%s: malformed frame: %s: %s", self, error, shown(frame))
+            except _MALFORMED as error:
+                self._refuse(frame, error)
             if self._socket is None:  # an observer's hook stopped us
                 return False
         return True
+
+    def _refuse(self, frame: bytes, error: Exception) -> None:
+        self.malformed += 1
+        self._log.warning("malformed", "%s: malformed frame: %s: %s", self, error, shown(frame))
 
     def _on_frame(self, frame: bytes) -> None:
         if len(frame) < MARKET_TOPIC_BYTES:
@@ -176,7 +180,10 @@ class _Source:
             self._missing(self.tracker.on_hello(control.epoch, self._seqs(control.hello)))
             for state in control.hello.topics:
                 if state.value:
-                    self._on_message(state.topic, state.value, resent=True)
+                    try:
+                        self._on_message(state.topic, state.value, resent=True)
+                    except _MALFORMED as error:
+                        self._refuse(state.topic + state.value, error)
         elif kind is not None:
             event = codec.decode_event(kind, getattr(control, kind))
             verdict = self.tracker.on_message(codec.CONTROL_TOPIC, control.epoch, control.seq, False)
@@ -370,7 +377,8 @@ class IPCSubscriber:
         counters = ("received", "lost", "gaps", "malformed", "duplicates", "filtered", "restarts")
         return {
             **{name: sum(getattr(source, name) for source in sources) for name in counters},
-            "queue_full": dict(self._observers.queue_full),
+            "queue_full": self._observers.queue_full.total(),
+            "queue_full_by_channel": dict(self._observers.queue_full),
             "observer_errors": self._observers.failed,
             "last_seq": {str(source): source.last_seq() for source in sources},
         }

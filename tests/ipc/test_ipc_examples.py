@@ -1,0 +1,21 @@
+"""The examples run by themselves and end with 0."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("ipc_pubsub.py", "received 5, lost 0"), ("command_service.py", "strategy_02: shut down: maintenance")],
+)
+def test_example(name: str, says: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert says in run.stdout and "btc/usdt:" not in run.stdout
