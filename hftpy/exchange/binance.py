@@ -11,7 +11,7 @@ import msgspec
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
-from hftcore.symbols import CurrencyPair, native_symbol
+from hftcore.symbols import CurrencyPair, native_symbol, register_instruments
 from hftcore.types import Ticker, Trade
 from hftpy.exchange.stream import gather_all
 from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
@@ -125,6 +125,8 @@ class BinanceStream(NativeStream):
 
     async def _market(self, channel: Channel) -> None:
         pairs = self.currency_pairs
+        # The venue writes no separator: what we subscribe to is how its answers are split.
+        register_instruments(self.exchange, {native_symbol(self.exchange, pair): pair for pair in pairs})
         parts = [pairs[i : i + STREAMS_PER_CONNECTION] for i in range(0, len(pairs), STREAMS_PER_CONNECTION)]
         args = self.args_of(channel)
         await gather_all([self.run_protocol(BinanceMarketProtocol(channel, part, args)) for part in parts])

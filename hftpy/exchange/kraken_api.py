@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,8 @@ from hftcore.symbols import CurrencyPair, register_instruments
 from hftpy.common.orders import Balance, MyOrder
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange import kraken_text as text
+
+log = logging.getLogger(__name__)
 
 REST_URL = "https://api.kraken.com"
 TIMEOUT_S = 10.0
@@ -45,17 +48,17 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 def sign(secret: str, path: str, nonce: str, postdata: str) -> str:
     """The header ``API-Sign`` of a request.
 
-    Raises
-    ------
-    ConfigError
-        If the secret is not base64; the message does not show it.
+    A secret that is no base64 is used as it stands: the venue refuses it in its own words.
     """
-    try:
-        key = base64.b64decode(secret, validate=True)
-    except binascii.Error as error:
-        raise ConfigError("api_secret of kraken must be base64") from error
     digest = hashlib.sha256((nonce + postdata).encode()).digest()
-    return base64.b64encode(hmac.new(key, path.encode() + digest, hashlib.sha512).digest()).decode()
+    return base64.b64encode(hmac.new(_key_of(secret), path.encode() + digest, hashlib.sha512).digest()).decode()
+
+
+def _key_of(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret, validate=True)
+    except binascii.Error:
+        return secret.encode()
 
 
 def venue_error(code: str, *, may_have_effect: bool) -> VenueError:
@@ -102,6 +105,8 @@ class KrakenApi:
         self.rest_host = (rest_host or api_host or REST_URL).rstrip("/")
         if urlsplit(self.rest_host).scheme not in ("http", "https"):
             raise ConfigError(f"rest_host must begin with http:// or https://, was {self.rest_host!r}")
+        if self._secret and _key_of(self._secret) == self._secret.encode():
+            log.warning("api_secret of kraken is no base64: the venue will refuse private calls")
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(CONNECT_TIMEOUT_S, timeout))
         self._session: aiohttp.ClientSession | None = None
         self._lock = asyncio.Lock()

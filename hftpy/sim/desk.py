@@ -172,6 +172,14 @@ class OrderDesk:
         """An owner's open orders, oldest first."""
         return [order for order in self._open.values() if order.book.owner == owner]
 
+    def closed_orders(self, owner: str) -> list[DeskOrder]:
+        """An owner's orders that have ended, oldest first."""
+        return [order for order in self._orders.values() if order.book.owner == owner and not self.is_open(order)]
+
+    def is_open(self, order: DeskOrder) -> bool:
+        """Whether an order is in the book."""
+        return order.book.order_id in self._open
+
     def recent_fills(self, owner: str) -> list[OrderEvent]:
         """An owner's last fills, oldest first."""
         return list(self._recent.get(owner, ()))

@@ -55,6 +55,7 @@ class KrakenRest:
             "CancelOrder": self._cancel_order,
             "CancelAll": self._cancel_all,
             "OpenOrders": self._open_orders,
+            "ClosedOrders": self._closed_orders,
             "QueryOrders": self._query_orders,
             "Balance": self._balance,
         }
@@ -144,7 +145,16 @@ class KrakenRest:
         return {"count": len(events)}
 
     def _open_orders(self, key: str, form: Form) -> Any:
-        return {"open": {order.book.order_id: self._row(order) for order in self._desk.open_orders(key)}}
+        return {"open": self._rows(self._desk.open_orders(key), form)}
+
+    def _closed_orders(self, key: str, form: Form) -> Any:
+        closed = self._rows(self._desk.closed_orders(key), form)
+        return {"closed": closed, "count": len(closed)}
+
+    def _rows(self, orders: list[DeskOrder], form: Form) -> dict[str, Any]:
+        client_id = form.get("cl_ord_id")
+        chosen = [order for order in orders if client_id in (None, order.book.client_order_id)]
+        return {order.book.order_id: self._row(order) for order in chosen}
 
     def _query_orders(self, key: str, form: Form) -> Any:
         rows = {}

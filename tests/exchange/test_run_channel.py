@@ -85,7 +85,7 @@ async def test_forms_of_a_subscribe_message(run, message, sent):
         stream = run(type("Own", (MyStream,), {"subscribe_message": message}), venue, observer)
         await venue.until(lambda: (len(venue.received) == len(sent) and bool(venue.connections)) or not sent)
         async with asyncio.timeout(5):
-            while not stream.stats["ticker"]["connected"]:  # noqa: ASYNC110  a counter wakes nobody
+            while not stream.stats["ticker"]["connected"]:
                 await asyncio.sleep(0.01)
         assert venue.messages == sent
 
