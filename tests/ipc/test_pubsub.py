@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -428,3 +429,32 @@ def test_without_an_event_loop(root: Path) -> None:
         assert child.communicate(timeout=30)[0] == "True 0\n"
     publisher.close()
     assert os.listdir(root / "zmq") == []
+
+
+@pytest.mark.parametrize("symbols", ["", ["btc/usd", "eth/usd"]])
+async def test_subscribers_are_counted_as_they_come_and_go(
+    root: Path, publisher: IPCPublisher, until: Callable[..., Any], symbols: Any
+) -> None:
+    async with subscribed(root, publisher) as (_, stays):
+        async with subscribed(root, publisher, symbols):
+            assert publisher.subscriber_count("kraken", "ticker") == 2
+        await until(lambda: publisher.subscriber_count("kraken", "ticker") == 1)
+        # Whatever leaves, the next message must reach all the others.
+        publisher.send(ticker(1))
+        await until(lambda: stays.log)
+    await until(lambda: publisher.subscriber_count("kraken", "ticker") == 0)
+
+
+def test_a_forked_child_leaves_the_address_alone(root: Path) -> None:
+    publisher = IPCPublisher(root)
+    publisher.open("kraken", "ticker")
+    address = next(iter(publisher._addresses.values()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # later Pythons warn where there are threads: libzmq's
+        child = os.fork()
+    if child == 0:
+        address._owned.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (root / "zmq" / "kraken.ticker.ipc").exists()
+    publisher.close()
