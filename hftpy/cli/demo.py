@@ -232,7 +232,8 @@ class Demo:
         """Stop quoting, let the market stand, and wait until every message has arrived where it goes."""
         if self._interrupted.is_set():
             return
-        operator.broadcast("halt", {})
+        for name in STRATEGIES:
+            operator.send_command(name, "halt", {})
         deadline = time.monotonic() + SETTLE_S
         await asyncio.sleep(REFRESH_S)
         if self.session is None:
