@@ -429,12 +429,16 @@ async def test_refused_unanswered_and_cut_off_orders(entry):
     assert ws_api.stats["waiting"] == 0
 
 
-async def test_order_entry_stays_connected_while_the_venue_sends_and_leaves_a_silent_one(entry, monkeypatch):
+@pytest.fixture
+def short_patience(monkeypatch):
+    monkeypatch.setattr("hftpy.exchange.kraken_ws_api.HEARTBEAT_TIMEOUT_S", 0.5)
+
+
+async def test_order_entry_stays_connected_while_the_venue_sends_and_leaves_a_silent_one(short_patience, entry):
     venue, ws_api = entry
-    monkeypatch.setattr("hftpy.exchange.kraken_ws_api.HEARTBEAT_TIMEOUT_S", 0.3)
     venue.replies = {"add_order": {"order_id": "O1"}}
-    await ws_api.add_order(**ORDER)  # wakes the runner: it counts from here
-    for _ in range(15):
+    await ws_api.add_order(**ORDER)
+    for _ in range(20):
         await venue.connections[-1].send('{"channel":"heartbeat"}')
         await asyncio.sleep(0.05)
     assert len(venue.connections) == 1
