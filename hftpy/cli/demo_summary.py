@@ -132,7 +132,7 @@ def summarise(
         if told != fills:
             problems.append(f"the gateway knows {fills} fills, the strategies {told}")
     in_order = None
-    if recorded is not None and complete:
+    if recorded is not None and recorded.tickers and complete:
         in_order = all(statuses.get(name, {}).get("digest") == recorded.digest for name in STRATEGIES)
         if not in_order and not gaps:
             problems.append("the strategies' tickers differ from the recording, and no gap was reported")
