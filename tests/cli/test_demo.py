@@ -148,7 +148,9 @@ def session(folder: Path) -> Path:
         symbol = "BTCUSDT" if number % 3 else "ETHUSDT"
         bid = 50_000 + number / 100 if number % 3 else 3_000 + number / 100
         data = {"u": 1000 + number, "s": symbol, "b": f"{bid:.2f}", "B": "1.5", "a": f"{bid + 0.01:.2f}", "A": "0.75"}
-        entries.append({"t": "recv", "ts": 1000.0 + number / 100, "stream": f"{symbol.lower()}@bookTicker", "data": data})
+        entries.append(
+            {"t": "recv", "ts": 1000.0 + number / 100, "stream": f"{symbol.lower()}@bookTicker", "data": data}
+        )
         if number % 30 == 0:
             now = 1_000_000 + 10 * number
             trade = {
@@ -175,7 +177,9 @@ def test_a_session_reaches_both_strategies_whole_and_in_order(temp, tmp_path):
 
 
 @pytest.mark.recorded
-@pytest.mark.parametrize("name", ["binance_spot__b38f7c_20210405", "binance_us__all_20211012", "kraken__v1_trade_20210405"])
+@pytest.mark.parametrize(
+    "name", ["binance_spot__b38f7c_20210405", "binance_us__all_20211012", "kraken__v1_trade_20210405"]
+)
 def test_a_recorded_session_reaches_both_strategies_whole_and_in_order(temp, fixtures, name):
     path = fixtures / "sessions" / f"{name}.jsonl.gz"
     code, summary = run_json("--session", str(path), "--speed", "20")
