@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,8 +129,9 @@ def test_ctrl_c_at_any_moment_leaves_nothing(temp, part):
     assert code == 130
 
 
-def test_a_killed_demo_takes_its_processes_along(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", tempfile.mkdtemp(prefix="t"))
+def test_a_killed_demo_takes_its_processes_along(monkeypatch):
+    folder = tempfile.mkdtemp(prefix="t")
+    monkeypatch.setenv("TMPDIR", folder)
     demo = Demo("--duration", "60")
     for part in ("hftpy.cli sim", "demo.mm1", "demo.mm2", "demo.kraken_gateway"):
         demo.find(part)
@@ -137,6 +139,7 @@ def test_a_killed_demo_takes_its_processes_along(tmp_path, monkeypatch):
     demo.process.communicate()
     _, alive = psutil.wait_procs(demo.children.values(), timeout=30)
     assert alive == []
+    shutil.rmtree(folder)  # what nobody was left to remove
 
 
 def session(folder: Path) -> Path:
