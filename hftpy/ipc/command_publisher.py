@@ -85,7 +85,7 @@ class CommandPublisher:
             self._timer = None
 
     def send(self, topic: bytes, frame: bytes, target_id: str) -> None:
-        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) waits for `JOIN_S` only."""
+        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) at once."""
         now = time.monotonic()
         if self._owned is not None:
             self._serve()
