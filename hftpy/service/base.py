@@ -15,12 +15,12 @@ from typing import Any
 from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import RateLimited
-from hftpy.errors import ConfigError
+from hftpy.errors import AddressInUseError, ConfigError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.config import ServiceConfig
-from hftpy.service.inbox import Event, EventInlet, MarketInbox
+from hftpy.service.inbox import Event, EventInlet, GatewayBatch, MarketInbox, OrderInlet
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
@@ -38,11 +38,17 @@ class SetupAborted(Exception):
 
 
 class _Inlet:
-    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
+    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place.
 
-    def __init__(self, service: "ServiceBase") -> None:
+    A stream of the service's own tells of its whole account; a gateway (`is_ours` given) of the orders of many.
+    """
+
+    def __init__(self, service: "ServiceBase", is_ours: Callable[[object], bool] | None = None) -> None:
         for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
-            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
+            queue = getattr(service, f"{name}_queue")
+            if is_ours is not None and name.startswith("my_"):
+                queue = OrderInlet(queue, is_ours)
+            setattr(self, f"{name}_queue", queue)
 
 
 class ServiceBase:
@@ -69,7 +75,8 @@ class ServiceBase:
     """
 
     all_orders = False
-    """Set True to see the orders and trades of every strategy, not only one's own."""
+    """Set True to see the orders and trades of every strategy that a gateway tells of, not only one's own. Those of
+    the service's own `streams` are never filtered."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
@@ -259,7 +266,7 @@ class ServiceBase:
         """
         self._loop = asyncio.get_running_loop()
         status = StatusFile(self.process_id)
-        started = False
+        started, is_owner = False, True
         try:
             self.state = "setting up"
             await self._set_up()
@@ -271,6 +278,9 @@ class ServiceBase:
             log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
             await self._guard("on_start", self.on_start)
             await self._stop_requested.wait()
+        except AddressInUseError:
+            is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
+            raise
         finally:
             self.state = "stopping"
             if started:
@@ -278,7 +288,8 @@ class ServiceBase:
             last = self.status() if started else ServiceBase.status(self)
             await self._release()
             self.state = "failed" if self._failure or not started else "stopped"
-            status.write(last | {"state": self.state, "counters": dict(self.counters)})
+            if is_owner:
+                status.write(last | {"state": self.state, "counters": dict(self.counters)})
         if self._failure is not None:
             raise self._failure
 
@@ -307,9 +318,10 @@ class ServiceBase:
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
             self._ipc_command.register_handler("shutdown", self._on_shutdown)
-        inlet = _Inlet(self)
-        self.streams = wiring.make_streams(self.config, inlet, self.ipc_publisher)
-        self.subscribers = wiring.make_subscribers(self.config, inlet, self._desk.subscriptions())
+        self.streams = wiring.make_streams(self.config, _Inlet(self), self.ipc_publisher)
+        self.subscribers = wiring.make_subscribers(
+            self.config, _Inlet(self, self._desk.is_ours), self._desk.subscriptions()
+        )
         result = self.on_setup()
         if inspect.isawaitable(result):
             result = await result
@@ -411,23 +423,20 @@ class ServiceBase:
         return self.on_trade(trade)
 
     def _deliver_my_order(self, my_order: MyOrder) -> Any:
-        if not self._desk.is_ours(my_order):
-            return None
         self.counters["my_orders"] += 1
         if my_order.localTimestamp:
             self.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
-        self._desk.on_my_order(my_order)
+        if self._desk.is_ours(my_order):
+            self._desk.on_my_order(my_order)
         return self.on_my_order(my_order)
 
     def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
-        ours = [order for order in my_orders if self._desk.is_ours(order)]
-        for change in self._desk.on_my_order_batch(ours):
-            self.my_order_queue.put_nowait(change)
-        return self.on_my_order_batch(ours)
+        if isinstance(my_orders, GatewayBatch):
+            for change in self._desk.on_my_order_batch(my_orders):
+                self.my_order_queue.put_nowait(change)
+        return self.on_my_order_batch(my_orders)
 
     def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
-        if not self._desk.is_ours(my_trade):
-            return None
         self.counters["my_trades"] += 1
         return self.on_my_trade(my_trade)
 

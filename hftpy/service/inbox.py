@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hftcore.ring import Ring
-from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
 
 Event = Gap | Stale | Reconnected
 Deliver = Callable[[Any], Awaitable[None]]
@@ -113,3 +113,30 @@ class EventInlet:
             self._other(event)
         else:
             inbox.put_event(event)
+
+
+class GatewayBatch(list[MyOrder]):
+    """A gateway's full list of live orders; a plain list is an account's, from a stream of the service's own."""
+
+
+class OrderInlet:
+    """Stands before a private queue for what comes from gateways: lets through what the service is to see.
+
+    Parameters
+    ----------
+    queue
+        Where to.
+    is_ours
+        Whether an order or a fill is the service's to see.
+    """
+
+    def __init__(self, queue: asyncio.Queue[Any], is_ours: Callable[[object], bool]) -> None:
+        self._queue = queue
+        self._is_ours = is_ours
+
+    def put_nowait(self, item: Any) -> None:
+        """Take in an order, a fill, or a list of orders."""
+        if isinstance(item, list):
+            self._queue.put_nowait(GatewayBatch(filter(self._is_ours, item)))
+        elif self._is_ours(item):
+            self._queue.put_nowait(item)
