@@ -110,7 +110,7 @@ class ServiceBase:
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
         self.state = "created"
-        self.started = False
+        self._has_run = False
         self._ipc_command: IPCCommandSystem | None = None
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
@@ -273,7 +273,7 @@ class ServiceBase:
             await self._set_up()
             self.state = "starting"
             await self._start()
-            self.started = True
+            self._has_run = True
             self.state = "running"
             self._spawn(self._write_status(status), "status")
             log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
@@ -284,11 +284,11 @@ class ServiceBase:
             raise
         finally:
             self.state = "stopping"
-            if self.started:
+            if self._has_run:
                 await self._guard("on_stop", self.on_stop)
-            last = self.status() if self.started else ServiceBase.status(self)
+            last = self.status() if self._has_run else ServiceBase.status(self)
             await self._release()
-            self.state = "failed" if self._failure or not self.started else "stopped"
+            self.state = "failed" if self._failure or not self._has_run else "stopped"
             if is_owner:
                 status.write(last | {"state": self.state, "counters": dict(self.counters)})
         if self._failure is not None:

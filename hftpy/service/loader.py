@@ -79,7 +79,7 @@ async def _serve(config: ServiceConfig) -> None:
     except (HftError, SetupAborted):
         raise
     except Exception as error:
-        if service is not None and service.started:
+        if service is not None and service._has_run:
             raise
         raise SetupAborted(f"{config.section} cannot be started: {error!r}") from error
 

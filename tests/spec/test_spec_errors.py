@@ -63,7 +63,7 @@ async def test_a_config_that_is_none(run, project, tmp_path):
         (section("MMDemo"), {"mm_demo": SERVICE}, "service.mm_demo has no subclass of ServiceBase named 'MMDemo'"),
         (section("json:JSONDecoder"), {}, "json has no subclass of ServiceBase named 'JSONDecoder'"),
         (section(tasks={"ping": {"interval": 1}}), {"mm_demo": SERVICE}, "MMDemoService has no task_ping()"),
-        (section(), {"mm_demo": SERVICE.replace("pass", "def on_setup(self): return False")}, "on_setup returned False"),
+        (section(), {"mm_demo": SERVICE.replace("pass", "on_setup = lambda self: False")}, "on_setup returned False"),
         (
             section(streams=[{"exchange": "kraken", "subscribe_channels": ["book"], "currency_pairs": ["btc/usd"]}]),
             {"mm_demo": SERVICE}, "setting.streams[0]: KrakenStream has no channel 'book'",

@@ -363,7 +363,8 @@ async def test_plain_sockets_play_process_b_to_a_service(run, project, root, eve
         for number, frame in enumerate(frames, 1):
             assert frame[:64] == b"process_b.ping".ljust(64)
             fields = json.loads(frame[64:])
-            assert (fields["sender_id"], fields["target_id"], fields["command_type"]) == ("process_a", "process_b", "ping")
+            names = [fields[name] for name in ("sender_id", "target_id", "command_type")]
+            assert names == ["process_a", "process_b", "ping"]
             assert re.fullmatch(ISO, fields["payload"]["time"])
             counter = int(fields["command_id"].removeprefix(f"process_a_{fields['timestamp']}_"))
             assert counter == int(json.loads(frames[0][64:])["command_id"].rpartition("_")[2]) + number - 1
@@ -381,9 +382,9 @@ async def test_plain_sockets_play_process_b_to_a_service(run, project, root, eve
 async def test_what_a_service_cannot_read_or_handle_is_counted(run, project, root, status_of, eventually):
     folder = root / "zmq" / "command"
     folder.mkdir(parents=True)
-    config = project("mm", {"service.mm_demo": section("MMDemoService", "strategy_01", ["gateway"])},
-                     mm_demo=SUBSCRIBER_SERVICE.replace('on_stop_trading(self, command: IPCCommand):',
-                                                        'on_stop_trading(self, command: IPCCommand):\n        1 / 0'))  # fmt: skip
+    head = "on_stop_trading(self, command: IPCCommand):"
+    source = SUBSCRIBER_SERVICE.replace(head, f"{head}\n        1 / 0")
+    config = project("mm", {"service.mm_demo": section("MMDemoService", "strategy_01", ["gateway"])}, mm_demo=source)
     with zmq.Context() as context, context.socket(zmq.XPUB) as pub:
         pub.linger = 0
         pub.bind(f"ipc://{folder}/gateway.ipc")
