@@ -77,6 +77,7 @@ class Demo:
         self._died = asyncio.Event()
         self._control = ""
         self._sim: dict[str, Any] = {}
+        self._channels: list[str] = []
         self._withheld: dict[str, Any] | None = None
         self._launcher = Launcher(self._on_exit)
         self._view: View = make_view(as_json)
@@ -91,6 +92,8 @@ class Demo:
         """
         if self.session is not None:
             self.recorded = read_recorded(self.session)
+            if not self.recorded.tickers and not self.recorded.trades:
+                raise ValueError(f"session {self.session} has no ticker and no trade to play")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupted.set)
@@ -136,7 +139,9 @@ class Demo:
     async def _bring_up(self, root: Path, output: Any) -> None:
         urls = await self._start_venue(output)
         config = root / "demo.json"
-        config.write_text(json.dumps(demo_config(urls, self.recorded, OPERATOR), indent=2))
+        services = demo_config(urls, self.recorded, OPERATOR)
+        self._channels = services[f"demo.{GATEWAY}"]["setting"]["ipc_publish"]["channels"]
+        config.write_text(json.dumps(services, indent=2))
         keys = {KEY_ENV: SIM_API_KEY, SECRET_ENV: SIM_API_SECRET}
         for name in (*STRATEGIES, GATEWAY):
             command = ["hftpy.worker", str(config), f"demo.{name}"]
@@ -183,7 +188,7 @@ class Demo:
         ]
         return (
             all(statuses.get(name, {}).get("state") == "running" for name in (*STRATEGIES, GATEWAY))
-            and all(joined.get(channel, 0) >= len(STRATEGIES) for channel in ("ticker", "my_order"))
+            and all(joined.get(channel, 0) >= len(STRATEGIES) for channel in (*self._channels, "my_order"))
             and all(connected)
         )
 

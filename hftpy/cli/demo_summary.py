@@ -82,7 +82,8 @@ class Summary(msgspec.Struct, kw_only=True):
             )
         lines += [f"  note     {note}" for note in self.notes]
         lines += [f"  PROBLEM  {problem}" for problem in self.problems]
-        lines.append(f"  {'ok: nothing was lost without being reported' if self.ok else 'FAILED'}")
+        verdict = "ok: nothing was lost without being reported" if self.ok else "FAILED"
+        lines.append(f"  {'interrupted: not balanced' if self.interrupted else verdict}")
         return "\n".join(lines)
 
 
@@ -132,7 +133,7 @@ def summarise(
         if told != fills:
             problems.append(f"the gateway knows {fills} fills, the strategies {told}")
     in_order = None
-    if recorded is not None and complete:
+    if recorded is not None and recorded.tickers and complete:
         in_order = all(statuses.get(name, {}).get("digest") == recorded.digest for name in STRATEGIES)
         if not in_order and not gaps:
             problems.append("the strategies' tickers differ from the recording, and no gap was reported")

@@ -11,6 +11,8 @@ from hftpy.common import Channel, CurrencyPair, Exchange, Flag, Ticker
 from hftpy.errors import ParseError
 from hftpy.sim.recording import iter_session, session_exchange, session_pairs
 
+DOLLARS = frozenset({"usd", "usdt", "usdc", "busd"})
+
 
 class Recorded(msgspec.Struct, kw_only=True):
     """The counts of a session, and the checksum of its tickers in their order."""
@@ -21,7 +23,7 @@ class Recorded(msgspec.Struct, kw_only=True):
     aggregate: bool  # its trades are aggregates
     digest: int
     pairs: dict[Channel, list[CurrencyPair]]
-    busiest: list[CurrencyPair]  # by tickers, the busiest first
+    to_quote: list[CurrencyPair]  # the two with most tickers of those that are priced in dollars
 
 
 def read_recorded(path: Path) -> Recorded:
@@ -59,5 +61,5 @@ def read_recorded(path: Path) -> Recorded:
                 aggregate = aggregate or Flag.AGGREGATE in event.flags
     return Recorded(
         exchange=exchange, tickers=tickers, trades=trades, aggregate=aggregate, digest=digest, pairs=pairs,
-        busiest=[pair for pair, _ in counts.most_common()],
+        to_quote=[pair for pair, _ in counts.most_common() if pair.quote in DOLLARS][:2],
     )  # fmt: skip

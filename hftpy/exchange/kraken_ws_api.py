@@ -93,6 +93,9 @@ class _OrderSession(Session):
         return self._last_frame + HEARTBEAT_TIMEOUT_S if self.ready else self._sent_at + ACK_TIMEOUT_S
 
     def check(self, now: float) -> None:
+        deadline = self.next_deadline()
+        if deadline is not None and now < deadline:
+            return  # a frame came meanwhile
         self.fault = "no frame from the venue" if self.ready else "the subscription was not acknowledged"
 
     async def lost(self, reason: str) -> None:

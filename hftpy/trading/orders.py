@@ -1,11 +1,11 @@
 """The gateway's table of orders: always a superset of what may be open at the venue.
 
-An order enters as NONE before the venue hears of it, and leaves the live ones only by the venue's word. Pure state:
-no sockets, no clock.
+An order enters as NONE before the venue hears of it, and leaves the live ones by the venue's word, or when the venue
+does not know it; if the venue names it all the same, it is live again. Pure state: no sockets, no clock.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -28,16 +28,35 @@ _RANK = {
 }
 
 
+# Ends that may be our own conclusion: what the venue says of such an order counts more.
+_CONCLUDED = (OrderStatus.FAILED, OrderStatus.CLOSED)
+
+
+def may_follow(old: OrderStatus, new: OrderStatus) -> bool:
+    """Whether an order may change so; a late message never takes it back."""
+    # Among finished states only FILLED replaces another.
+    if _RANK[old] == _RANK[new] == _RANK[OrderStatus.FAILED]:
+        return new == OrderStatus.FILLED
+    return _RANK[new] >= _RANK[old]
+
+
 class OrderTable:
     """Orders by client order id and by the venue's id; the latest `KEEP_DONE` finished ones are kept.
+
+    Parameters
+    ----------
+    owner_of
+        Gives the strategy of a client order id that is not in the table (placed before this process started); empty
+        if it is nobody's here.
 
     Thread safety: one thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner_of: Callable[[str], str] = lambda client_order_id: "") -> None:
+        self._owner_of = owner_of
         self._by_client_id: OrderedDict[str, MyOrder] = OrderedDict()
         self._by_order_id: dict[str, MyOrder] = {}
-        self._trades: OrderedDict[str, None] = OrderedDict()
+        self._trades: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,7 +81,7 @@ class OrderTable:
         return True
 
     def update(self, client_order_id: str = "", order_id: str = "", **changes: Any) -> MyOrder | None:
-        """Change fields of a known order.
+        """Change fields of a known order. A status that may not follow is left out, and its reason with it.
 
         Returns
         -------
@@ -73,18 +92,10 @@ class OrderTable:
         if order is None:
             return None
         status = changes.get("status")
-        if isinstance(status, OrderStatus) and not self._may_follow(order.status, status):
+        if isinstance(status, OrderStatus) and not may_follow(order.status, status):
             changes.pop("status")
-        changed = False
-        for name, value in changes.items():
-            if getattr(order, name) != value:
-                setattr(order, name, value)
-                changed = True
-        if order.orderId and order.orderId not in self._by_order_id:
-            self._by_order_id[order.orderId] = order
-            changed = True
-        self._retire(order)
-        return msgspec.structs.replace(order) if changed else None
+            changes.pop("reason", None)
+        return self._apply(order, changes)
 
     def on_venue_order(self, update: MyOrder) -> MyOrder | None:
         """Take in what the venue says of an order, ours or not.
@@ -97,22 +108,27 @@ class OrderTable:
         order = self.find(update.clientOrderId, update.orderId)
         if order is None:
             order = msgspec.structs.replace(update)
+            order.strategy = update.strategy or self._owner_of(update.clientOrderId)
             order.clientOrderId = update.clientOrderId or update.orderId
             self._store(order)
             self._retire(order)
             return msgspec.structs.replace(order)
-        changes: dict[str, Any] = {"orderId": update.orderId or order.orderId, "status": update.status}
+        changes: dict[str, Any] = {"orderId": update.orderId or order.orderId}
+        if order.status in _CONCLUDED or may_follow(order.status, update.status):
+            changes["status"] = update.status
+            if update.reason or update.status != order.status:
+                changes["reason"] = update.reason
         if update.filled >= order.filled:
             changes["filled"] = update.filled
             if update.avgPrice:
                 changes["avgPrice"] = update.avgPrice
-        if update.amount and not order.amount:
-            changes["amount"] = update.amount
-        if update.reason:
-            changes["reason"] = update.reason
+        # An order that we heard of without its terms; ours are known, and exact.
+        for name in ("side", "amount", "price"):
+            if getattr(update, name) and not getattr(order, name):
+                changes[name] = getattr(update, name)
         if update.timestamp:
             changes["timestamp"] = update.timestamp
-        changed = self.update(order.clientOrderId, **changes)
+        changed = self._apply(order, changes)
         if changed is not None:
             changed.localTimestamp = order.localTimestamp = update.localTimestamp
         return changed
@@ -125,14 +141,15 @@ class OrderTable:
         MyTrade or None
             The fill with the strategy and command of its order; None if this fill was seen before.
         """
-        if trade.tradeId in self._trades:
+        key = (trade.symbol, trade.tradeId)
+        if key in self._trades:
             return None
-        self._trades[trade.tradeId] = None
+        self._trades[key] = None
         while len(self._trades) > KEEP_DONE:
             self._trades.popitem(last=False)
         order = self.find(trade.clientOrderId, trade.orderId)
         if order is None:
-            return msgspec.structs.replace(trade)
+            return msgspec.structs.replace(trade, strategy=trade.strategy or self._owner_of(trade.clientOrderId))
         return msgspec.structs.replace(
             trade, strategy=order.strategy, commandId=order.commandId, clientOrderId=order.clientOrderId
         )
@@ -142,12 +159,16 @@ class OrderTable:
         listed = {order.orderId for order in open_orders}
         return [order for order in self.live() if order.orderId and order.orderId not in listed]
 
-    @staticmethod
-    def _may_follow(old: OrderStatus, new: OrderStatus) -> bool:
-        # Among finished states the venue's word replaces our own guess only when it says FILLED.
-        if _RANK[old] == _RANK[new] == _RANK[OrderStatus.FAILED]:
-            return new == OrderStatus.FILLED
-        return _RANK[new] >= _RANK[old]
+    def _apply(self, order: MyOrder, changes: dict[str, Any]) -> MyOrder | None:
+        changed = False
+        for name, value in changes.items():
+            if getattr(order, name) != value:
+                setattr(order, name, value)
+                changed = True
+        if order.orderId and order.orderId not in self._by_order_id:
+            self._by_order_id[order.orderId] = order
+        self._retire(order)
+        return msgspec.structs.replace(order) if changed else None
 
     def _store(self, order: MyOrder) -> None:
         self._by_client_id[order.clientOrderId] = order
@@ -155,7 +176,10 @@ class OrderTable:
             self._by_order_id[order.orderId] = order
 
     def _retire(self, order: MyOrder) -> None:
-        if order.is_live or order.clientOrderId in self._done:
+        if order.is_live:
+            self._done.pop(order.clientOrderId, None)
+            return
+        if order.clientOrderId in self._done:
             return
         self._done[order.clientOrderId] = None
         while len(self._done) > KEEP_DONE:

@@ -429,6 +429,22 @@ async def test_refused_unanswered_and_cut_off_orders(entry):
     assert ws_api.stats["waiting"] == 0
 
 
+@pytest.fixture
+def short_patience(monkeypatch):
+    monkeypatch.setattr("hftpy.exchange.kraken_ws_api.HEARTBEAT_TIMEOUT_S", 0.5)
+
+
+async def test_order_entry_stays_connected_while_the_venue_sends_and_leaves_a_silent_one(short_patience, entry):
+    venue, ws_api = entry
+    venue.replies = {"add_order": {"order_id": "O1"}}
+    await ws_api.add_order(**ORDER)
+    for _ in range(20):
+        await venue.connections[-1].send('{"channel":"heartbeat"}')
+        await asyncio.sleep(0.05)
+    assert len(venue.connections) == 1
+    await venue.until(lambda: len(venue.connections) == 2)
+
+
 async def test_invalid_token_is_replaced(entry, rest):
     venue, ws_api = entry
     rest.answers["GetWebSocketsToken"] = [{"token": "fresh"}]
