@@ -434,3 +434,18 @@ async def test_an_api_host_may_end_in_the_path_or_not(venue, eventually, suffix)
     await eventually(lambda: not observer.ticker_queue.empty())
     await stream.stop()
     await task
+
+
+async def test_orders_of_the_account_after_the_venue_was_gone(root, tmp_path, venue, eventually):
+    section = private_config(venue)
+    section["setting"]["streams"][0]["reconnect_times"] = {"initial": 0.05, "max": 0.2}
+    service = Recorder(parse_section("service.mm_demo", section, tmp_path))
+    task = asyncio.create_task(service.run())
+    await eventually(lambda: service.streams and service.streams[0].stats["my_order"]["connected"])
+    await venue.commit(Fault.now("restart", 0.5))
+    await eventually(lambda: service.counters["reconnects"] == 2)
+    await place_raw(venue, {"symbol": "ETH/USDT", "cl_ord_id": "late"})
+    await eventually(lambda: len(service.seen) >= 2)
+    assert {item.clientOrderId for item in service.seen} == {"late"}
+    service.request_stop()
+    await task
