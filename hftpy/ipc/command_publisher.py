@@ -22,8 +22,8 @@ JOIN_S = 0.5  # within this time whoever waits for an address has connected to i
 class CommandPublisher:
     """Sends frames to whoever has subscribed them, and holds those whose one target has not joined yet.
 
-    A frame for many that is sent within `JOIN_S` of opening the address waits until then, and what is sent after it
-    stays behind it: processes that wait for this one are just connecting.
+    A frame for many that is sent within `JOIN_S` of opening the address waits until then, since processes that wait
+    for this one are just connecting; what is sent after it stays behind it.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class CommandPublisher:
             self._timer = None
 
     def send(self, topic: bytes, frame: bytes, target_id: str) -> None:
-        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) at once."""
+        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) never waits for it."""
         now = time.monotonic()
         if self._owned is not None:
             self._serve()
@@ -139,9 +139,15 @@ class CommandPublisher:
         return True
 
     def _send_ready(self) -> None:
-        if not self._early:
-            for held in self._outbox.take(self._is_ready):
-                self._transmit(held.frame)
+        behind_early = False
+
+        def is_ready(target_id: str, topic: bytes) -> bool:
+            nonlocal behind_early
+            behind_early = behind_early or (self._early and target_id.endswith("*"))
+            return not behind_early and self._is_ready(target_id, topic)
+
+        for held in self._outbox.take(is_ready):
+            self._transmit(held.frame)
 
     def _set_timer(self) -> None:
         deadline = self._join_end if self._early else self._outbox.next_deadline

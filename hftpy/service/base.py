@@ -34,7 +34,7 @@ MAX_VENUE_LATENCY_NS = 3600 * 10**9  # an older event is history, not latency
 
 
 class SetupAborted(Exception):
-    """`on_setup` returned False."""
+    """`on_setup` returned False, or the user's code raised before the service ran."""
 
 
 class _Inlet:
@@ -110,6 +110,7 @@ class ServiceBase:
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
         self.state = "created"
+        self._has_run = False
         self._ipc_command: IPCCommandSystem | None = None
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
@@ -266,13 +267,13 @@ class ServiceBase:
         """
         self._loop = asyncio.get_running_loop()
         status = StatusFile(self.process_id)
-        started, is_owner = False, True
+        is_owner = True
         try:
             self.state = "setting up"
             await self._set_up()
             self.state = "starting"
             await self._start()
-            started = True
+            self._has_run = True
             self.state = "running"
             self._spawn(self._write_status(status), "status")
             log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
@@ -283,11 +284,11 @@ class ServiceBase:
             raise
         finally:
             self.state = "stopping"
-            if started:
+            if self._has_run:
                 await self._guard("on_stop", self.on_stop)
-            last = self.status() if started else ServiceBase.status(self)
+            last = self.status() if self._has_run else ServiceBase.status(self)
             await self._release()
-            self.state = "failed" if self._failure or not started else "stopped"
+            self.state = "failed" if self._failure or not self._has_run else "stopped"
             if is_owner:
                 status.write(last | {"state": self.state, "counters": dict(self.counters)})
         if self._failure is not None:

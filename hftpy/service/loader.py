@@ -60,7 +60,7 @@ def run_service(config: ServiceConfig) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
     except (SetupAborted, ConfigError) as error:
-        log.error("%s", error)
+        log.error("%s", error, exc_info=error.__cause__ if isinstance(error, SetupAborted) else None)
         return 2
     except (AddressInUseError, RootError) as error:
         log.error("%s: %s", config.process_id, error)
@@ -72,7 +72,19 @@ def run_service(config: ServiceConfig) -> int:
 
 
 async def _serve(config: ServiceConfig) -> None:
-    service = load_service(config)
+    service: ServiceBase | None = None
+    try:
+        service = load_service(config)
+        await _run(service)
+    except (HftError, SetupAborted):
+        raise
+    except Exception as error:
+        if service is not None and service._has_run:
+            raise
+        raise SetupAborted(f"{config.section} cannot be started: {error!r}") from error
+
+
+async def _run(service: ServiceBase) -> None:
     loop = asyncio.get_running_loop()
     # A handler of our own: under asyncio.run, Ctrl-C would cancel the main task wherever the user's code happens to be.
     for number in (signal.SIGINT, signal.SIGTERM):

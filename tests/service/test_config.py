@@ -69,6 +69,13 @@ def test_everything_in_setting_is_optional(tmp_path):
         (section(streams=[{"exchange": "kraken", "subscribe_channels": ["tikcer"]}]), r"was 'tikcer'"),
         (section(ipc_subscribers=[{"exchange": "kraken", "channel": "ticker", "symbols": ["nothing"]}]), r"'nothing'"),
         (section(ipc_command_subscribers="mm1"), r"ipc_command_subscribers"),
+        (section(ipc_command_subscribers=["a", "*"]), r"ipc_command_subscribers\[1\]: a process id must be"),
+        (section(ipc_command_publisher=""), r"setting\.ipc_command_publisher: a process id must be"),
+        (section(ipc_command_publisher="x" * 63), r"ipc_command_publisher: .* at most 62 bytes"),
+        (
+            {name: {"class_name": "A", "setting": {"ipc_command_publisher": "mm"}} for name in ("a", "b")},
+            r"a and b are both the process 'mm'",
+        ),
         ({"service.mm": {"class": "MM"}}, r"unknown key 'class': did you mean 'class_name'"),
         ({"service.mm": {"class_name": ""}}, r"class_name must be the name of a class, was ''"),
         ({}, r"a section per service"),

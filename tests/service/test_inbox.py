@@ -5,8 +5,11 @@ import contextlib
 
 import pytest
 
-from hftpy.common import Channel, Exchange, Gap, Ticker
-from hftpy.service.inbox import EventInlet, MarketInbox
+from hftpy.common import Channel, CurrencyPair, Exchange, Gap, MyOrder, Ticker
+from hftpy.ipc import IPCPublisher
+from hftpy.service import ServiceBase
+from hftpy.service.config import parse_section
+from hftpy.service.inbox import EventInlet, MarketInbox, OrderInlet
 
 
 def ticker(seq: int) -> Ticker:
@@ -100,3 +103,55 @@ async def test_events_go_to_the_inbox_of_their_channel(inbox, eventually):
     inlet.put_nowait(gap(2, Channel.MY_ORDER))
     await eventually(lambda: inbox.seen)
     assert [event.lost for event in others] == [2]
+
+
+def test_what_a_gateway_tells_of_other_strategies_goes_no_further():
+    def order(strategy):
+        return MyOrder(
+            exchange=Exchange.KRAKEN, symbol=CurrencyPair("btc/usd"), clientOrderId=f"of {strategy}", strategy=strategy
+        )
+
+    queue = asyncio.Queue()
+    inlet = OrderInlet(queue, lambda item: item.strategy == "mm1")
+    for strategy in ("mm1", "mm2", ""):
+        inlet.put_nowait(order(strategy))
+    inlet.put_nowait([order("mm2"), order("mm1")])
+    inlet.put_nowait([])
+    assert [queue.get_nowait() for _ in range(queue.qsize())] == [order("mm1"), [order("mm1")], []]
+
+
+async def test_a_service_filters_what_gateways_tell_and_not_its_own_streams(root, tmp_path, eventually):
+    class MM(ServiceBase):
+        def on_setup(self):
+            self.seen = []
+
+        def on_my_order(self, my_order):
+            self.seen.append(my_order.clientOrderId)
+
+        def on_my_order_batch(self, my_orders):
+            self.seen.append([order.clientOrderId for order in my_orders])
+
+    def order(strategy):
+        return MyOrder(
+            exchange=Exchange.KRAKEN, symbol=CurrencyPair("btc/usd"), clientOrderId=f"of {strategy}", strategy=strategy
+        )
+
+    setting = {"ipc_command_publisher": "mm1", "ipc_command_subscribers": ["kraken_gateway"]}
+    service = MM(parse_section("service.mm", {"class_name": "MM", "setting": setting}, tmp_path))
+    task = asyncio.create_task(service.run())
+    publisher = IPCPublisher()
+    publisher.open(Exchange.KRAKEN, Channel.MY_ORDER)
+    publisher.open(Exchange.KRAKEN, Channel.MY_ORDER_BATCH)
+    await eventually(lambda: publisher.subscriber_count(Exchange.KRAKEN, Channel.MY_ORDER) == 1)
+    publisher.send_my_order(order("mm2"))
+    publisher.send_my_order(order("mm1"))
+    await eventually(lambda: service.seen == ["of mm1"])
+    publisher.send_my_order_batch(Exchange.KRAKEN, [order("mm1"), order("mm2"), order("")])
+    await eventually(lambda: service.seen == ["of mm1", ["of mm1"]])
+    service.my_order_queue.put_nowait(order(""))  # as a stream of its own does
+    service.my_order_batch_queue.put_nowait([order(""), order("mm2")])
+    await eventually(lambda: len(service.seen) == 4)
+    assert "of " in service.seen and ["of ", "of mm2"] in service.seen
+    service.request_stop()
+    await task
+    publisher.close()

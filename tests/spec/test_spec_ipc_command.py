@@ -1,10 +1,12 @@
 """The programs of the command system's specification, as they stand there (imports added where it leaves them out)."""
 
 import asyncio
+import json
 import re
 import signal
 
 import pytest
+import zmq
 
 from hftpy.ipc import IPCCommandSystem
 
@@ -289,3 +291,135 @@ async def test_a_service_sends_from_its_config_to_the_service_program(run, proje
     assert await strategy.end(None) == 0
     assert await gateway.end() == 0
     assert left_behind() == []
+
+
+MEETING = """
+import asyncio, sys
+from hftpy.ipc import IPCCommandSystem
+
+
+async def main(me, peer, first, delay):
+    await asyncio.sleep(float(delay))
+    system, met = IPCCommandSystem(me), asyncio.Event()
+
+    def on_hello(command):
+        print(f"{me}: hello from {command.payload['name']}")
+        met.set()
+
+    system.register_handler("hello", on_hello)
+    if first == "connect":
+        await system.connect_to_process(peer)
+        await system.start()
+    else:
+        await system.start()
+        await system.connect_to_process(peer)
+    await system.send_command(peer, "hello", {"name": me})
+    await asyncio.wait_for(met.wait(), 20)
+    await system.stop()
+
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("first", ["connect", "start"])
+async def test_a_command_right_after_start_arrives_both_ways(start, tmp_path, left_behind, first, delay):
+    (tmp_path / "meeting.py").write_text(MEETING)
+    a = await start("-W", "error", "meeting.py", "a", "b", first, 0)
+    b = await start("-W", "error", "meeting.py", "b", "a", first, delay)
+    assert [await program.end(None) for program in (a, b)] == [0, 0], a.text + b.text
+    assert (a.text, b.text) == ("a: hello from b\n", "b: hello from a\n")
+    assert left_behind() == []
+
+
+def frame_of(sender, target, kind, payload, number=1):
+    """A command as the specification alone describes it."""
+    fields = {
+        "command_id": f"{sender}_1702345678000000_{number}", "sender_id": sender, "target_id": target,
+        "command_type": kind, "timestamp": 1702345678000000, "payload": payload,
+    }  # fmt: skip
+    return f"{target}.{kind}".encode().ljust(64) + json.dumps(fields).encode()
+
+
+async def test_plain_sockets_play_process_b_to_a_service(run, project, root, eventually):
+    folder = root / "zmq" / "command"
+    folder.mkdir(parents=True)
+    with zmq.Context() as context, context.socket(zmq.SUB) as sub, context.socket(zmq.PUB) as pub:
+        sub.linger = pub.linger = 0
+        pub.bind(f"ipc://{folder}/process_b.ipc")
+        sub.setsockopt(zmq.SUBSCRIBE, b"process_b.")
+        sub.setsockopt(zmq.SUBSCRIBE, b"*.")
+        sub.connect(f"ipc://{folder}/process_a.ipc")
+        a = await run(project("a", {"service.mm_demo": SECTION_A}, mm_demo=PROCESS_A))
+        frames = []
+
+        def received():
+            while sub.poll(0):
+                frames.append(sub.recv())
+            return len(frames) >= 3
+
+        await eventually(received)
+        for number, frame in enumerate(frames, 1):
+            assert frame[:64] == b"process_b.ping".ljust(64)
+            fields = json.loads(frame[64:])
+            names = [fields[name] for name in ("sender_id", "target_id", "command_type")]
+            assert names == ["process_a", "process_b", "ping"]
+            assert re.fullmatch(ISO, fields["payload"]["time"])
+            counter = int(fields["command_id"].removeprefix(f"process_a_{fields['timestamp']}_"))
+            assert counter == int(json.loads(frames[0][64:])["command_id"].rpartition("_")[2]) + number - 1
+        for number, frame in enumerate(frames, 1):
+            asked = json.loads(frame[64:])["payload"]["time"]
+            pub.send(frame_of("process_b", "process_a", "pong", {"original_time": asked}, number))
+            pub.send(frame_of("process_b", "process_aa", "pong", {"original_time": "not for it"}, number))
+            pub.send(frame_of("process_b", "*", "pong", {"original_time": f"to all {number}"}, 100 + number))
+        await a.says(*(f"'original_time': 'to all {number}'" for number in (1, 2, 3)))
+        assert a.text.count("pong: ") == 6 and "not for it" not in a.text
+        assert await a.end() == 0
+    (folder / "process_b.ipc").unlink(missing_ok=True)
+
+
+async def test_what_a_service_cannot_read_or_handle_is_counted(run, project, root, status_of, eventually):
+    folder = root / "zmq" / "command"
+    folder.mkdir(parents=True)
+    head = "on_stop_trading(self, command: IPCCommand):"
+    source = SUBSCRIBER_SERVICE.replace(head, f"{head}\n        1 / 0")
+    config = project("mm", {"service.mm_demo": section("MMDemoService", "strategy_01", ["gateway"])}, mm_demo=source)
+    with zmq.Context() as context, context.socket(zmq.XPUB) as pub:
+        pub.linger = 0
+        pub.bind(f"ipc://{folder}/gateway.ipc")
+        service = await run(config)
+        wanted = {b"\x01strategy_01.", b"\x01*."}
+
+        def joined():
+            while pub.poll(0):
+                wanted.discard(pub.recv())
+            return not wanted
+
+        await eventually(joined)
+        for frame in (
+            b"strategy_01.", b"strategy_01.start_trading".ljust(64), b"strategy_01.start_trading".ljust(64) + b"{",
+            b"*.start_trading".ljust(64) + b"\xff\x00", b"*.start_trading".ljust(64) + b"[1]",
+            frame_of("gateway", "strategy_01", "nobody_handles_this", {}, 1),
+            frame_of("gateway", "strategy_01", "stop_trading", {}, 2),
+            frame_of("gateway", "strategy_01", "start_trading", {"n": 1}, 3),
+            frame_of("gateway", "strategy_01", "start_trading", {"n": 1}, 3),
+            b"strategy_01.start_trading".ljust(64) + frame_of("gateway", "mm2", "start_trading", {"n": 2}, 4)[64:],
+            frame_of("gateway", "strategy_01", "start_trading", {"n": 5}, 5),
+        ):  # fmt: skip
+            pub.send(frame)
+        await service.says("told to start: {'n': 5}")
+        expected = {
+            "received": 11, "malformed": 5, "no_handler": 1, "failed": 1, "handled": 2, "duplicates": 1, "refused": 1
+        }  # fmt: skip
+
+        def counted():
+            stats = status_of("strategy_01").get("commands") or {}
+            return {name: stats.get(name) for name in expected} == expected
+
+        await eventually(counted)
+        assert "told to start: {'n': 2}" not in service.text
+        assert "malformed command" in service.text and "no handler for" in service.text
+        assert "ZeroDivisionError" in service.text
+        assert await service.end() == 0
+    (folder / "gateway.ipc").unlink(missing_ok=True)

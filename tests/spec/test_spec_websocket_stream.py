@@ -111,9 +111,9 @@ async def test_the_stream_program(start, tmp_path, venue):
     await program.says("Ticker: btc/usd ", "Ticker: eth/usd ", "Trade: btc/usd ", "Trade: eth/usd ", times=3)
     await program.end(signal.SIGINT)
     printed = [line for line in program.text.splitlines() if line.startswith(("Ticker", "Trade"))]
+    number = r"\d+(\.\d+)?(e-\d+)?"
     for line in printed:
-        number = r"\d+(\.\d+)?(e-\d+)?"
-        assert re.fullmatch(rf"Ticker: (btc|eth)/usd {number} / {number}|Trade: (btc|eth)/usd {number} x {number}", line)
+        assert re.fullmatch(rf"(Ticker: (btc|eth)/usd {number} /|Trade: (btc|eth)/usd {number} x) {number}", line)
 
 
 @pytest.mark.parametrize(
@@ -376,5 +376,76 @@ async def test_orders_of_the_account_before_and_after_a_reconnect(root, tmp_path
     await eventually(lambda: len(service.seen) >= 4)
     assert {item.clientOrderId for item in service.seen[2:]} == {"late"}
     assert service.counters["my_orders"] + service.counters["my_trades"] == len(service.seen) - 2
+    service.request_stop()
+    await task
+
+
+async def test_a_service_as_the_observer_of_a_stream_that_it_starts_itself(root, tmp_path, venue, eventually):
+    class MMDemoService(ServiceBase):
+        def on_setup(self):
+            self.tickers, self.trades, self.lost = [], [], []
+            return True
+
+        async def on_start(self):
+            params = {
+                "exchange": Exchange.KRAKEN,
+                "currency_pairs": [CurrencyPair.BTC_USD, CurrencyPair.ETH_USD],
+                "subscribe_channels": [Channel.TICKER, Channel.TRADE],
+                "api_host": venue.ws_url(Exchange.KRAKEN),
+                "reconnect_times": {"initial": 0.01},
+            }
+            self.stream = get_exchange_stream(**params)
+            self.stream.bind_observer(self)
+            self.running = asyncio.create_task(self.stream.start())
+
+        async def on_stop(self):
+            await self.stream.stop()
+            await self.running
+
+        def on_ticker(self, ticker):
+            self.tickers.append(ticker)
+
+        def on_trade(self, trade):
+            self.trades.append(trade)
+
+        def on_gap(self, gap):
+            self.lost.append(gap)
+
+    service = MMDemoService(parse_section("service.mm_demo", {"class_name": "MMDemoService"}, tmp_path))
+    task = asyncio.create_task(service.run())
+    await eventually(lambda: service.counters["tickers"] > 3 and service.trades)
+    assert {ticker.symbol for ticker in service.tickers} <= {CurrencyPair.BTC_USD, CurrencyPair.ETH_USD}
+    await venue.commit(Fault.now("disconnect"))
+    await eventually(lambda: {gap.channel for gap in service.lost} == {Channel.TICKER, Channel.TRADE})
+    service.request_stop()
+    await task
+    assert service.counters["errors"] == 0
+
+
+@pytest.mark.parametrize("suffix", ["/kraken", "/kraken/", "/kraken/v2", "", "/", "/v2"])
+async def test_an_api_host_may_end_in_the_path_or_not(venue, eventually, suffix):
+    base = venue.ws_url(Exchange.KRAKEN).removesuffix("/kraken")
+    stream = get_exchange_stream(
+        "kraken", currency_pairs=["btc/usd"], subscribe_channels=["ticker"], api_host=base + suffix
+    )
+    observer = Observer()
+    stream.bind_observer(observer)
+    task = asyncio.create_task(stream.start())
+    await eventually(lambda: not observer.ticker_queue.empty())
+    await stream.stop()
+    await task
+
+
+async def test_orders_of_the_account_after_the_venue_was_gone(root, tmp_path, venue, eventually):
+    section = private_config(venue)
+    section["setting"]["streams"][0]["reconnect_times"] = {"initial": 0.05, "max": 0.2}
+    service = Recorder(parse_section("service.mm_demo", section, tmp_path))
+    task = asyncio.create_task(service.run())
+    await eventually(lambda: service.streams and service.streams[0].stats["my_order"]["connected"])
+    await venue.commit(Fault.now("restart", 0.5))
+    await eventually(lambda: service.counters["reconnects"] == 2)
+    await place_raw(venue, {"symbol": "ETH/USDT", "cl_ord_id": "late"})
+    await eventually(lambda: len(service.seen) >= 2)
+    assert {item.clientOrderId for item in service.seen} == {"late"}
     service.request_stop()
     await task

@@ -13,8 +13,6 @@ logger = logging.getLogger(__name__)
 
 
 class FillsService(ServiceBase):
-    all_orders = True  # not only those that this process placed
-
     def on_my_order(self, my_order: MyOrder) -> None:
         logger.info(
             "order %s %s %s @ %s: %s", my_order.orderId, my_order.side, my_order.amount, my_order.price, my_order.status
