@@ -8,13 +8,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from hftcore.ring import Ring
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
 
 Event = Gap | Stale | Reconnected
 Deliver = Callable[[Any], Awaitable[None]]
+Item = TypeVar("Item")
 
 BATCH = 256
 MAX_EVENTS = 4096
@@ -113,3 +114,39 @@ class EventInlet:
             self._other(event)
         else:
             inbox.put_event(event)
+
+
+class PrivateQueue(asyncio.Queue[Item]):
+    """A queue of events of our own account. They are never dropped in silence: `on_full` is told, then the transport.
+
+    Parameters
+    ----------
+    name, capacity
+        The queue's name; how many events may wait.
+    on_full
+        Called with the name when an event finds no room.
+    """
+
+    def __init__(self, name: str, capacity: int, on_full: Callable[[str], None]) -> None:
+        super().__init__(capacity)
+        self.name = name
+        self.dropped = 0
+        self._on_full = on_full
+
+    def put_nowait(self, item: Item) -> None:
+        """Take in an event.
+
+        Raises
+        ------
+        asyncio.QueueFull
+            If there is no room.
+        """
+        if self.full():
+            self.dropped += 1
+            self._on_full(self.name)
+        super().put_nowait(item)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """How many events wait, and how many found no room."""
+        return {"waiting": self.qsize(), "dropped": self.dropped, "capacity": self.maxsize}

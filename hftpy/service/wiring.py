@@ -65,7 +65,10 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
     key = f"{config.section}.setting"
     for index, api in enumerate(config.setting.apis):
         api_key, api_secret = secrets_of(f"{key}.apis[{index}]", api, config.folder)
-        found[f"{api.exchange.lower()}_api"] = _create(
+        name = f"{api.exchange.lower()}_api"
+        if name in found:
+            raise ConfigError(f"{key}.apis[{index}]: {api.exchange} stands twice in apis")
+        found[name] = _create(
             f"{key}.apis[{index}]", create_exchange_api, Exchange.parse(api.exchange), api_key=api_key,
             api_secret=api_secret, rest_host=api.rest_host or api.api_host,
         )  # fmt: skip
@@ -74,7 +77,10 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
         rest_host = ws_api.rest_host or next(
             (api.rest_host or api.api_host for api in config.setting.apis if api.exchange == ws_api.exchange), None
         )
-        found[f"{ws_api.exchange.lower()}_ws_api"] = _create(
+        name = f"{ws_api.exchange.lower()}_ws_api"
+        if name in found:
+            raise ConfigError(f"{key}.ws_apis[{index}]: {ws_api.exchange} stands twice in ws_apis")
+        found[name] = _create(
             f"{key}.ws_apis[{index}]", create_exchange_ws_api, Exchange.parse(ws_api.exchange), api_key=api_key,
             api_secret=api_secret, api_host=ws_api.api_host, rest_host=rest_host,
         )  # fmt: skip
