@@ -27,7 +27,6 @@ from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
 
 log = logging.getLogger(__name__)
-limited = RateLimited(log)
 
 RING_CAPACITY = 65_536
 QUEUE_CAPACITY = 16_384
@@ -112,6 +111,7 @@ class ServiceBase:
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
         self._timers: list[Timer] = []
+        self._limited = RateLimited(log)
         self._background = Background(self.process_id, self._count_error)
         self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -415,7 +415,7 @@ class ServiceBase:
         """An event of our own account found no room: who goes on would trade on a wrong picture."""
         self.counters["private_dropped"] += 1
         message = f"{queue}_queue is full ({QUEUE_CAPACITY} wait): the hooks are too slow for our own orders"
-        limited.log(logging.CRITICAL, queue, "%s: halted: %s", self.process_id, message)
+        self._limited.log(logging.CRITICAL, queue, "%s: halted: %s", self.process_id, message)
         self._end_by(HftError(message))
 
     def _put_other_event(self, event: Event) -> None:
@@ -423,7 +423,7 @@ class ServiceBase:
             self._other_events.put_nowait(event)
         except asyncio.QueueFull:
             self.counters["events_dropped"] += 1
-            limited.log(logging.ERROR, "events", "%s: too many events wait, dropped %s", self.process_id, event)
+            self._limited.log(logging.ERROR, "events", "%s: too many events wait, dropped %s", self.process_id, event)
 
     async def _consume(self, queue: asyncio.Queue[Any], deliver: Callable[[Any], Any]) -> None:
         while True:
@@ -448,7 +448,7 @@ class ServiceBase:
 
     def _hook_failed(self, name: str) -> None:
         self._count_error()
-        limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
+        self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
 
     def _deliver_ticker(self, ticker: Ticker) -> Any:
         self.counters["tickers"] += 1
@@ -491,7 +491,7 @@ class ServiceBase:
             case Gap():
                 self.counters["gaps"] += 1
                 self.counters["lost"] += event.lost or 0
-                limited.log(
+                self._limited.log(
                     logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", self.process_id,
                     event.exchange, event.channel, event.symbol or "all", event.reason,
                     "unknown" if event.lost is None else event.lost, event.source,
@@ -499,7 +499,7 @@ class ServiceBase:
                 return self.on_gap(event)
             case Stale():
                 self.counters["stale"] += 1
-                limited.log(
+                self._limited.log(
                     logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", self.process_id,
                     event.exchange, event.channel, event.symbol or "all", event.silent_s,
                 )  # fmt: skip

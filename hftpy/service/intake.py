@@ -109,7 +109,7 @@ def quantise(value: Decimal, step: Decimal, rounding: str) -> Decimal:
     nearest = steps.to_integral_value(context=_EXACT)
     if abs(steps - nearest) > NOISE:
         nearest = steps.to_integral_value(rounding, _EXACT)
-    return _EXACT.multiply(nearest, step)
+    return _EXACT.multiply(nearest, step).quantize(step, context=_EXACT)
 
 
 def _read_symbol(value: Any) -> CurrencyPair:

@@ -116,8 +116,5 @@ async def world(root: Path, eventually: Callable[..., Any]) -> AsyncIterator[Wor
         try:
             yield made
         finally:
-            for service in reversed(list(made.running)):
-                try:
-                    await made.stop(service)
-                except Exception as error:  # the test's own failure counts
-                    print("stop:", repr(error))
+            ends = await asyncio.gather(*map(made.stop, list(made.running)), return_exceptions=True)
+            assert not [end for end in ends if end is not None]

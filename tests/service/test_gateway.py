@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import time
 from decimal import Decimal
 
 import pytest
 
 from hftpy.common import CurrencyPair, Exchange, OrderStatus, Side
 from hftpy.errors import AddressInUseError, ConfigError
-from hftpy.ipc import IPCCommandSystem
+from hftpy.ipc import IPCCommand, IPCCommandSystem
+from hftpy.ipc.command import encode_frame
 from hftpy.service import GatewayService, ordering
 from hftpy.service import gateway as gateway_module
 from hftpy.trading.ids import client_order_id
 
+PAIR = CurrencyPair("btc/usd")
 LOW = {"symbol": "btc/usd", "side": "buy", "amount": "0.001", "price": "1000"}  # rests for ever
 MARKET = {"symbol": "btc/usd", "side": "buy", "amount": "0.002", "order_type": "market"}
 
@@ -21,6 +24,13 @@ MARKET = {"symbol": "btc/usd", "side": "buy", "amount": "0.002", "order_type": "
 def _quick(monkeypatch):
     monkeypatch.setattr(gateway_module, "ASK_AGAIN_S", 0.05)
     monkeypatch.setattr(gateway_module, "ASK_TIMES", 3)
+
+
+def fill(world, handle, amount="0.001"):
+    """The market meets an order that rests far away from it."""
+    book = world.venue.market.state(PAIR).book
+    order = book.get(handle.order.orderId)
+    world.desk.take_fills(PAIR, [book._fill(order, order.price, Decimal(amount), maker=True, taker_side=Side.SELL)])
 
 
 def intercept(world, monkeypatch, *, placed, times=1):
@@ -66,7 +76,7 @@ async def test_fill_makes_trades_and_a_position(world, eventually):
     assert (order.status, order.filled) == (OrderStatus.FILLED, Decimal("0.002"))
     await eventually(lambda: sum(trade.amount for trade in mm1.trades) == Decimal("0.002"))
     assert {(trade.strategy, trade.commandId) for trade in mm1.trades} == {("mm1", handle.command_id)}
-    position = gateway.positions.get("mm1", CurrencyPair("btc/usd"))
+    position = gateway.positions.get("mm1", PAIR)
     assert position.amount == Decimal("0.002")
     assert gateway.status()["positions"][0]["amount"] in ("0.002", "0.00200000")
     json.dumps(gateway.status())
@@ -82,7 +92,7 @@ async def test_rejected_order_says_why(world):
 
 async def test_amount_and_price_are_quantised_never_for_the_worse(world, eventually):
     gateway, mm1 = await world.both()
-    instrument = gateway.instruments[CurrencyPair("btc/usd")]
+    instrument = gateway.instruments[PAIR]
     buy = await mm1.place_order(symbol="btc/usd", side="buy", amount="0.0010000099", price="1000.19")
     sell = await mm1.place_order(symbol="btc/usd", side="sell", amount=0.1 + 0.2, price="90000.11")
     await eventually(lambda: buy.status == sell.status == OrderStatus.NEW)
@@ -129,7 +139,7 @@ async def test_a_lost_market_order_is_found_filled_and_counted_once(world, event
     handle = await mm1.place_order(**MARKET)
     assert (await asyncio.wait_for(handle.done(), 20)).status == OrderStatus.FILLED
     await eventually(lambda: sum(trade.amount for trade in mm1.trades) == Decimal("0.002"))
-    assert gateway.positions.get("mm1", CurrencyPair("btc/usd")).amount == Decimal("0.002")
+    assert gateway.positions.get("mm1", PAIR).amount == Decimal("0.002")
 
 
 async def test_orders_that_are_gone_after_a_reconnect_are_closed(world, eventually):
@@ -151,11 +161,7 @@ async def test_what_happens_while_disconnected_is_told_once(world, eventually):
     # Cut, and change orders before anybody is connected again.
     world.venue.front("kraken").abort_all()
     world.desk.deliver(world.desk.cancel(owner, cancelled.order.orderId))
-    book = world.venue.market.state(CurrencyPair("btc/usd")).book
-    fill = book._fill(
-        book.get(filled.order.orderId), Decimal(1000), Decimal("0.001"), maker=True, taker_side=Side.SELL
-    )
-    world.desk.take_fills(CurrencyPair("btc/usd"), [fill])
+    fill(world, filled)
     assert (await asyncio.wait_for(cancelled.done(), 20)).status == OrderStatus.CANCELED
     assert (await asyncio.wait_for(filled.done(), 20)).status == OrderStatus.FILLED
     await eventually(lambda: mm1.trades)
@@ -165,7 +171,7 @@ async def test_what_happens_while_disconnected_is_told_once(world, eventually):
     await eventually(lambda: probe.status == OrderStatus.NEW)
     assert kept.status == OrderStatus.NEW
     assert [trade.amount for trade in mm1.trades] == [Decimal("0.001")]
-    assert gateway.positions.get("mm1", CurrencyPair("btc/usd")).amount == Decimal("0.001")
+    assert gateway.positions.get("mm1", PAIR).amount == Decimal("0.001")
 
 
 async def test_cancel_all_is_for_ones_own_and_one_symbol(world, eventually):
@@ -271,12 +277,8 @@ async def test_bad_payloads_are_answered_and_the_gateway_lives_on(world, eventua
 
 
 def frame_of(command_id, payload, sender, age_s=0.0, boot="b"):
-    import time
-
-    from hftpy.ipc.command import IPCCommand, encode_frame
-
-    now = int((time.time() - age_s) * 1e6)
-    return encode_frame(IPCCommand(command_id, sender, "kraken_gateway", "place_order", payload, now), boot)[1]
+    now_us = int((time.time() - age_s) * 1e6)
+    return encode_frame(IPCCommand(command_id, sender, "kraken_gateway", "place_order", payload, now_us), boot)[1]
 
 
 async def test_a_repeated_command_places_one_order(world, eventually):
@@ -285,7 +287,8 @@ async def test_a_repeated_command_places_one_order(world, eventually):
         gateway.ipc_command._dispatcher.take(frame_of("mm1_5_1", {**LOW, "post_only": False}, "mm1", boot=boot))
     await eventually(lambda: gateway.counters["orders_repeated"] == 1)
     await eventually(lambda: [o.status for o in mm1.orders if o.status == OrderStatus.NEW])
-    assert [order.book.client_order_id for order in world.open_orders()] == [client_order_id("mm1_5_1", Exchange.KRAKEN)]
+    (order,) = world.open_orders()
+    assert order.book.client_order_id == client_order_id("mm1_5_1", Exchange.KRAKEN)
 
 
 async def test_a_command_that_comes_late_is_refused(world, eventually):
@@ -342,11 +345,7 @@ async def test_a_new_gateway_knows_whose_the_open_orders_are(world, eventually):
     )
     assert {order.strategy for order in gateway.orders.live()} == {"mm1"}
     assert handle.is_live
-    book = world.venue.market.state(CurrencyPair("btc/usd")).book
-    fill = book._fill(
-        book.get(filled.order.orderId), Decimal(1000), Decimal("0.001"), maker=True, taker_side=Side.SELL
-    )
-    world.desk.take_fills(CurrencyPair("btc/usd"), [fill])
+    fill(world, filled)
     await eventually(lambda: mm1.trades)
     assert (await asyncio.wait_for(filled.done(), 10)).status == OrderStatus.FILLED
     assert not mm2.orders
