@@ -21,7 +21,7 @@ from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
 from hftpy.service.config import ServiceConfig
-from hftpy.service.inbox import Event, EventInlet, MarketInbox, PrivateQueue
+from hftpy.service.inbox import Event, EventInlet, MarketInbox, PrivateQueue, QueueInlet, report_event
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
@@ -36,14 +36,6 @@ STOP_HOOK_S = 8.0  # a launcher kills after 10
 
 class SetupAborted(Exception):
     """`on_setup` returned False."""
-
-
-class _Inlet:
-    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
-
-    def __init__(self, service: "ServiceBase") -> None:
-        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
-            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
 
 
 class ServiceBase:
@@ -331,7 +323,7 @@ class ServiceBase:
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
             self._ipc_command.register_handler("shutdown", self._on_shutdown)
-        inlet = _Inlet(self)
+        inlet = QueueInlet(self)
         self.streams = wiring.make_streams(self.config, inlet, self.ipc_publisher)
         self.subscribers = wiring.make_subscribers(self.config, inlet, self._desk.subscriptions())
         self._timers = timers_of(self, setting.tasks)
@@ -487,26 +479,13 @@ class ServiceBase:
         return self.on_my_trade(my_trade)
 
     def _deliver_event(self, event: Event) -> Any:
+        report_event(event, self.process_id, self.counters, self._limited)
         match event:
             case Gap():
-                self.counters["gaps"] += 1
-                self.counters["lost"] += event.lost or 0
-                self._limited.log(
-                    logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", self.process_id,
-                    event.exchange, event.channel, event.symbol or "all", event.reason,
-                    "unknown" if event.lost is None else event.lost, event.source,
-                )  # fmt: skip
                 return self.on_gap(event)
             case Stale():
-                self.counters["stale"] += 1
-                self._limited.log(
-                    logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", self.process_id,
-                    event.exchange, event.channel, event.symbol or "all", event.silent_s,
-                )  # fmt: skip
                 return self.on_stale(event)
             case Reconnected():
-                self.counters["reconnects"] += 1
-                log.info("%s: %s %s is back after %.1f s", self.process_id, event.exchange, event.channel, event.down_s)
                 return self.on_reconnected(event)
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ BATCH_INTERVAL_S = 60.0
 MAX_AGE_S = 5.0  # of a place_order command: a late order is worse than a lost one
 ASK_AGAIN_S = 1.0
 ASK_TIMES = 6  # longer than the venue's own deadline of an order, 5 s
+ASK_TIMES_KNOWN = 2  # about an order that the venue had acknowledged
 ASK_AGAIN_MAX_S = 30.0
 CANCEL_TIMES = 3
 CANCEL_ON_STOP_S = 6.0
@@ -312,7 +313,7 @@ class GatewayService(ServiceBase):
     async def _ask_venue(self, client_id: str) -> None:
         """Ask until the venue answers; an order that it does not know (any more), time after time, has ended."""
         not_found, pause_s, last = 0, ASK_AGAIN_S, None
-        while not_found < ASK_TIMES:
+        while not_found < (ASK_TIMES_KNOWN if last is not None and last[1] else ASK_TIMES):
             await asyncio.sleep(pause_s)
             order = self.orders.find(client_id)
             if order is None or not order.is_live:

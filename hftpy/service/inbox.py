@@ -5,6 +5,7 @@ drops because the hooks are too slow is reported as a gap of source ``ring``.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from hftcore.ring import Ring
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+from hftpy.common.log import RateLimited
 
 Event = Gap | Stale | Reconnected
 Deliver = Callable[[Any], Awaitable[None]]
@@ -114,6 +116,39 @@ class EventInlet:
             self._other(event)
         else:
             inbox.put_event(event)
+
+
+class QueueInlet:
+    """A service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
+
+    def __init__(self, service: object) -> None:
+        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
+
+
+def report_event(event: Event, process_id: str, counters: dict[str, int], limited: RateLimited) -> None:
+    """Count and log an event about the data."""
+    match event:
+        case Gap():
+            counters["gaps"] += 1
+            counters["lost"] += event.lost or 0
+            limited.log(
+                logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.reason,
+                "unknown" if event.lost is None else event.lost, event.source,
+            )  # fmt: skip
+        case Stale():
+            counters["stale"] += 1
+            limited.log(
+                logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.silent_s,
+            )  # fmt: skip
+        case Reconnected():
+            counters["reconnects"] += 1
+            limited.log(
+                logging.INFO, f"back {event.channel}", "%s: %s %s is back after %.1f s", process_id, event.exchange,
+                event.channel, event.down_s,
+            )  # fmt: skip
 
 
 class PrivateQueue(asyncio.Queue[Item]):

@@ -67,6 +67,8 @@ def run_service(config: ServiceConfig) -> int:
     except HftError as error:
         log.error("%s: %s", config.process_id, error)
         return 1
+    except KeyboardInterrupt:  # while the service's module was imported; later ones are requests to stop
+        return 2
     return 0
 
 

@@ -1,9 +1,11 @@
 """From a checked config to objects: accounts, streams, subscribers, and the tap that publishes what streams deliver."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+from hftpy.common.secrets import resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
 from hftpy.ipc import IPCPublisher, IPCSubscriber
@@ -87,6 +89,18 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
     return found
 
 
+def _auth_data(key: str, found: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """What a venue needs besides key and secret; a secret among it may be a reference, such as a passphrase."""
+    if found is None:
+        return None
+    resolved = dict(found)
+    for name, value in found.items():
+        if isinstance(value, dict):
+            secret = resolve_secret(f"{key}.{name}", value, folder)
+            resolved[name] = secret.reveal() if secret is not None else ""
+    return resolved
+
+
 def _create(key: str, create: Any, exchange: Exchange, **arguments: Any) -> Any:
     try:
         return create(exchange, **arguments)
@@ -116,7 +130,7 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             subscribe_channels=entry.subscribe_channels,
             api_key=api_key,
             api_secret=api_secret,
-            api_auth_data=entry.api_auth_data,
+            api_auth_data=_auth_data(f"{key}.api_auth_data", entry.api_auth_data, config.folder),
             api_host=entry.api_host,
             reconnect_times=entry.reconnect_times,
             subscribe_args=entry.subscribe_args,
