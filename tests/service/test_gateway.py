@@ -26,6 +26,10 @@ def _quick(monkeypatch):
     monkeypatch.setattr(gateway_module, "ASK_TIMES", 3)
 
 
+def id_of(order):
+    return order.clientOrderId
+
+
 def fill(world, handle, amount="0.001"):
     """The market meets an order that rests far away from it."""
     book = world.venue.market.state(PAIR).book
@@ -308,16 +312,19 @@ async def test_a_second_gateway_does_not_start(world):
     assert len(world.venue.front("kraken").connections) == connections
 
 
-async def test_stopping_cancels_and_tells(world, eventually):
+async def test_stopping_cancels_and_tells(world, eventually, monkeypatch):
     gateway, mm1 = await world.both()
     handles = [await mm1.place_order(**LOW) for _ in range(3)]
     await eventually(lambda: all(handle.status == OrderStatus.NEW for handle in handles))
+    # The venue's private stream is later than its answers.
+    desk, deliver = world.desk, world.desk.deliver
+    monkeypatch.setattr(desk, "deliver", lambda events: asyncio.get_running_loop().call_later(0.3, deliver, events))
     handles.append(await mm1.place_order(**LOW))  # on its way
     await eventually(lambda: len(gateway.orders) == 4)
     await world.stop(gateway)
     assert not world.open_orders()
     for handle in handles:
-        assert not (await asyncio.wait_for(handle.done(), 10)).is_live
+        assert (await asyncio.wait_for(handle.done(), 10)).status == OrderStatus.CANCELED
 
 
 async def test_stopping_may_leave_orders(world, eventually):
@@ -330,19 +337,21 @@ async def test_stopping_may_leave_orders(world, eventually):
     assert handle.is_live
 
 
-async def test_a_new_gateway_knows_whose_the_open_orders_are(world, eventually):
+async def test_a_new_gateway_knows_whose_the_open_orders_are(world, eventually, monkeypatch):
     gateway, mm1, mm2 = await world.both("mm1", "mm2")
     handle, filled = await mm1.place_order(**LOW), await mm1.place_order(**LOW)
     await eventually(lambda: handle.status == filled.status == OrderStatus.NEW)
     await world.kill(gateway)
     assert len(world.open_orders()) == 2
-    mm1.batches.clear()
-    gateway = await world.gateway()
-    await eventually(lambda: mm1.batches)
-    # The first list after the start is whole: nothing that is open seems to have ended.
-    assert sorted(order.clientOrderId for order in mm1.batches[0]) == sorted(
-        [handle.client_order_id, filled.client_order_id]
+    batches = []
+    send = GatewayService._send_batch
+    monkeypatch.setattr(
+        GatewayService, "_send_batch", lambda self: (batches.append(set(map(id_of, self.orders.live()))), send(self))
     )
+    gateway = await world.gateway()
+    await eventually(lambda: min(gateway.status()["joined"].values()) >= 2)
+    # The first list after the start is whole: nothing that is open seems to have ended.
+    assert batches[0] == {handle.client_order_id, filled.client_order_id}
     assert {order.strategy for order in gateway.orders.live()} == {"mm1"}
     assert handle.is_live
     fill(world, filled)
