@@ -94,6 +94,11 @@ inline bool match_level_v1(Scan& scan, double* price, double* volume) {
            scan.amount<true>(volume) && scan.literal("]");
 }
 
+// The keys c v p t l h o, as Scan::one_of takes them.
+constexpr std::uint32_t PAIR_KEYS =
+    1u << ('c' - 'a') | 1u << ('v' - 'a') | 1u << ('p' - 'a') | 1u << ('t' - 'a') | 1u << ('l' - 'a') |
+    1u << ('h' - 'a') | 1u << ('o' - 'a');
+
 // After {"a":[" and up to the object's closing brace.
 inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
     double bid, bid_volume, ask, ask_volume;
@@ -105,7 +110,7 @@ inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
     }
     // What is left are pairs of texts (prices and volumes) and of numbers (counts of trades), in varying order.
     while (scan.literal(",\"")) {
-        if (!scan.one_of("cvptlho") || !scan.literal("\":[")) return false;
+        if (!scan.one_of(PAIR_KEYS) || !scan.literal("\":[")) return false;
         const bool matches = scan.literal("\"") ? scan.skip_string() && scan.literal(",\"") && scan.skip_string()
                                                 : scan.whole(&skipped) && scan.literal(",") && scan.whole(&skipped);
         if (!matches || !scan.literal("]")) return false;
