@@ -9,7 +9,7 @@ namespace hft::binance {
 // hot path: begin
 
 // After {"u":
-inline bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     std::uint64_t sequence;
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
@@ -30,7 +30,7 @@ inline bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatc
 
 // After {"e":"trade","E": or {"e":"aggTrade","E":
 template <bool AGGREGATE>
-inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     std::uint64_t published, id, happened, skipped;
     std::int64_t published_ns, happened_ns;
     ShortText symbol;
@@ -66,7 +66,7 @@ inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* bat
     return true;
 }
 
-inline bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     // No stream's name changes what these keys mean.
     if (scan.literal("{\"u\":")) return match_book_ticker(scan, symbols, batch);
     if (scan.literal("{\"e\":\"trade\",\"E\":")) return match_trade<false>(scan, symbols, batch);

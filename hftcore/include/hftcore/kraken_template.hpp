@@ -16,7 +16,7 @@ struct Matcher {
 // hot path: begin
 
 // After {"symbol":" and up to the entry's closing brace.
-inline bool match_ticker(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_ticker(Scan& scan, const Matcher& to) {
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
     std::int64_t ns = 0;
@@ -47,7 +47,7 @@ inline bool match_ticker(Scan& scan, const Matcher& to) {
 }
 
 // After {"symbol":" and up to the entry's closing brace.
-inline bool match_trade(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_trade(Scan& scan, const Matcher& to) {
     ShortText symbol;
     double price, volume;
     std::uint64_t id;
@@ -75,7 +75,7 @@ inline bool match_trade(Scan& scan, const Matcher& to) {
 
 // After "type":" and up to the frame's end.
 template <bool TICKER>
-inline bool match_data(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_data(Scan& scan, const Matcher& to) {
     if (scan.literal("snapshot\",\"data\":[")) {
         to.batch->flags |= FLAG_SNAPSHOT;
     } else if (!scan.literal("update\",\"data\":[")) {
@@ -89,7 +89,7 @@ inline bool match_data(Scan& scan, const Matcher& to) {
 }
 
 // After "a":[" or "b":[": price, whole lots, lots.
-inline bool match_level_v1(Scan& scan, double* price, double* volume) {
+HFT_INLINE bool match_level_v1(Scan& scan, double* price, double* volume) {
     return scan.amount<true>(price) && scan.literal(",") && scan.skip_number() && scan.literal(",\"") &&
            scan.amount<true>(volume) && scan.literal("]");
 }
@@ -100,7 +100,7 @@ constexpr std::uint32_t PAIR_KEYS =
     1u << ('h' - 'a') | 1u << ('o' - 'a');
 
 // After {"a":[" and up to the object's closing brace.
-inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_ticker_v1(Scan& scan, const Matcher& to) {
     double bid, bid_volume, ask, ask_volume;
     std::uint64_t skipped;
     ShortText symbol;
@@ -127,7 +127,7 @@ inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
 }
 
 // After [[" and up to the frame's end. The symbol comes last.
-inline bool match_trades_v1(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_trades_v1(Scan& scan, const Matcher& to) {
     EventBatch& batch = *to.batch;
     do {
         double price, volume;

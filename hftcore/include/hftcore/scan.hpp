@@ -10,19 +10,15 @@
 #include <cstring>
 #include <string_view>
 
-#include "hftcore/event_time.hpp"
-#include "hftcore/number.hpp"
+#include "hftcore/scan_slow.hpp"
 #include "hftcore/short_symbols.hpp"
 #include "hftcore/words.hpp"
 
 namespace hft {
 
-// The minute of the last time that was read, as text and as nanoseconds: neighbours mostly share it.
-// Begins with one that is true.
-struct MinuteCache {
-    ShortText text = ShortText::of("1970-01-01T00:00");
-    std::int64_t ns = 0;
-};
+// Loaded from 16 - n: n bytes to keep, and as many to clear as fill sixteen.
+alignas(32) constexpr unsigned char KEEP[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                255, 255, 255, 255, 255, 255, 255, 255};
 
 // hot path: begin
 class Scan {
@@ -84,7 +80,7 @@ public:
             }
         }
 #endif
-        return any_whole(value);
+        return moved_to(any_whole(p_, end_, value));
     }
 
     // A number that nobody asked for, with or without sign and fraction.
@@ -109,7 +105,7 @@ public:
             }
         }
 #endif
-        return skip_any_number();
+        return moved_to(skip_any_number(p_, end_));
     }
 
     // The rest of a plain string with its closing quote.
@@ -124,7 +120,7 @@ public:
             p_ += 16;
         }
 #endif
-        return skip_any_string();
+        return moved_to(skip_any_string(p_, end_));
     }
 
     // The rest of a plain string of 1 to 16 bytes with its closing quote.
@@ -142,7 +138,7 @@ public:
             }
         }
 #endif
-        return any_short_string(text);
+        return moved_to(any_short_string(p_, end_, text));
     }
 
     // A price or a volume, not negative: bare, or the rest of a string with its closing quote.
@@ -177,7 +173,7 @@ public:
             }
         }
 #endif
-        return any_amount<QUOTED>(out);
+        return moved_to(any_amount<QUOTED>(p_, end_, out));
     }
 
     // The rest of a string with its closing quote: RFC 3339 as the venue writes it, "2026-03-01T12:30:45.123456Z".
@@ -194,7 +190,7 @@ public:
                 return true;
             }
         }
-        return any_timestamp(minute, ns);
+        return moved_to(any_timestamp(p_, end_, minute, ns));
     }
 
     // The rest of a string with its closing quote: seconds and their fraction, mostly as in "1616333924.737428".
@@ -214,122 +210,20 @@ public:
                 return true;
             }
         }
-        return any_seconds(ns);
+        return moved_to(any_seconds(p_, end_, ns));
     }
 
 private:
-    // Loaded from 16 - n: n bytes to keep, and as many to clear as fill sixteen.
-    alignas(32) static constexpr unsigned char KEEP[32] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                                           255, 255, 255, 255, 255, 255, 255, 255};
-
     std::ptrdiff_t left() const noexcept { return end_ - p_; }
 
-    template <bool QUOTED>
-    static HFT_INLINE bool ends_amount(char c) noexcept {
-        return QUOTED ? c == '"' : c == ',' || c == '}';
-    }
-
-    // The readers below take what is long or stands at the frame's end; all look at eight bytes or at single ones.
-
-    std::uint64_t load(const char* p) const noexcept { return swar::load8_within(p, end_); }
-
-    bool skip_digits() noexcept {
-        const char* const start = p_;
-        int count;
-        do {
-            count = swar::count_digits(load(p_) ^ swar::ZEROS);
-            p_ += count;
-        } while (count == 8);
-        return p_ != start && (*start != '0' || p_ - start == 1);
-    }
-
-    __attribute__((noinline)) bool any_whole(std::uint64_t* value) noexcept {
-        const char* const start = p_;
-        if (!skip_digits() || p_ - start > 19) return false;
-        std::uint64_t result = 0;
-        for (const char* p = start; p != p_; ++p) result = result * 10 + static_cast<std::uint64_t>(*p - '0');
-        *value = result;
-        return true;
-    }
-
-    __attribute__((noinline)) bool skip_any_number() noexcept {
-        if (!skip_digits()) return false;
-        if (p_ == end_ || *p_ != '.') return true;
-        const char* const fraction = ++p_;
-        while (p_ != end_ && is_digit(*p_)) ++p_;
-        return p_ != fraction;
-    }
-
-    __attribute__((noinline)) bool skip_any_string() noexcept {
-        for (;;) {
-            const int count = swar::first_marked(swar::not_plain(load(p_)));
-            p_ += count;
-            if (count != 8) return p_ < end_ && *p_++ == '"';
-        }
-    }
-
-    __attribute__((noinline)) bool any_short_string(ShortText* text) noexcept {
-        const char* const start = p_;
-        if (!skip_any_string()) return false;
-        const std::string_view view(start, static_cast<std::size_t>(p_ - 1 - start));
-        if (view.empty() || view.size() > ShortText::MAX_BYTES) return false;
-        *text = ShortText::of(view);
-        return true;
-    }
-
-    template <bool QUOTED>
-    __attribute__((noinline)) bool any_amount(double* out) noexcept {
-        const std::uint64_t values = load(p_) ^ swar::ZEROS;
-        const int count = swar::count_digits(values);
-        if (count == 0 || (count > 1 && *p_ == '0')) return false;
-        const char* p = p_ + count;
-        std::uint64_t mantissa = swar::number_of(values, count);
-        int places = 0;
-        if (p < end_ && *p == '.') {
-            const std::uint64_t fraction = load(++p) ^ swar::ZEROS;
-            places = swar::count_digits(fraction);
-            if (places == 0) return false;
-            mantissa = mantissa * swar::POWERS[places] + swar::number_of(fraction, places);
-            p += places;
-        }
-        // More digits, or an exponent, or a mantissa that is no exact double.
-        if (p >= end_ || !ends_amount<QUOTED>(*p) || mantissa > std::uint64_t{1} << 53) return long_amount<QUOTED>(out);
-        p_ = p + QUOTED;
-        *out = static_cast<double>(mantissa) / swar::DOUBLE_POWERS[places];
-        return true;
-    }
-
-    // Begins with a digit, so it is not negative.
-    template <bool QUOTED>
-    __attribute__((noinline)) bool long_amount(double* out) noexcept {
-        const char* p = p_;
-        while (p != end_ && (is_digit(*p) || *p == '.' || *p == 'e' || *p == 'E' || *p == '-' || *p == '+')) ++p;
-        if (p == end_ || !ends_amount<QUOTED>(*p)) return false;
-        if (parse_double({p_, static_cast<std::size_t>(p - p_)}, out) != NumberStatus::OK) return false;
-        p_ = p + QUOTED;
-        return true;
-    }
-
-    __attribute__((noinline)) bool any_timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
-        const char* const start = p_;
-        if (!skip_any_string()) return false;
-        const std::string_view text(start, static_cast<std::size_t>(p_ - 1 - start));
-        if (!ns_from_rfc3339(text, ns)) return false;
-        // A minute of the distant future is not kept: its last second could overflow.
-        if (text.back() == 'Z' && *ns >= 0 && *ns < INT64_MAX - 60 * NS_PER_SECOND) {
-            minute->text = ShortText::of(text.substr(0, ShortText::MAX_BYTES));
-            minute->ns = *ns - *ns % (60 * NS_PER_SECOND);
-        }
-        return true;
-    }
-
-    __attribute__((noinline)) bool any_seconds(std::int64_t* ns) noexcept {
-        const char* const start = p_;
-        return skip_any_string() && ns_from_seconds({start, static_cast<std::size_t>(p_ - 1 - start)}, ns);
+    // Keeps the cursor in a register: the readers below are not told where it is kept.
+    HFT_INLINE bool moved_to(const char* p) noexcept {
+        p_ = p;
+        return p != nullptr;
     }
 
     const char* p_;
-    const char* const end_;
+    const char* end_;
 };
 // hot path: end
 
