@@ -68,14 +68,14 @@ public:
             if (count == 0 || (count > 1 && *p_ == '0')) return false;
             if (count <= 8) {
                 *value = swar::number_of(swar::load8(p_) ^ swar::ZEROS, count);
-                p_ += count;
+                p_ = swar::guessed(p_, count);
                 return true;
             }
             if (count < 16) {
                 const std::uint64_t numbers = swar::two_numbers(
                     swar::load8(p_) ^ swar::ZEROS, (swar::load8(p_ + 8) ^ swar::ZEROS) << (128 - 8 * count));
                 *value = (numbers & 0xffffffff) * swar::POWERS[count - 8] + (numbers >> 32);
-                p_ += count;
+                p_ = swar::guessed(p_, count);
                 return true;
             }
         }
@@ -93,13 +93,13 @@ public:
             if (whole == 0 || (whole > 1 && *p_ == '0')) return false;
             if (whole < 15) {
                 if (p_[whole] != '.') {
-                    p_ += whole;
+                    p_ = swar::guessed(p_, whole);
                     return true;
                 }
                 const int places = swar::first_unset(digits >> (whole + 1));
                 if (places == 0) return false;
                 if (whole + places < 15) {
-                    p_ += whole + 1 + places;
+                    p_ = swar::guessed(p_, whole + 1 + places);
                     return true;
                 }
             }
@@ -114,8 +114,8 @@ public:
         while (left() >= 16) {
             const unsigned stops = swar::not_plain16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p_)));
             if (stops != 0) {
-                p_ += __builtin_ctz(stops);
-                return *p_++ == '"';
+                p_ = swar::guessed(p_, __builtin_ctz(stops) + 1);
+                return p_[-1] == '"';
             }
             p_ += 16;
         }
@@ -133,8 +133,8 @@ public:
                 const int count = __builtin_ctz(stops);
                 const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(KEEP + 16 - count));
                 _mm_storeu_si128(reinterpret_cast<__m128i*>(text), _mm_and_si128(bytes, kept));
-                p_ += count;
-                return *p_++ == '"' && count != 0;
+                p_ = swar::guessed(p_, count + 1);
+                return p_[-1] == '"' && count != 0;
             }
         }
 #endif
@@ -162,12 +162,12 @@ public:
                         const std::uint64_t numbers = swar::two_numbers(first, second);
                         const std::uint64_t mantissa = (numbers & 0xffffffff) * swar::POWERS[places] + (numbers >> 32);
                         *out = static_cast<double>(static_cast<std::int64_t>(mantissa)) / swar::DOUBLE_POWERS[places];
-                        p_ += size + QUOTED;
+                        p_ = swar::guessed(p_, size) + QUOTED;
                         return true;
                     }
                 } else if (ends_amount<QUOTED>(p_[whole])) {
                     *out = static_cast<double>(swar::number_of(swar::load8(p_) ^ swar::ZEROS, whole));
-                    p_ += whole + QUOTED;
+                    p_ = swar::guessed(p_, whole) + QUOTED;
                     return true;
                 }
             }

@@ -94,6 +94,38 @@ HFT_INLINE unsigned digits16(const char* p) noexcept {
     return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values)));
 }
 
+// p + count, for 1 <= count <= 16. What follows need not wait for `count`, which takes some twenty cycles to know: it is
+// guessed as every branch is, and fields of one feed mostly have the length that they had before.
+HFT_INLINE const char* guessed(const char* p, int count) noexcept {
+#define HFT_GUESS(n)                \
+    case n:                         \
+        p += n;                     \
+        asm volatile("" : "+r"(p)); \
+        break;
+    switch (count) {
+        HFT_GUESS(1)
+        HFT_GUESS(2)
+        HFT_GUESS(3)
+        HFT_GUESS(4)
+        HFT_GUESS(5)
+        HFT_GUESS(6)
+        HFT_GUESS(7)
+        HFT_GUESS(8)
+        HFT_GUESS(9)
+        HFT_GUESS(10)
+        HFT_GUESS(11)
+        HFT_GUESS(12)
+        HFT_GUESS(13)
+        HFT_GUESS(14)
+        HFT_GUESS(15)
+        HFT_GUESS(16)
+        default:
+            __builtin_unreachable();
+    }
+#undef HFT_GUESS
+    return p;
+}
+
 // Index of the first byte that is none, 16 if all are digits.
 HFT_INLINE int first_unset(unsigned mask) noexcept { return __builtin_ctz(~mask); }
 
