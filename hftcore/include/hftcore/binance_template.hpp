@@ -14,9 +14,9 @@ HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, Event
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
     if (!(scan.whole(&sequence) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
-          scan.literal(",\"b\":\"") && scan.amount<true>(&bid) && scan.literal(",\"B\":\"") &&
-          scan.amount<true>(&bid_volume) && scan.literal(",\"a\":\"") && scan.amount<true>(&ask) &&
-          scan.literal(",\"A\":\"") && scan.amount<true>(&ask_volume) && scan.literal("}"))) {
+          scan.literal(",\"b\":\"") && scan.amount<true>(&bid, "\",\"B\":\"") &&
+          scan.amount<true>(&bid_volume, "\",\"a\":\"") && scan.amount<true>(&ask, "\",\"A\":\"") &&
+          scan.amount<true>(&ask_volume, "\"}"))) {
         return false;
     }
     Ticker& ticker = batch->add_ticker(symbol, symbols.find(symbol));
@@ -38,18 +38,21 @@ HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch*
     bool buyer_is_maker, ignored;
     if (!(scan.whole(&published) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
           scan.literal(AGGREGATE ? ",\"a\":" : ",\"t\":") && scan.whole(&id) && scan.literal(",\"p\":\"") &&
-          scan.amount<true>(&price) && scan.literal(",\"q\":\"") && scan.amount<true>(&volume))) {
+          scan.amount<true>(&price, "\",\"q\":\"") && scan.amount<true>(&volume, "\","))) {
         return false;
     }
     if (AGGREGATE) {
-        if (!(scan.literal(",\"f\":") && scan.whole(&skipped) && scan.literal(",\"l\":") && scan.whole(&skipped))) {
+        if (!(scan.literal("\"f\":") && scan.whole(&skipped) && scan.literal(",\"l\":") && scan.whole(&skipped) &&
+              scan.literal(","))) {
             return false;
         }
-    } else if (scan.literal(",\"b\":")) {
+    } else if (scan.literal("\"b\":")) {
         // The orders' numbers, which older frames hold.
-        if (!(scan.whole(&skipped) && scan.literal(",\"a\":") && scan.whole(&skipped))) return false;
+        if (!(scan.whole(&skipped) && scan.literal(",\"a\":") && scan.whole(&skipped) && scan.literal(","))) {
+            return false;
+        }
     }
-    if (!(scan.literal(",\"T\":") && scan.whole(&happened) && scan.literal(",\"m\":") && scan.boolean(&buyer_is_maker) &&
+    if (!(scan.literal("\"T\":") && scan.whole(&happened) && scan.literal(",\"m\":") && scan.boolean(&buyer_is_maker) &&
           scan.literal(",\"M\":") && scan.boolean(&ignored))) {
         return false;
     }

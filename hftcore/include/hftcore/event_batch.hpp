@@ -65,7 +65,7 @@ struct EventBatch {
     }
 
     Ticker& add_ticker(const ShortText& native, std::int32_t symbol) {
-        natives.append() = {{}, native};
+        hold(native);
         return begin(tickers, symbol);
     }
 
@@ -75,11 +75,19 @@ struct EventBatch {
     }
 
     Trade& add_trade(const ShortText& native, std::int32_t symbol) {
-        natives.append() = {{}, native};
+        hold(native);
         return begin(trades, symbol);
     }
 
 private:
+    // Word by word: a copy of the whole would wait for both of its words to reach the cache.
+    void hold(const ShortText& native) {
+        Spelling& spelling = natives.append();
+        spelling.outside = {};
+        spelling.inside.low = native.low;
+        spelling.inside.high = native.high;
+    }
+
     template <typename Event>
     Event& begin(Refilled<Event>& events, std::int32_t symbol) {
         Event& event = events.append();

@@ -20,9 +20,9 @@ HFT_INLINE bool match_ticker(Scan& scan, const Matcher& to) {
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
     std::int64_t ns = 0;
-    if (!(scan.short_string(&symbol) && scan.literal(",\"bid\":") && scan.amount<false>(&bid) &&
-          scan.literal(",\"bid_qty\":") && scan.amount<false>(&bid_volume) && scan.literal(",\"ask\":") &&
-          scan.amount<false>(&ask) && scan.literal(",\"ask_qty\":") && scan.amount<false>(&ask_volume))) {
+    if (!(scan.short_string(&symbol) && scan.literal(",\"bid\":") && scan.amount<false>(&bid, ",\"bid_qty\":") &&
+          scan.amount<false>(&bid_volume, ",\"ask\":") &&
+          scan.amount<false>(&ask, ",\"ask_qty\":") && scan.amount<false>(&ask_volume, ""))) {
         return false;
     }
     if (scan.literal(",\"last\":") &&
@@ -55,8 +55,8 @@ HFT_INLINE bool match_trade(Scan& scan, const Matcher& to) {
     if (!scan.short_string(&symbol)) return false;
     const bool is_buy = scan.literal(",\"side\":\"buy\"");
     if (!is_buy && !scan.literal(",\"side\":\"sell\"")) return false;
-    if (!(scan.literal(",\"price\":") && scan.amount<false>(&price) && scan.literal(",\"qty\":") &&
-          scan.amount<false>(&volume))) {
+    if (!(scan.literal(",\"price\":") && scan.amount<false>(&price, ",\"qty\":") &&
+          scan.amount<false>(&volume, ""))) {
         return false;
     }
     if (scan.literal(",\"ord_type\":\"") && !scan.skip_string()) return false;
@@ -90,8 +90,8 @@ HFT_INLINE bool match_data(Scan& scan, const Matcher& to) {
 
 // After "a":[" or "b":[": price, whole lots, lots.
 HFT_INLINE bool match_level_v1(Scan& scan, double* price, double* volume) {
-    return scan.amount<true>(price) && scan.literal(",") && scan.skip_number() && scan.literal(",\"") &&
-           scan.amount<true>(volume) && scan.literal("]");
+    return scan.amount<true>(price, "\",") && scan.skip_number() && scan.literal(",\"") &&
+           scan.amount<true>(volume, "\"]");
 }
 
 // The keys c v p t l h o, as Scan::one_of takes them.
@@ -133,7 +133,7 @@ HFT_INLINE bool match_trades_v1(Scan& scan, const Matcher& to) {
         double price, volume;
         std::int64_t ns;
         bool is_buy, ignored;
-        if (!(scan.amount<true>(&price) && scan.literal(",\"") && scan.amount<true>(&volume) && scan.literal(",\"") &&
+        if (!(scan.amount<true>(&price, "\",\"") && scan.amount<true>(&volume, "\",\"") &&
               scan.seconds(&ns) && scan.literal(",\"") && scan.either('b', 's', &is_buy) && scan.literal("\",\"") &&
               scan.either('l', 'm', &ignored) && scan.literal("\",\"") && scan.skip_string() && scan.literal("]"))) {
             return false;

@@ -141,39 +141,42 @@ public:
         return moved_to(any_short_string(p_, end_, text));
     }
 
-    // A price or a volume, not negative: bare, or the rest of a string with its closing quote.
-    template <bool QUOTED>
-    HFT_INLINE bool amount(double* out) noexcept {
+    // A price or a volume, not negative, and what must follow it: `next` begins with the closing quote of one that is
+    // QUOTED, and may be empty where the amount is bare.
+    template <bool QUOTED, std::size_t N>
+    HFT_INLINE bool amount(double* out, const char (&next)[N]) noexcept {
+        static_assert(N > 1 || !QUOTED, "a closing quote must follow");
 #if defined(__SSE2__)
-        if (left() >= 16) {
+        // The longest that is read here, what follows it, and the eight bytes that may be loaded from its last one.
+        if (left() >= static_cast<std::ptrdiff_t>(17 + N + 8)) {
             const unsigned digits = swar::digits16(p_);
             const int whole = swar::first_unset(digits);
-            if (whole == 0 || (whole > 1 && *p_ == '0')) return false;
-            if (whole <= 8) {
+            if (whole > 1 && *p_ == '0') return false;
+            if (static_cast<unsigned>(whole - 1) < 8) {
                 const std::uint64_t first = (swar::load8(p_) ^ swar::ZEROS) << (64 - 8 * whole);
                 if (p_[whole] == '.') {
                     const int places = swar::first_unset(digits >> (whole + 1));
                     const int size = whole + 1 + places;
-                    // 14 digits at most are an exact double, and so is 10^places: the one operation rounds correctly.
+                    // 15 digits at most are an exact double, and so is 10^places: the one operation rounds correctly.
                     // Source: Clinger, PLDI 1990.
-                    if (places != 0 && places <= 8 && size < 16 && ends_amount<QUOTED>(p_[size])) {
-                        const std::uint64_t second = (swar::load8_within(p_ + whole + 1, end_) ^ swar::ZEROS)
-                                                     << (64 - 8 * places);
+                    if (static_cast<unsigned>(places - 1) < 8 && follows<QUOTED>(p_ + size, next)) {
+                        const std::uint64_t second = (swar::load8(p_ + whole + 1) ^ swar::ZEROS) << (64 - 8 * places);
                         const std::uint64_t numbers = swar::two_numbers(first, second);
                         const std::uint64_t mantissa = (numbers & 0xffffffff) * swar::POWERS[places] + (numbers >> 32);
                         *out = static_cast<double>(static_cast<std::int64_t>(mantissa)) / swar::DOUBLE_POWERS[places];
-                        p_ = swar::guessed(p_, size) + QUOTED;
+                        p_ = swar::guessed(p_, size) + (N - 1);
                         return true;
                     }
-                } else if (ends_amount<QUOTED>(p_[whole])) {
-                    *out = static_cast<double>(swar::number_of(swar::load8(p_) ^ swar::ZEROS, whole));
-                    p_ = swar::guessed(p_, whole) + QUOTED;
+                } else if (follows<QUOTED>(p_ + whole, next)) {
+                    *out = static_cast<double>(static_cast<std::int64_t>(
+                        swar::number_of(swar::load8(p_) ^ swar::ZEROS, whole)));
+                    p_ = swar::guessed(p_, whole) + (N - 1);
                     return true;
                 }
             }
         }
 #endif
-        return moved_to(any_amount<QUOTED>(p_, end_, out));
+        return moved_to(any_amount<QUOTED>(p_, end_, out)) && literal(next);
     }
 
     // The rest of a string with its closing quote: RFC 3339 as the venue writes it, "2026-03-01T12:30:45.123456Z".
@@ -215,6 +218,12 @@ public:
 
 private:
     std::ptrdiff_t left() const noexcept { return end_ - p_; }
+
+    template <bool QUOTED, std::size_t N>
+    static HFT_INLINE bool follows(const char* p, const char (&next)[N]) noexcept {
+        if constexpr (N == 1) return ends_amount<QUOTED>(*p);
+        return swar::same<N - 1>(p, next);
+    }
 
     // Keeps the cursor in a register: the readers below are not told where it is kept.
     HFT_INLINE bool moved_to(const char* p) noexcept {

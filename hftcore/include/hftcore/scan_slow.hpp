@@ -75,7 +75,7 @@ HFT_COLD const char* any_short_string(const char* p, const char* end, ShortText*
     return stop;
 }
 
-// Begins with a digit, so it is not negative.
+// This and the next end before the closing quote of an amount that is QUOTED. Begins with a digit, so it is not negative.
 template <bool QUOTED>
 HFT_COLD const char* long_amount(const char* p, const char* end, double* out) noexcept {
     const char* stop = p;
@@ -83,7 +83,7 @@ HFT_COLD const char* long_amount(const char* p, const char* end, double* out) no
         ++stop;
     }
     if (stop == end || !ends_amount<QUOTED>(*stop)) return nullptr;
-    return parse_double(text_between(p, stop), out) == NumberStatus::OK ? stop + QUOTED : nullptr;
+    return parse_double(text_between(p, stop), out) == NumberStatus::OK ? stop : nullptr;
 }
 
 template <bool QUOTED>
@@ -107,7 +107,7 @@ HFT_COLD const char* any_amount(const char* p, const char* end, double* out) noe
         return long_amount<QUOTED>(start, end, out);
     }
     *out = static_cast<double>(mantissa) / swar::DOUBLE_POWERS[places];
-    return p + QUOTED;
+    return p;
 }
 
 HFT_COLD const char* any_timestamp(const char* p, const char* end, MinuteCache* minute, std::int64_t* ns) noexcept {

@@ -67,7 +67,9 @@ constexpr std::uint64_t ZEROS = ONES * '0';
 
 template <std::size_t N>
 HFT_INLINE bool same(const char* p, const char* literal) noexcept {
-    if constexpr (N >= 8) {
+    if constexpr (N == 0) {
+        return true;
+    } else if constexpr (N >= 8) {
         std::uint64_t differing = load8(p + N - 8) ^ load8(literal + N - 8);
         for (std::size_t i = 0; i + 8 <= N; i += 8) differing |= load8(p + i) ^ load8(literal + i);
         return differing == 0;
