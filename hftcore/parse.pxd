@@ -1,6 +1,6 @@
 """The parser's C face, for a native listener that has the frame's bytes."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libcpp cimport bool as cbool
 
 from hftcore.types cimport TickerStruct, TradeStruct
@@ -21,6 +21,8 @@ cdef extern from "hftcore/frame_decoder.hpp" namespace "hft" nogil:
         int decode(const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept
         cbool learn(size_t index, int32_t id) noexcept
         size_t unknown() noexcept
+        uint64_t template_hits() noexcept
+        void use_templates(cbool use) noexcept
         size_t count() noexcept
         size_t ticker_count() noexcept
         const TickerStruct* tickers() noexcept
@@ -42,3 +44,4 @@ cdef class Parser:
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil
     cdef int resolve_c(self) except -1
     cdef list events_c(self)
+    cdef int fail_c(self) except -1

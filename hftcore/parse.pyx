@@ -2,13 +2,17 @@
 
 A frame is decoded whole or is a ParseError; invalid JSON anywhere in it is one. A key that the parser reads and that
 stands twice in its object is an error. Each Parser owns its buffers and its table of symbols: use one per thread.
-Frames are copied into the parser's padded buffer, so the caller's bytes need no padding.
+
+A frame that is spelled exactly as the venue usually does is read in place by a template (include/hftcore/scan.hpp).
+Any other is copied into the parser's padded buffer and read by the general path, which alone says what is malformed.
+The caller's bytes need no padding, and may change after `parse`.
 
 Source: the venues' documentation, named in include/hftcore/kraken.hpp and binance.hpp.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t
 
 from hftcore.types cimport ticker_of, trade_of
@@ -48,6 +52,8 @@ cdef class Parser:
     ----------
     exchange
         Exchange.KRAKEN (WebSocket v2 and v1) or Exchange.BINANCE (spot; single and combined streams; Binance.US).
+    templates
+        False reads every frame by the general path: slower, with the same results.
 
     Raises
     ------
@@ -59,11 +65,12 @@ cdef class Parser:
     Thread safety: one parser per thread.
     """
 
-    def __init__(self, exchange):
+    def __init__(self, exchange, *, templates=True):
         self._exchange = Exchange.parse(exchange)
         if not FrameDecoder.supports(self._exchange):
             raise ValueError(f"exchange must be one with a parser (binance, kraken), was {self._exchange}")
         self.decoder.set_exchange(self._exchange)
+        self.decoder.use_templates(templates)
 
     # hot path: begin
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil:
@@ -93,14 +100,26 @@ cdef class Parser:
     cdef list events_c(self):
         """The events of the last frame as objects."""
         cdef size_t index
-        cdef list events = []
+        cdef size_t count = self.decoder.count()
+        cdef list events
         if self.decoder.ticker_count():
-            for index in range(self.decoder.count()):
+            if count == 1:
+                return [ticker_of(self.decoder.tickers())]
+            events = []
+            for index in range(count):
                 events.append(ticker_of(self.decoder.tickers() + index))
         else:
-            for index in range(self.decoder.count()):
+            if count == 1:
+                return [trade_of(self.decoder.trades())]
+            events = []
+            for index in range(count):
                 events.append(trade_of(self.decoder.trades() + index))
         return events
+
+    cdef int fail_c(self) except -1:
+        """Raise the ParseError of the last frame."""
+        cdef bytes reason = self.decoder.reason_data()[:self.decoder.reason_size()]
+        raise ParseError(reason.decode("utf-8", "replace"))
 
     def parse(self, frame, int64_t localTimeNs=0, uint16_t flags=0):
         """Decode one frame.
@@ -126,17 +145,16 @@ cdef class Parser:
         """
         cdef Py_buffer view
         cdef int kind
-        cdef bytes reason
-        self._kind = FRAME_ERROR
-        self.decoder.drop_events()
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
+        if PyBytes_CheckExact(frame):
+            kind = self.decode_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), localTimeNs, flags)
+        else:
+            self._kind = FRAME_ERROR
+            self.decoder.drop_events()
+            PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
             kind = self.decode_c(<const char*>view.buf, view.len, localTimeNs, flags)
-        finally:
             PyBuffer_Release(&view)
         if kind == FRAME_ERROR:
-            reason = self.decoder.reason_data()[:self.decoder.reason_size()]
-            raise ParseError(reason.decode("utf-8", "replace"))
+            self.fail_c()
         if self.decoder.unknown():
             self.resolve_c()
         return self.events_c()
@@ -159,3 +177,8 @@ cdef class Parser:
             self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
             for index in range(self.decoder.count())
         ]
+
+    @property
+    def templateHits(self):
+        """How many frames a template has read since the parser was made."""
+        return self.decoder.template_hits()

@@ -62,7 +62,7 @@ def demo_config(urls: dict[str, dict[str, str]], recorded: Recorded | None, oper
         "ipc_command_publisher": GATEWAY,
         "ipc_command_subscribers": [*STRATEGIES, operator],
     }
-    symbols = list(PAIRS) if recorded is None else [str(pair) for pair in recorded.busiest[:2]]
+    symbols = list(PAIRS) if recorded is None else [str(pair) for pair in recorded.to_quote]
     config: dict[str, Any] = {
         f"demo.{GATEWAY}": {"class_name": "hftpy.service:GatewayService", "setting": gateway},
     }

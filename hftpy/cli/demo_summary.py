@@ -82,7 +82,8 @@ class Summary(msgspec.Struct, kw_only=True):
             )
         lines += [f"  note     {note}" for note in self.notes]
         lines += [f"  PROBLEM  {problem}" for problem in self.problems]
-        lines.append(f"  {'ok: nothing was lost without being reported' if self.ok else 'FAILED'}")
+        verdict = "ok: nothing was lost without being reported" if self.ok else "FAILED"
+        lines.append(f"  {'interrupted: not balanced' if self.interrupted else verdict}")
         return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ class Recorded(msgspec.Struct, kw_only=True):
     aggregate: bool  # its trades are aggregates
     digest: int
     pairs: dict[Channel, list[CurrencyPair]]
-    busiest: list[CurrencyPair]  # by tickers, the busiest first; those priced in dollars before all others
+    to_quote: list[CurrencyPair]  # the two with most tickers of those that are priced in dollars
 
 
 def read_recorded(path: Path) -> Recorded:
@@ -61,5 +61,5 @@ def read_recorded(path: Path) -> Recorded:
                 aggregate = aggregate or Flag.AGGREGATE in event.flags
     return Recorded(
         exchange=exchange, tickers=tickers, trades=trades, aggregate=aggregate, digest=digest, pairs=pairs,
-        busiest=sorted(counts, key=lambda pair: (pair.quote not in DOLLARS, -counts[pair])),
+        to_quote=[pair for pair, _ in counts.most_common() if pair.quote in DOLLARS][:2],
     )  # fmt: skip

@@ -5,32 +5,40 @@ import signal
 import sys
 from pathlib import Path
 
+from hftpy.common import get_root
 from hftpy.service import load_config
 from hftpy.worker import ChildProcess, Launcher
 
+NOT_STARTED = 2
+
 
 async def run_services(path: Path) -> int:
-    """Start all services of a config and wait for their end; Ctrl-C or SIGTERM ends strategies, then gateways.
+    """Start all services of a config and wait for their end; Ctrl-C or SIGTERM ends strategies, then gateways. One
+    that cannot be started ends all.
 
     Returns
     -------
     int
-        0 if all ended well, else 1.
+        0 if all ended well, 2 if one could not be started, else 1.
 
     Raises
     ------
     ConfigError
         If the config cannot be used.
+    RootError
+        If the root cannot be used.
     """
     configs = load_config(path)
+    get_root()
     ended = asyncio.Event()
-    failures: list[str] = []
+    failures: list[int | None] = []
 
     def on_exit(child: ChildProcess) -> None:
-        if child.returncode != 0:
-            failures.append(child.name)
+        # One that was asked to end before it could listen to that is ended by the signal itself.
+        if child.returncode != 0 and not (child.asked_to_stop and child.returncode == -signal.SIGTERM):
+            failures.append(child.returncode)
             print(f"hftpy: {child.name} (process {child.pid}) {child.ending}", file=sys.stderr)
-        if all(other.returncode is not None for other in launcher.children.values()):
+        if child.returncode == NOT_STARTED or all(other.returncode is not None for other in launcher.children.values()):
             ended.set()
 
     launcher = Launcher(on_exit)
@@ -47,4 +55,4 @@ async def run_services(path: Path) -> int:
         await asyncio.gather(*(launcher.stop(name) for name in strategies))
         await asyncio.gather(*(launcher.stop(name) for name in gateways))
         await launcher.stop_all()
-    return 1 if failures else 0
+    return NOT_STARTED if NOT_STARTED in failures else 1 if failures else 0

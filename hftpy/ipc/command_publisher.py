@@ -16,8 +16,14 @@ from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, has_f
 logger = logging.getLogger(__name__)
 
 
+JOIN_S = 0.5  # within this time whoever waits for an address has connected to it
+
+
 class CommandPublisher:
     """Sends frames to whoever has subscribed them, and holds those whose one target has not joined yet.
+
+    A frame for many that is sent within `JOIN_S` of opening the address waits until then, and what is sent after it
+    stays behind it: processes that wait for this one are just connecting.
 
     Parameters
     ----------
@@ -38,6 +44,9 @@ class CommandPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._joined = PrefixFilter()
         self._outbox = Outbox(hold_s, capacity)
+        self._join_s = min(JOIN_S, hold_s)
+        self._join_end = 0.0
+        self._early = False  # a frame for many waits for `_join_end`
         self._log = LimitedLog(logger)
         self.peers: set[str] = set()
         self.sent = self.no_route = 0
@@ -52,6 +61,7 @@ class CommandPublisher:
         self._owned = OwnedAddress(path, send_hwm=self._send_hwm)
         self._joined = PrefixFilter()
         self.peers.clear()
+        self._join_end = time.monotonic() + self._join_s
         logger.info("commands of %s at %s", self._process_id, path)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -66,23 +76,29 @@ class CommandPublisher:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        self._cancel_timer()
+        self._loop = None
+
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._loop = None
 
     def send(self, topic: bytes, frame: bytes, target_id: str) -> None:
-        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) never waits."""
+        """Send a frame now, or when its target joins; one for many (a target ending in ``*``) at once."""
         now = time.monotonic()
         if self._owned is not None:
             self._serve()
-        self._drop_expired(now)
+        self._release(now)
         for_many = target_id.endswith("*")
-        if self._owned is not None and (for_many or self._has_joined(target_id, topic)):
+        if for_many and self._owned is not None and now < self._join_end and not self._early:
+            self._early = True
+            self._cancel_timer()
+        if self._owned is not None and not self._early and self._is_ready(target_id, topic):
             self._transmit(frame)
-        elif for_many or not self._outbox.hold(now, target_id, topic, frame):
+        elif (for_many and self._owned is None) or not self._outbox.hold(now, target_id, topic, frame):
             self.no_route += 1
-            reason = "the system was not started" if for_many else "too many commands wait"
+            reason = "the system was not started" if for_many and self._owned is None else "too many commands wait"
             self._log.warning("refused", "command %s dropped: %s", topic.decode().rstrip(), reason)
         else:
             self._set_timer()
@@ -94,8 +110,8 @@ class CommandPublisher:
         self._owned.socket.send(frame, zmq.NOBLOCK)
         self.sent += 1
 
-    def _has_joined(self, target_id: str, topic: bytes) -> bool:
-        if target_id in self.peers:
+    def _is_ready(self, target_id: str, topic: bytes) -> bool:
+        if target_id in self.peers or target_id.endswith("*"):
             return True
         # Any other subscription that is a prefix counts (a plain peer may subscribe whole topics), except that of
         # another process whose id is the beginning of this one: `mm1.` is a prefix of `mm1.x.start` too.
@@ -116,15 +132,19 @@ class CommandPublisher:
                 if peer is not None and peer not in self.peers:
                     self.peers.add(peer)
                     logger.info("%s: %s joined", self._process_id, peer)
-                for held in self._outbox.take(self._has_joined):
-                    self._transmit(held.frame)
+                self._send_ready()
             elif request[:1] == b"\x00" and self._joined.remove(prefix) and peer is not None:
                 self.peers.discard(peer)
                 logger.info("%s: %s left", self._process_id, peer)
         return True
 
+    def _send_ready(self) -> None:
+        if not self._early:
+            for held in self._outbox.take(self._is_ready):
+                self._transmit(held.frame)
+
     def _set_timer(self) -> None:
-        deadline = self._outbox.next_deadline
+        deadline = self._join_end if self._early else self._outbox.next_deadline
         if self._timer is None and self._loop is not None and not self._loop.is_closed() and deadline is not None:
             delay = max(0.0, deadline - time.monotonic()) + 0.001
             self._timer = self._loop.call_later(delay, self._on_timer)
@@ -132,10 +152,13 @@ class CommandPublisher:
     def _on_timer(self) -> None:
         self._timer = None
         self._serve()
-        self._drop_expired(time.monotonic())
+        self._release(time.monotonic())
         self._set_timer()
 
-    def _drop_expired(self, now: float) -> None:
+    def _release(self, now: float) -> None:
+        if self._early and now >= self._join_end:
+            self._early = False
+            self._send_ready()
         self._drop(self._outbox.take_expired(now), "its target has not joined in time")
 
     def _drop(self, dropped: list[Held], reason: str) -> None:
@@ -149,9 +172,12 @@ class CommandPublisher:
         assert self._owned is not None
         end = time.monotonic() + STOP_LINGER_MS / 1000
         self._serve()
-        while len(self._outbox) and (left := end - time.monotonic()) > 0:
+        while len(self._outbox) and (left := end - (now := time.monotonic())) > 0:
+            if self._early:
+                left = min(left, max(0.0, self._join_end - now))
             self._owned.socket.poll(max(1, int(left * 1000)))
             self._serve()
+            self._release(time.monotonic())
 
     def close(self) -> None:
         """Give the address back; what was sent, or waits for its target, has half a second to leave."""
@@ -161,6 +187,7 @@ class CommandPublisher:
             self._owned.close(STOP_LINGER_MS)
             self._owned = None
         self._drop(self._outbox.clear(), "the sender stopped")
+        self._early = False
         self.peers.clear()
 
 

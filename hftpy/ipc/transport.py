@@ -31,6 +31,7 @@ _DRAIN_FRAMES = 512
 
 _context: zmq.Context[zmq.Socket[bytes]] | None = None
 _context_pid = 0
+_owned: set["OwnedAddress"] = set()
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -83,6 +84,9 @@ def _raise_descriptor_limit() -> None:
 
 @atexit.register
 def _flush_at_exit() -> None:
+    # A program that ends without closing, by Ctrl-C for example, still gives its addresses back.
+    for address in list(_owned):
+        address.close(STOP_LINGER_MS)
     # What was closed with a linger is still sent; what was never closed must not hang the exit.
     if _context is not None and _context_pid == os.getpid() and not _context.closed:
         _context.destroy(linger=0)
@@ -134,6 +138,7 @@ class OwnedAddress:
             self.socket.setsockopt(zmq.USE_FD, listener.fileno())
             self.socket.bind(f"ipc://{path}")
             listener.detach()  # libzmq closes it
+            _owned.add(self)
         except BaseException:
             listener.close()
             self.close()
@@ -195,6 +200,7 @@ class OwnedAddress:
         """Close the socket and give the address back; frames already sent may take `linger_ms` to leave."""
         if self.socket.closed or self._pid != os.getpid():
             return  # a forked child neither owns the address nor may touch the socket
+        _owned.discard(self)
         self.socket.close(linger=linger_ms)
         try:
             # A plain ZeroMQ bind may have taken the path: what is not ours stays.

@@ -15,13 +15,21 @@ from typing import Any
 from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import RateLimited
-from hftpy.errors import ConfigError, HftError
+from hftpy.errors import AddressInUseError, ConfigError, HftError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
 from hftpy.service.config import ServiceConfig
-from hftpy.service.inbox import Event, EventInlet, MarketInbox, PrivateQueue, QueueInlet, report_event
+from hftpy.service.inbox import (
+    Event,
+    EventInlet,
+    GatewayBatch,
+    MarketInbox,
+    PrivateQueue,
+    QueueInlet,
+    report_event,
+)
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
@@ -62,7 +70,8 @@ class ServiceBase:
     """
 
     all_orders = False
-    """Set True to see the orders and trades of every strategy, not only one's own."""
+    """Set True to see the orders and trades of every strategy that a gateway tells of, not only one's own. Those of
+    the service's own `streams` are never filtered."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
@@ -259,6 +268,7 @@ class ServiceBase:
         self._loop = asyncio.get_running_loop()
         status = StatusFile(self.process_id)
         started = interrupted = False
+        is_owner = True
         try:
             self.state = "setting up"
             interrupted = not await self._background.run_until(self._stop_requested, self._prepare())
@@ -271,6 +281,9 @@ class ServiceBase:
                 log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
                 await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
                 await self._stop_requested.wait()
+        except AddressInUseError:
+            is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
+            raise
         finally:
             self.state = "stopping"
             if started:
@@ -278,8 +291,9 @@ class ServiceBase:
             last = self._status_or_less() if started else ServiceBase.status(self)
             await self._release()
             self.state = "failed" if self._failure or not (started or interrupted) else "stopped"
-            content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
-            await self._quietly(lambda: status.write(content, final=True))
+            if is_owner:
+                content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
+                await self._quietly(lambda: status.write(content, final=True))
         if self._failure is not None:
             raise self._failure
 
@@ -323,9 +337,10 @@ class ServiceBase:
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
             self._ipc_command.register_handler("shutdown", self._on_shutdown)
-        inlet = QueueInlet(self)
-        self.streams = wiring.make_streams(self.config, inlet, self.ipc_publisher)
-        self.subscribers = wiring.make_subscribers(self.config, inlet, self._desk.subscriptions())
+        self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
+        self.subscribers = wiring.make_subscribers(
+            self.config, QueueInlet(self, self._desk.is_ours), self._desk.subscriptions()
+        )
         self._timers = timers_of(self, setting.tasks)
         result = self.on_setup()
         if inspect.isawaitable(result):
@@ -456,25 +471,22 @@ class ServiceBase:
         return self.on_trade(trade)
 
     def _deliver_my_order(self, my_order: MyOrder) -> Any:
-        if not self._desk.is_ours(my_order):
-            return None
         self.counters["my_orders"] += 1
         if my_order.localTimestamp * 1000 >= self._born_ns:
             self.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
-        self._desk.on_my_order(my_order)
+        if self._desk.is_ours(my_order):
+            self._desk.on_my_order(my_order)
         return self.on_my_order(my_order)
 
     async def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> None:
-        ours = [order for order in my_orders if self._desk.is_ours(order)]
-        for change in self._desk.on_my_order_batch(ours):
-            await self.my_order_queue.put(change)
-        result = self.on_my_order_batch(ours)
+        if isinstance(my_orders, GatewayBatch):
+            for change in self._desk.on_my_order_batch(my_orders):
+                await self.my_order_queue.put(change)
+        result = self.on_my_order_batch(my_orders)
         if inspect.isawaitable(result):
             await result
 
     def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
-        if not self._desk.is_ours(my_trade):
-            return None
         self.counters["my_trades"] += 1
         return self.on_my_trade(my_trade)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hftcore.topic import check_process_id
 from hftpy.common import Channel, CurrencyPair, Exchange
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
@@ -132,7 +133,16 @@ def load_config(path: Path) -> list[ServiceConfig]:
         raise ConfigError(f"config {path} is no JSON: {error}") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"config {path} must be an object with a section per service")
-    return [parse_section(section, value, path.parent) for section, value in content.items()]
+    configs = [parse_section(section, value, path.parent) for section, value in content.items()]
+    owners: dict[str, str] = {}
+    for config in configs:
+        other = owners.setdefault(config.process_id, config.section)
+        if other != config.section:
+            raise ConfigError(
+                f"config {path}: {other} and {config.section} are both the process {config.process_id!r}: "
+                "ipc_command_publisher must differ"
+            )
+    return configs
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -206,6 +216,14 @@ def _check_values(key: str, setting: Setting) -> None:
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from error
 
+    processes = {f"ipc_command_subscribers[{n}]": name for n, name in enumerate(setting.ipc_command_subscribers)}
+    if setting.ipc_command_publisher is not None:
+        processes["ipc_command_publisher"] = setting.ipc_command_publisher
+    for where, process_id in processes.items():
+        try:
+            check_process_id(process_id)
+        except ValueError as error:
+            raise ConfigError(f"{key}.{where}: {error}") from error
     for name in ("apis", "ws_apis"):
         for index, api in enumerate(getattr(setting, name)):
             check(f"{key}.{name}[{index}]", api.exchange, [], [])

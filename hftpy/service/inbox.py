@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from hftcore.ring import Ring
-from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
 from hftpy.common.log import RateLimited
 
 Event = Gap | Stale | Reconnected
@@ -118,39 +118,6 @@ class EventInlet:
             inbox.put_event(event)
 
 
-class QueueInlet:
-    """A service's queues without its hooks: transports put events into `event_queue`, which keeps their place."""
-
-    def __init__(self, service: object) -> None:
-        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
-            setattr(self, f"{name}_queue", getattr(service, f"{name}_queue"))
-
-
-def report_event(event: Event, process_id: str, counters: dict[str, int], limited: RateLimited) -> None:
-    """Count and log an event about the data."""
-    match event:
-        case Gap():
-            counters["gaps"] += 1
-            counters["lost"] += event.lost or 0
-            limited.log(
-                logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", process_id,
-                event.exchange, event.channel, event.symbol or "all", event.reason,
-                "unknown" if event.lost is None else event.lost, event.source,
-            )  # fmt: skip
-        case Stale():
-            counters["stale"] += 1
-            limited.log(
-                logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", process_id,
-                event.exchange, event.channel, event.symbol or "all", event.silent_s,
-            )  # fmt: skip
-        case Reconnected():
-            counters["reconnects"] += 1
-            limited.log(
-                logging.INFO, f"back {event.channel}", "%s: %s %s is back after %.1f s", process_id, event.exchange,
-                event.channel, event.down_s,
-            )  # fmt: skip
-
-
 class PrivateQueue(asyncio.Queue[Item]):
     """A queue of events of our own account. They are never dropped in silence: `on_full` is told, then the transport.
 
@@ -185,3 +152,69 @@ class PrivateQueue(asyncio.Queue[Item]):
     def stats(self) -> dict[str, int]:
         """How many events wait, and how many found no room."""
         return {"waiting": self.qsize(), "dropped": self.dropped, "capacity": self.maxsize}
+
+
+class GatewayBatch(list[MyOrder]):
+    """A gateway's full list of live orders; a plain list is an account's, from a stream of the service's own."""
+
+
+class OrderInlet:
+    """Stands before a private queue for what comes from gateways: lets through what the service is to see.
+
+    Parameters
+    ----------
+    queue
+        Where to.
+    is_ours
+        Whether an order or a fill is the service's to see.
+    """
+
+    def __init__(self, queue: asyncio.Queue[Any], is_ours: Callable[[object], bool]) -> None:
+        self._queue = queue
+        self._is_ours = is_ours
+
+    def put_nowait(self, item: Any) -> None:
+        """Take in an order, a fill, or a list of orders."""
+        if isinstance(item, list):
+            self._queue.put_nowait(GatewayBatch(filter(self._is_ours, item)))
+        elif self._is_ours(item):
+            self._queue.put_nowait(item)
+
+
+class QueueInlet:
+    """A service's queues without its hooks: transports put events into `event_queue`, which keeps their place.
+
+    A stream of the service's own tells of its whole account; a gateway (`is_ours` given) of the orders of many.
+    """
+
+    def __init__(self, service: object, is_ours: Callable[[object], bool] | None = None) -> None:
+        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+            queue = getattr(service, f"{name}_queue")
+            if is_ours is not None and name.startswith("my_"):
+                queue = OrderInlet(queue, is_ours)
+            setattr(self, f"{name}_queue", queue)
+
+
+def report_event(event: Event, process_id: str, counters: dict[str, int], limited: RateLimited) -> None:
+    """Count and log an event about the data."""
+    match event:
+        case Gap():
+            counters["gaps"] += 1
+            counters["lost"] += event.lost or 0
+            limited.log(
+                logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.reason,
+                "unknown" if event.lost is None else event.lost, event.source,
+            )  # fmt: skip
+        case Stale():
+            counters["stale"] += 1
+            limited.log(
+                logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.silent_s,
+            )  # fmt: skip
+        case Reconnected():
+            counters["reconnects"] += 1
+            limited.log(
+                logging.INFO, f"back {event.channel}", "%s: %s %s is back after %.1f s", process_id, event.exchange,
+                event.channel, event.down_s,
+            )  # fmt: skip

@@ -9,7 +9,7 @@ import sys
 import uvloop
 
 from hftpy.common.lifeline import watch_lifeline
-from hftpy.errors import ConfigError, HftError
+from hftpy.errors import AddressInUseError, ConfigError, HftError, RootError
 from hftpy.service.base import ServiceBase, SetupAborted
 from hftpy.service.config import ServiceConfig
 
@@ -53,16 +53,17 @@ def run_service(config: ServiceConfig) -> int:
     Returns
     -------
     int
-        Exit status: 0 stopped, 1 failed, 2 not started (its set-up aborted, or its config cannot be used).
+        Exit status: 0 stopped, 1 failed, 2 not started (its set-up aborted, its config cannot be used, or an address
+        or the root is not to be had).
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
-    except SetupAborted as error:
+    except (SetupAborted, ConfigError) as error:
         log.error("%s", error)
         return 2
-    except ConfigError as error:
-        log.error("%s", error)
+    except (AddressInUseError, RootError) as error:
+        log.error("%s: %s", config.process_id, error)
         return 2
     except HftError as error:
         log.error("%s: %s", config.process_id, error)

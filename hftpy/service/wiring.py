@@ -156,7 +156,13 @@ def published(setting: Setting) -> set[tuple[Exchange, Channel]]:
 
 
 def make_subscribers(config: ServiceConfig, inlet: object, extra: list[SubscriberSetting]) -> list[IPCSubscriber]:
-    """The subscribers of the config, and `extra` ones, bound to the service's inlet; one per transport."""
+    """The subscribers of the config, and `extra` ones, bound to the service's inlet; one per transport.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be made as the config says.
+    """
     by_transport: dict[str, list[tuple[Exchange, Channel, list[str]]]] = {}
     for entry in (*config.setting.ipc_subscribers, *extra):
         symbols = [entry.symbols] if isinstance(entry.symbols, str) else entry.symbols
@@ -165,7 +171,10 @@ def make_subscribers(config: ServiceConfig, inlet: object, extra: list[Subscribe
         )
     subscribers = []
     for transport, entries in by_transport.items():
-        subscriber = IPCSubscriber(entries, transport=transport)
+        try:
+            subscriber = IPCSubscriber(entries, transport=transport)
+        except ValueError as error:
+            raise ConfigError(f"{config.section}.setting.ipc_subscribers: {error}") from error
         subscriber.bind_observer(inlet)
         subscribers.append(subscriber)
     return subscribers

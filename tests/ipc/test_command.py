@@ -389,3 +389,29 @@ async def test_a_stopped_peer_delays_only_itself(root: Path, until: Callable[...
     await pair.stop()
     for left in (root / "zmq" / "command").glob("mm2.ipc*"):  # killed, so it could not clean up
         left.unlink()
+
+
+async def test_an_early_broadcast_waits_for_peers_that_are_connecting_and_nothing_overtakes_it(
+    root: Path, until: Callable[..., Any]
+) -> None:
+    pair = Pair(root)
+    pair.receiver.start()
+    pair.sender.start()
+    for number, target in enumerate(("mm1", "*", "mm1", "*", "mm1")):
+        pair.sender.send_command(target, "go", {"n": number})
+    pair.sender.stop()  # sends it all
+    await until(lambda: len(pair.got) == 5)
+    assert [command.payload["n"] for command in pair.got] == [0, 1, 2, 3, 4]
+    assert pair.sender.stats["sent"] == 5 and pair.receiver.stats["duplicates"] == 0
+    await pair.stop()
+
+
+def test_a_program_that_ends_without_stop_gives_its_address_back(root: Path) -> None:
+    script = (
+        "import os, sys\nfrom hftpy.ipc import IPCCommandSystem\n"
+        "system = IPCCommandSystem('gateway', sys.argv[1])\nsystem.start()\nprint(os.listdir(sys.argv[2]))\n"
+    )
+    arguments = [sys.executable, "-W", "error", "-c", script, root, root / "zmq" / "command"]
+    ended = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0 and "gateway.ipc" in ended.stdout, ended.stderr
+    assert not list((root / "zmq" / "command").iterdir())

@@ -8,17 +8,26 @@
 
 #include "hftcore/event_time.hpp"
 #include "hftcore/json_tree.hpp"
+#include "hftcore/short_symbols.hpp"
 #include "hftcore/types.hpp"
 
 namespace hft {
 
 enum FrameKind : int { FRAME_ERROR = 0, FRAME_EVENTS = 1, FRAME_CONTROL = 2, FRAME_OTHER = 3 };
 
+// The venue's spelling of an event's symbol: a view into the tree, or held here where there is no tree.
+struct Spelling {
+    std::string_view outside;
+    ShortText inside;
+
+    std::string_view view() const noexcept { return outside.empty() ? inside.view() : outside; }
+};
+
 // The events of one frame, all of one type, with the venue's spelling of each symbol.
 struct EventBatch {
     std::vector<Ticker> tickers;
     std::vector<Trade> trades;
-    std::vector<std::string_view> natives;  // parallel to the one that is not empty
+    std::vector<Spelling> natives;  // parallel to the one that is not empty
     std::int64_t localTimeNs = 0;
     std::uint16_t flags = 0;
     std::uint8_t exchange = 0;
@@ -30,23 +39,33 @@ struct EventBatch {
     }
 
     Ticker& add_ticker(std::string_view native) {
-        natives.push_back(native);
-        Ticker& ticker = tickers.emplace_back();
-        ticker.localTimeNs = localTimeNs;
-        ticker.exchange = exchange;
-        ticker.flags = flags;
-        ticker.symbol = -1;
-        return ticker;
+        natives.push_back({native, {}});
+        return begin(tickers.emplace_back(), -1);
+    }
+
+    Ticker& add_ticker(const ShortText& native, std::int32_t symbol) {
+        natives.push_back({{}, native});
+        return begin(tickers.emplace_back(), symbol);
     }
 
     Trade& add_trade(std::string_view native) {
-        natives.push_back(native);
-        Trade& trade = trades.emplace_back();
-        trade.localTimeNs = localTimeNs;
-        trade.exchange = exchange;
-        trade.flags = flags;
-        trade.symbol = -1;
-        return trade;
+        natives.push_back({native, {}});
+        return begin(trades.emplace_back(), -1);
+    }
+
+    Trade& add_trade(const ShortText& native, std::int32_t symbol) {
+        natives.push_back({{}, native});
+        return begin(trades.emplace_back(), symbol);
+    }
+
+private:
+    template <typename Event>
+    Event& begin(Event& event, std::int32_t symbol) const noexcept {
+        event.localTimeNs = localTimeNs;
+        event.exchange = exchange;
+        event.flags = flags;
+        event.symbol = symbol;
+        return event;
     }
 };
 

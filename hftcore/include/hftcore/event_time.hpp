@@ -98,15 +98,14 @@ inline bool ns_from_seconds(std::string_view text, std::int64_t* out) noexcept {
 }
 
 // Milliseconds, or microseconds where there are 16 digits or more (Binance, timeUnit=MICROSECOND).
-inline bool ns_from_epoch(std::string_view text, std::int64_t* out) noexcept {
+inline bool ns_from_epoch(std::uint64_t value, std::int64_t* out) noexcept {
     constexpr std::uint64_t FIRST_OF_16_DIGITS = 1'000'000'000'000'000;
+    return !__builtin_mul_overflow(value, value >= FIRST_OF_16_DIGITS ? 1'000 : 1'000'000, out);
+}
+
+inline bool ns_from_epoch(std::string_view text, std::int64_t* out) noexcept {
     std::uint64_t value;
-    if (parse_unsigned(text, &value) != NumberStatus::OK) return false;
-    const std::uint64_t scale = value >= FIRST_OF_16_DIGITS ? 1'000 : 1'000'000;
-    std::int64_t ns;
-    if (__builtin_mul_overflow(value, scale, &ns)) return false;
-    *out = ns;
-    return true;
+    return parse_unsigned(text, &value) == NumberStatus::OK && ns_from_epoch(value, out);
 }
 
 }  // namespace hft

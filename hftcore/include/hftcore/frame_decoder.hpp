@@ -10,8 +10,11 @@
 #include <string>
 
 #include "hftcore/binance.hpp"
+#include "hftcore/binance_template.hpp"
 #include "hftcore/event_batch.hpp"
 #include "hftcore/kraken.hpp"
+#include "hftcore/kraken_template.hpp"
+#include "hftcore/short_symbols.hpp"
 #include "hftcore/symbol_table.hpp"
 
 namespace hft {
@@ -46,11 +49,19 @@ public:
             const std::uint64_t generation = instrument_generation[batch_.exchange].load(std::memory_order_acquire);
             if (generation != generation_ || symbols_.size() > MAX_SPELLINGS) {
                 symbols_ = SymbolTable();
+                short_symbols_ = ShortSymbols();
                 generation_ = generation;
             }
+            if (match(data, size)) {
+                ++template_hits_;
+                for (std::size_t i = 0; i < batch_.natives.size(); ++i) unknown_ += symbol(i) == ShortSymbols::MISSING;
+                return FRAME_EVENTS;
+            }
+            batch_.clear();
+            batch_.flags = flags;
             const int kind = read(data, size);
             for (std::size_t i = 0; i < batch_.natives.size(); ++i) {
-                const std::string_view native = batch_.natives[i];
+                const std::string_view native = batch_.natives[i].view();
                 const std::int32_t id = symbols_.find(native.data(), native.size());
                 unknown_ += id == SymbolTable::MISSING;
                 set_symbol(i, id);
@@ -65,14 +76,15 @@ public:
 
     // The number of the symbol of event `index`, and of all that spell it so. Returns false if memory is short.
     bool learn(std::size_t index, std::int32_t id) noexcept {
-        const std::string_view native = batch_.natives[index];
+        const std::string_view native = batch_.natives[index].view();
         try {
             symbols_.insert(native, id);
+            if (ShortText::fits(native)) short_symbols_.insert(ShortText::of(native), id);
         } catch (const std::bad_alloc&) {
             return false;
         }
         for (std::size_t i = index; i < batch_.natives.size(); ++i) {
-            if (symbol(i) == SymbolTable::MISSING && batch_.natives[i] == native) {
+            if (symbol(i) == SymbolTable::MISSING && batch_.natives[i].view() == native) {
                 set_symbol(i, id);
                 --unknown_;
             }
@@ -81,12 +93,14 @@ public:
     }
 
     std::size_t unknown() const noexcept { return unknown_; }
+    std::uint64_t template_hits() const noexcept { return template_hits_; }
+    void use_templates(bool use) noexcept { use_templates_ = use; }
     std::size_t count() const noexcept { return batch_.natives.size(); }
     std::size_t ticker_count() const noexcept { return batch_.tickers.size(); }
     const Ticker* tickers() const noexcept { return batch_.tickers.data(); }
     const Trade* trades() const noexcept { return batch_.trades.data(); }
-    const char* native_data(std::size_t index) const noexcept { return batch_.natives[index].data(); }
-    std::size_t native_size(std::size_t index) const noexcept { return batch_.natives[index].size(); }
+    const char* native_data(std::size_t index) const noexcept { return batch_.natives[index].view().data(); }
+    std::size_t native_size(std::size_t index) const noexcept { return batch_.natives[index].view().size(); }
     const char* reason_data() const noexcept { return reason_.data(); }
     std::size_t reason_size() const noexcept { return reason_.size(); }
     void drop_events() noexcept { batch_.clear(); }
@@ -98,6 +112,15 @@ public:
 private:
     // Far above any venue's list; bounds what a broken feed can make the table hold.
     static constexpr std::size_t MAX_SPELLINGS = std::size_t{1} << 17;
+    // No frame of this size has more values than JsonTree::MAX_NODES.
+    static constexpr std::size_t MAX_TEMPLATE_BYTES = std::size_t{1} << 20;
+
+    // The templates: true only for a frame that `read` would decode to the same events.
+    bool match(const char* data, std::size_t size) {
+        if (!use_templates_ || size < Scan::MIN_BYTES || size > MAX_TEMPLATE_BYTES) return false;
+        if (batch_.exchange == EXCHANGE_BINANCE) return binance::match_frame({data, size}, short_symbols_, &batch_);
+        return kraken::match_frame({data, size}, {short_symbols_, &minute_, &batch_});
+    }
 
     int read(const char* data, std::size_t size) {
         if (batch_.exchange == EXCHANGE_KRAKEN && kraken::is_notice({data, size})) return FRAME_CONTROL;
@@ -123,6 +146,10 @@ private:
     JsonTree tree_;
     EventBatch batch_;
     SymbolTable symbols_;
+    ShortSymbols short_symbols_;  // what `symbols_` holds, as far as it fits
+    MinuteCache minute_;
+    bool use_templates_ = true;
+    std::uint64_t template_hits_ = 0;
     std::uint64_t generation_ = 0;
     std::size_t unknown_ = 0;
     std::string reason_;

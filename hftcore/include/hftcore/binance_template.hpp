@@ -1,0 +1,85 @@
+// Binance spot frames exactly as the venue writes them; any other spelling is the general path's (binance.hpp).
+#pragma once
+
+#include "hftcore/event_batch.hpp"
+#include "hftcore/scan.hpp"
+
+namespace hft::binance {
+
+// hot path: begin
+
+// After {"u":
+inline bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+    std::uint64_t sequence;
+    ShortText symbol;
+    double bid, bid_volume, ask, ask_volume;
+    if (!(scan.whole(&sequence) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
+          scan.literal(",\"b\":\"") && scan.amount<true>(&bid) && scan.literal(",\"B\":\"") &&
+          scan.amount<true>(&bid_volume) && scan.literal(",\"a\":\"") && scan.amount<true>(&ask) &&
+          scan.literal(",\"A\":\"") && scan.amount<true>(&ask_volume) && scan.literal("}"))) {
+        return false;
+    }
+    Ticker& ticker = batch->add_ticker(symbol, symbols.find(symbol));
+    ticker.seq = sequence;
+    ticker.bidPrice = bid;
+    ticker.bidVolume = bid_volume;
+    ticker.askPrice = ask;
+    ticker.askVolume = ask_volume;
+    return true;
+}
+
+// After {"e":"trade","E": or {"e":"aggTrade","E":
+template <bool AGGREGATE>
+inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+    std::uint64_t published, id, happened, skipped;
+    std::int64_t published_ns, happened_ns;
+    ShortText symbol;
+    double price, volume;
+    bool buyer_is_maker, ignored;
+    if (!(scan.whole(&published) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
+          scan.literal(AGGREGATE ? ",\"a\":" : ",\"t\":") && scan.whole(&id) && scan.literal(",\"p\":\"") &&
+          scan.amount<true>(&price) && scan.literal(",\"q\":\"") && scan.amount<true>(&volume))) {
+        return false;
+    }
+    if (AGGREGATE) {
+        if (!(scan.literal(",\"f\":") && scan.whole(&skipped) && scan.literal(",\"l\":") && scan.whole(&skipped))) {
+            return false;
+        }
+    } else if (scan.literal(",\"b\":")) {
+        // The orders' numbers, which older frames hold.
+        if (!(scan.whole(&skipped) && scan.literal(",\"a\":") && scan.whole(&skipped))) return false;
+    }
+    if (!(scan.literal(",\"T\":") && scan.whole(&happened) && scan.literal(",\"m\":") && scan.boolean(&buyer_is_maker) &&
+          scan.literal(",\"M\":") && scan.boolean(&ignored))) {
+        return false;
+    }
+    if (!scan.literal("}") && !(scan.literal(",\"st\":") && scan.whole(&skipped) && scan.literal("}"))) return false;
+    if (!ns_from_epoch(published, &published_ns) || !ns_from_epoch(happened, &happened_ns)) return false;
+    Trade& trade = batch->add_trade(symbol, symbols.find(symbol));
+    if (AGGREGATE) trade.flags |= FLAG_AGGREGATE;
+    trade.tradeId = id <= INT64_MAX ? static_cast<std::int64_t>(id) : 0;
+    trade.price = price;
+    trade.volume = volume;
+    trade.tradeTimeNs = happened_ns;
+    trade.exchangeTimeNs = published_ns;
+    trade.side = buyer_is_maker ? SIDE_SELL : SIDE_BUY;
+    return true;
+}
+
+inline bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+    // No stream's name changes what these keys mean.
+    if (scan.literal("{\"u\":")) return match_book_ticker(scan, symbols, batch);
+    if (scan.literal("{\"e\":\"trade\",\"E\":")) return match_trade<false>(scan, symbols, batch);
+    return scan.literal("{\"e\":\"aggTrade\",\"E\":") && match_trade<true>(scan, symbols, batch);
+}
+
+// True if the whole frame is one event. Throws std::bad_alloc alone.
+inline bool match_frame(Scan scan, const ShortSymbols& symbols, EventBatch* batch) {
+    if (!scan.literal("{\"stream\":\"")) return match_payload(scan, symbols, batch) && scan.at_end();
+    return scan.skip_string() && scan.literal(",\"data\":") && match_payload(scan, symbols, batch) &&
+           scan.literal("}") && scan.at_end();
+}
+
+// hot path: end
+
+}  // namespace hft::binance

@@ -1,0 +1,100 @@
+// From a spelling of 1 to 16 bytes, held in two registers, to a symbol's number: what the templates ask instead of
+// SymbolTable, which hashes byte by byte. Open addressing, no deletion. One thread writes and reads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+namespace hft {
+
+// The bytes of a spelling in memory order, filled up with NUL. No spelling holds a NUL, so the size is implied.
+struct ShortText {
+    static constexpr std::size_t MAX_BYTES = 16;
+
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+
+    bool operator==(const ShortText& other) const noexcept {
+        return ((low ^ other.low) | (high ^ other.high)) == 0;
+    }
+
+    std::size_t size() const noexcept {
+        if (high != 0) return MAX_BYTES - static_cast<std::size_t>(__builtin_clzll(high)) / 8;
+        return low == 0 ? 0 : 8 - static_cast<std::size_t>(__builtin_clzll(low)) / 8;
+    }
+
+    std::string_view view() const noexcept { return {reinterpret_cast<const char*>(this), size()}; }
+
+    static bool fits(std::string_view text) noexcept {
+        return !text.empty() && text.size() <= MAX_BYTES && std::memchr(text.data(), 0, text.size()) == nullptr;
+    }
+
+    static ShortText of(std::string_view text) noexcept {
+        char bytes[MAX_BYTES] = {};
+        std::memcpy(bytes, text.data(), text.size());
+        ShortText result;
+        std::memcpy(&result, bytes, MAX_BYTES);
+        return result;
+    }
+};
+static_assert(sizeof(ShortText) == ShortText::MAX_BYTES);
+
+class ShortSymbols {
+public:
+    static constexpr std::int32_t MISSING = -1;
+
+    ShortSymbols() : slots_(256) {}
+
+    // hot path: begin
+    std::int32_t find(const ShortText& text) const noexcept {
+        for (std::size_t i = hash(text) & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
+            const Slot& slot = slots_[i];
+            if (slot.text == text) return slot.id;
+            if (slot.id == MISSING) return MISSING;
+        }
+    }
+    // hot path: end
+
+    // Adds the spelling, or gives it another number.
+    void insert(const ShortText& text, std::int32_t id) {
+        if ((count_ + 1) * 2 > slots_.size()) {
+            std::vector<Slot> larger(slots_.size() * 2);
+            for (const Slot& slot : slots_) {
+                if (slot.id != MISSING) place(larger, slot);
+            }
+            slots_.swap(larger);
+        }
+        count_ += place(slots_, Slot{text, id});
+    }
+
+private:
+    struct Slot {
+        ShortText text;  // all NUL, which no spelling is, while `id` is MISSING
+        std::int32_t id = MISSING;
+    };
+
+    // Multiply and keep the upper half, where every bit of both words has had its say.
+    static std::size_t hash(const ShortText& text) noexcept {
+        const std::uint64_t mixed = (text.low ^ (text.high * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull;
+        return static_cast<std::size_t>(mixed >> 32);
+    }
+
+    // True if it took a free slot.
+    static bool place(std::vector<Slot>& slots, const Slot& slot) noexcept {
+        for (std::size_t i = hash(slot.text) & (slots.size() - 1);; i = (i + 1) & (slots.size() - 1)) {
+            const bool free = slots[i].id == MISSING;
+            if (free || slots[i].text == slot.text) {
+                slots[i] = slot;
+                return free;
+            }
+        }
+    }
+
+    std::vector<Slot> slots_;
+    std::size_t count_ = 0;
+};
+
+}  // namespace hft

@@ -1,0 +1,76 @@
+"""Every command of ``hftpy`` as a process of its own."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+HFTPY = [sys.executable, "-m", "hftpy.cli"]
+TRADE = (
+    '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":100.10,"qty":0.5,'
+    '"ord_type":"market","trade_id":7,"timestamp":"2026-01-02T03:04:05.000006Z"}]}'
+)
+
+
+def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*HFTPY, *arguments], input=stdin, capture_output=True, timeout=60, check=False)
+
+
+def test_decode_reads_standard_input():
+    done = run("decode", "kraken", stdin=TRADE.encode() + b"\nnonsense\n")
+    trade, error = map(json.loads, done.stdout.splitlines())
+    assert (trade["type"], trade["price"], trade["side"], trade["tradeId"], trade["line"]) == (
+        "trade",
+        100.1,
+        "sell",
+        7,
+        1,
+    )
+    assert (error["type"], error["line"]) == ("error", 2)
+    assert done.returncode == 0
+
+
+def test_decode_reads_gzipped_files(tmp_path):
+    path = tmp_path / "frames.jsonl.gz"
+    path.write_bytes(gzip.compress(TRADE.encode() + b"\n"))
+    done = run("decode", "kraken", str(path))
+    assert json.loads(done.stdout)["symbol"] == "btc/usd"
+
+
+def test_decode_ends_quietly_when_its_reader_leaves(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_text((TRADE + "\n") * 20_000)
+    with subprocess.Popen(
+        [*HFTPY, "decode", "kraken", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("decode", "nasdaq"), ("decode", "kraken", "/nowhere"), ("run", "/nowhere.json")]
+)
+def test_what_cannot_be_used_is_named_in_one_line(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert arguments[-1].encode() in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_status_of_an_empty_root(root):
+    done = run("status", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {})
+
+
+def test_version():
+    assert run("version").stdout.startswith(b"hftpy ")
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "sim", "decode", "status"])
+def test_every_command_has_help(command):
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert b"Usage" in done.stdout
