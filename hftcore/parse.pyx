@@ -121,6 +121,7 @@ cdef class Parser:
         cdef bytes reason = self.decoder.reason_data()[:self.decoder.reason_size()]
         raise ParseError(reason.decode("utf-8", "replace"))
 
+    @cython.binding(False)
     def parse(self, frame, int64_t localTimeNs=0, uint16_t flags=0):
         """Decode one frame.
 

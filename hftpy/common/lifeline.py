@@ -24,6 +24,9 @@ def _watch(descriptor: int, on_end: Callable[[], object]) -> None:
     while os.read(descriptor, 1):
         pass
     log.warning("process %d: the process that started it is gone", os.getpid())
-    on_end()
+    try:
+        on_end()
+    except RuntimeError as error:
+        log.warning("process %d is ending already: %s", os.getpid(), error)
     threading.Event().wait(GRACE_S)
     os._exit(1)

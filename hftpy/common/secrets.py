@@ -40,25 +40,27 @@ def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
         The setting's path, for messages.
     value
         ``{"env": NAME}``, ``{"file": PATH}`` (a file that nobody else can read), a plain string (accepted with a
-        warning), or None.
+        warning; or a Secret made of one), or None.
     folder
         What a relative path starts from.
 
     Raises
     ------
     ConfigError
-        If the variable is unset, or the file is missing or readable by others.
+        If the variable is unset, the file is missing or readable by others, or either is empty.
     """
     match value:
         case None | "":
             return None
-        case str():
+        case str() | Secret():
             log.warning('%s stands in the config as plain text: refer to it by {"env": …} or {"file": …}', key)
-            return Secret(value)
+            return value if isinstance(value, Secret) else Secret(value)
         case {"env": str(name)} if len(value) == 1:
             found = os.environ.get(name)
             if found is None:
                 raise ConfigError(f"{key}: the environment variable {name} is not set")
+            if not found:
+                raise ConfigError(f"{key}: the environment variable {name} is empty")
             return Secret(found)
         case {"file": str(name)} if len(value) == 1:
             path = folder / name
@@ -68,7 +70,10 @@ def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
                     raise ConfigError(
                         f"{key}: {path} must be readable by its owner alone (0600), was {mode & 0o777:04o}"
                     )
-                return Secret(path.read_text().strip())
+                found = path.read_text().strip()
             except OSError as error:
                 raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
+            if not found:
+                raise ConfigError(f"{key}: {path} is empty")
+            return Secret(found)
     raise ConfigError(f'{key} must be {{"env": NAME}}, {{"file": PATH}} or a string')

@@ -15,40 +15,27 @@ from typing import Any
 from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import RateLimited
-from hftpy.errors import AddressInUseError, ConfigError
+from hftpy.errors import AddressInUseError, ConfigError, HftError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
+from hftpy.service.background import Background
 from hftpy.service.config import ServiceConfig
-from hftpy.service.inbox import Event, EventInlet, GatewayBatch, MarketInbox, OrderInlet
+from hftpy.service.inbox import Event, EventInlet, GatewayBatch, MarketInbox, PrivateQueue, QueueInlet, report_event
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
 
 log = logging.getLogger(__name__)
-limited = RateLimited(log)
 
 RING_CAPACITY = 65_536
 QUEUE_CAPACITY = 16_384
 MAX_VENUE_LATENCY_NS = 3600 * 10**9  # an older event is history, not latency
+STOP_HOOK_S = 8.0  # a launcher kills after 10
 
 
 class SetupAborted(Exception):
     """`on_setup` returned False, or the user's code raised before the service ran."""
-
-
-class _Inlet:
-    """The service's queues without its hooks: transports put events into `event_queue`, which keeps their place.
-
-    A stream of the service's own tells of its whole account; a gateway (`is_ours` given) of the orders of many.
-    """
-
-    def __init__(self, service: "ServiceBase", is_ours: Callable[[object], bool] | None = None) -> None:
-        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
-            queue = getattr(service, f"{name}_queue")
-            if is_ours is not None and name.startswith("my_"):
-                queue = OrderInlet(queue, is_ours)
-            setattr(self, f"{name}_queue", queue)
 
 
 class ServiceBase:
@@ -94,30 +81,36 @@ class ServiceBase:
         )
         self.ticker_queue = self._tickers.ring
         self.trade_queue = self._trades.ring
-        self.my_order_queue: asyncio.Queue[MyOrder] = asyncio.Queue(QUEUE_CAPACITY)
-        self.my_order_batch_queue: asyncio.Queue[list[MyOrder]] = asyncio.Queue(QUEUE_CAPACITY)
-        self.my_trade_queue: asyncio.Queue[MyTrade] = asyncio.Queue(QUEUE_CAPACITY)
+        self.my_order_queue: PrivateQueue[MyOrder] = PrivateQueue("my_order", QUEUE_CAPACITY, self._halt)
+        self.my_order_batch_queue: PrivateQueue[list[MyOrder]] = PrivateQueue(
+            "my_order_batch", QUEUE_CAPACITY, self._halt
+        )
+        self.my_trade_queue: PrivateQueue[MyTrade] = PrivateQueue("my_trade", QUEUE_CAPACITY, self._halt)
         self._other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
         self.event_queue = EventInlet(
-            {Channel.TICKER: self._tickers, Channel.TRADE: self._trades}, self._other_events.put_nowait
+            {Channel.TICKER: self._tickers, Channel.TRADE: self._trades}, self._put_other_event
         )
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "my_orders": 0, "my_trades": 0, "gaps": 0, "lost": 0, "stale": 0,
-            "reconnects": 0, "errors": 0, "task_overruns": 0,
+            "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0, "events_dropped": 0,
         }  # fmt: skip
         self.latency: dict[str, LatencyHistogram] = {}
-        self.ipc_publisher = IPCPublisher()
+        publish = config.setting.ipc_publish
+        self.ipc_publisher = IPCPublisher(transport=publish.transport if publish is not None else "zmq")
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
         self.state = "created"
-        self._has_run = False
+        self.has_run = False
         self._ipc_command: IPCCommandSystem | None = None
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timers: list[Timer] = []
+        self._limited = RateLimited(log)
+        self._background = Background(self.process_id, self._count_error)
         self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
+        self._born_ns = time.time_ns()
 
     # Hooks
 
@@ -267,32 +260,46 @@ class ServiceBase:
         """
         self._loop = asyncio.get_running_loop()
         status = StatusFile(self.process_id)
+        interrupted = False
         is_owner = True
         try:
             self.state = "setting up"
-            await self._set_up()
-            self.state = "starting"
-            await self._start()
-            self._has_run = True
-            self.state = "running"
-            self._spawn(self._write_status(status), "status")
-            log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
-            await self._guard("on_start", self.on_start)
-            await self._stop_requested.wait()
+            interrupted = not await self._background.run_until(self._stop_requested, self._prepare())
+            if interrupted:
+                log.info("%s: asked to stop before it was running", self.process_id)
+            else:
+                self.has_run = True
+                self.state = "running"
+                self._spawn(self._write_status(status), "status")
+                log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
+                await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
+                await self._stop_requested.wait()
         except AddressInUseError:
             is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
             raise
         finally:
             self.state = "stopping"
-            if self._has_run:
-                await self._guard("on_stop", self.on_stop)
-            last = self.status() if self._has_run else ServiceBase.status(self)
+            if self.has_run:
+                await self._guard("on_stop", self._call_on_stop)
+            last = self._status_or_less() if self.has_run else ServiceBase.status(self)
             await self._release()
-            self.state = "failed" if self._failure or not self._has_run else "stopped"
+            self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
             if is_owner:
-                status.write(last | {"state": self.state, "counters": dict(self.counters)})
+                content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
+                await self._quietly(lambda: status.write(content, final=True))
         if self._failure is not None:
             raise self._failure
+
+    async def _prepare(self) -> None:
+        await self._set_up()
+        self.state = "starting"
+        await self._start()
+
+    async def _call_on_stop(self) -> None:
+        async with asyncio.timeout(STOP_HOOK_S):
+            result = self.on_stop()
+            if inspect.isawaitable(result):
+                await result
 
     def status(self) -> dict[str, Any]:
         """What the status file tells: JSON types (numbers of money as text)."""
@@ -302,7 +309,11 @@ class ServiceBase:
             "service": self.config.class_name,
             "state": self.state,
             "counters": dict(self.counters),
-            "queues": {"ticker": self.ticker_queue.stats, "trade": self.trade_queue.stats},
+            "queues": {
+                "ticker": {**self.ticker_queue.stats, "events_dropped": self._tickers.events_dropped},
+                "trade": {**self.trade_queue.stats, "events_dropped": self._trades.events_dropped},
+                **{queue.name: queue.stats for queue in (self.my_order_queue, self.my_trade_queue)},
+            },
             "latency": {hop: histogram.to_dict() for hop, histogram in self.latency.items()},
             "streams": [
                 {"exchange": str(stream.exchange), "channels": {str(k): v for k, v in stream.stats.items()}}
@@ -319,10 +330,10 @@ class ServiceBase:
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
             self._ipc_command.register_handler("shutdown", self._on_shutdown)
-        self.streams = wiring.make_streams(self.config, _Inlet(self), self.ipc_publisher)
-        self.subscribers = wiring.make_subscribers(
-            self.config, _Inlet(self, self._desk.is_ours), self._desk.subscriptions()
-        )
+        self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
+        gateways = QueueInlet(self, self._desk.is_ours)
+        self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions())
+        self._timers = timers_of(self, setting.tasks)
         result = self.on_setup()
         if inspect.isawaitable(result):
             result = await result
@@ -331,24 +342,28 @@ class ServiceBase:
 
     async def _start(self) -> None:
         setting = self.config.setting
+        # First what another process may own: a second gateway shall not even connect to the venue.
+        for exchange, channel in self._addresses():
+            self.ipc_publisher.open(exchange, channel)
+        if self._ipc_command is not None:
+            await self._ipc_command.start()
         for name, api in self._apis.items():
             if name.endswith("_ws_api"):
                 await api.start()
         if self._ipc_command is not None:
-            await self._ipc_command.start()
             for remote in setting.ipc_command_subscribers:
                 await self._ipc_command.connect_to_process(remote)
-        for exchange, channel in self._addresses():
-            self.ipc_publisher.open(exchange, channel)  # a second owner shall fail now, not at the first message
-        self._spawn(self._tickers.run(), "tickers")
-        self._spawn(self._trades.run(), "trades")
-        self._spawn(self._consume(self.my_order_queue, self._deliver_my_order), "my_orders")
-        self._spawn(self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches")
-        self._spawn(self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades")
-        self._spawn(self._consume(self._other_events, self._deliver_event), "events")
-        for runner in self._sources():
-            self._spawn(self._run_or_fail(runner.start()), type(runner).__name__)
-        for timer in timers_of(self, setting.tasks):
+        for running, name in (
+            (self._tickers.run(), "tickers"),
+            (self._trades.run(), "trades"),
+            (self._consume(self.my_order_queue, self._deliver_my_order), "my_orders"),
+            (self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches"),
+            (self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades"),
+            (self._consume(self._other_events, self._deliver_event), "events"),
+            *((runner.start(), type(runner).__name__) for runner in self._sources()),
+        ):
+            self._spawn(self._run_or_fail(running), name)
+        for timer in self._timers:
             self._spawn(self._run_timer(timer), f"task_{timer.name}")
 
     def _addresses(self) -> set[tuple[Exchange, Channel]]:
@@ -357,42 +372,57 @@ class ServiceBase:
 
     async def _release(self) -> None:
         for part in self._sources():
-            await self._quietly(part.stop())
-        current = asyncio.current_task()
-        pending = [task for task in self._tasks if task is not current]
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+            await self._quietly(part.stop)
+        await self._background.cancel_all()
         for name, api in self._apis.items():
-            await self._quietly(api.stop() if name.endswith("_ws_api") else api.close())
+            await self._quietly(api.stop if name.endswith("_ws_api") else api.close)
         if self._ipc_command is not None:
-            await self._quietly(self._ipc_command.stop())
-        self.ipc_publisher.close()
+            await self._quietly(self._ipc_command.stop)
+        await self._quietly(self.ipc_publisher.close)
 
     def _sources(self) -> list[StreamBase | IPCSubscriber]:
         return [*self.subscribers, *self.streams]
 
-    async def _quietly(self, stopping: Any) -> None:
+    async def _quietly(self, stop: Callable[[], Any]) -> None:
         try:
+            stopping = stop()
             if inspect.isawaitable(stopping):
                 await stopping
         except Exception:
-            self.counters["errors"] += 1
+            self._count_error()
             log.exception("%s: a part did not stop cleanly", self.process_id)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self.process_id}:{name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        """Run a coroutine until the service stops; if it fails, that is logged and counted."""
+        return self._background.spawn(coroutine, name)
+
+    def _count_error(self) -> None:
+        self.counters["errors"] += 1
 
     async def _run_or_fail(self, running: Awaitable[Any]) -> None:
         try:
             await running
         except Exception as error:  # noqa: BLE001 - a stream that gave up ends the service, with its error
             log.error("%s: %s", self.process_id, error)
-            self._failure = error
-            self._stop_requested.set()
+            self._end_by(error)
+
+    def _end_by(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self._stop_requested.set()
+
+    def _halt(self, queue: str) -> None:
+        """An event of our own account found no room: who goes on would trade on a wrong picture."""
+        self.counters["private_dropped"] += 1
+        message = f"{queue}_queue is full ({QUEUE_CAPACITY} wait): the hooks are too slow for our own orders"
+        self._limited.log(logging.CRITICAL, queue, "%s: halted: %s", self.process_id, message)
+        self._end_by(HftError(message))
+
+    def _put_other_event(self, event: Event) -> None:
+        try:
+            self._other_events.put_nowait(event)
+        except asyncio.QueueFull:
+            self.counters["events_dropped"] += 1
+            self._limited.log(logging.ERROR, "events", "%s: too many events wait, dropped %s", self.process_id, event)
 
     async def _consume(self, queue: asyncio.Queue[Any], deliver: Callable[[Any], Any]) -> None:
         while True:
@@ -407,14 +437,23 @@ class ServiceBase:
             if inspect.isawaitable(result):
                 await result
         except Exception:  # noqa: BLE001 - a hook that raises is reported and counted, the service goes on
-            self.counters["errors"] += 1
-            name = name or hook.__name__.replace("_deliver", "on")
-            limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
+            self._hook_failed(name or hook.__name__.replace("_deliver", "on"))
+        except asyncio.CancelledError:
+            # Ours to obey; or of something that the hook awaited, which must not end the delivery of all that follows.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._hook_failed(name or hook.__name__.replace("_deliver", "on"))
+
+    def _hook_failed(self, name: str) -> None:
+        self._count_error()
+        self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
 
     def _deliver_ticker(self, ticker: Ticker) -> Any:
         self.counters["tickers"] += 1
         local_ns, venue_ns = ticker.localTimeNs, ticker.exchangeTimeNs
-        self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
+        if local_ns >= self._born_ns:  # else the last value of before, as a late joiner is told it
+            self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
         if venue_ns and not ticker.flags & Flag.SNAPSHOT and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
             self.record_latency("venue_to_receipt", local_ns - venue_ns)
         return self.on_ticker(ticker)
@@ -425,43 +464,32 @@ class ServiceBase:
 
     def _deliver_my_order(self, my_order: MyOrder) -> Any:
         self.counters["my_orders"] += 1
-        if my_order.localTimestamp:
+        if my_order.localTimestamp * 1000 >= self._born_ns:
             self.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
         if self._desk.is_ours(my_order):
             self._desk.on_my_order(my_order)
         return self.on_my_order(my_order)
 
-    def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
+    async def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> None:
         if isinstance(my_orders, GatewayBatch):
             for change in self._desk.on_my_order_batch(my_orders):
-                self.my_order_queue.put_nowait(change)
-        return self.on_my_order_batch(my_orders)
+                await self.my_order_queue.put(change)
+        result = self.on_my_order_batch(my_orders)
+        if inspect.isawaitable(result):
+            await result
 
     def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
         self.counters["my_trades"] += 1
         return self.on_my_trade(my_trade)
 
     def _deliver_event(self, event: Event) -> Any:
+        report_event(event, self.process_id, self.counters, self._limited)
         match event:
             case Gap():
-                self.counters["gaps"] += 1
-                self.counters["lost"] += event.lost or 0
-                limited.log(
-                    logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", self.process_id,
-                    event.exchange, event.channel, event.symbol or "all", event.reason,
-                    "unknown" if event.lost is None else event.lost, event.source,
-                )  # fmt: skip
                 return self.on_gap(event)
             case Stale():
-                self.counters["stale"] += 1
-                limited.log(
-                    logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", self.process_id,
-                    event.exchange, event.channel, event.symbol or "all", event.silent_s,
-                )  # fmt: skip
                 return self.on_stale(event)
             case Reconnected():
-                self.counters["reconnects"] += 1
-                log.info("%s: %s %s is back after %.1f s", self.process_id, event.exchange, event.channel, event.down_s)
                 return self.on_reconnected(event)
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -476,8 +504,15 @@ class ServiceBase:
 
     async def _write_status(self, status: StatusFile) -> None:
         while True:
-            status.write(self.status())
+            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._status_or_less())))
             await asyncio.sleep(INTERVAL_S)
+
+    def _status_or_less(self) -> dict[str, Any]:
+        try:
+            return self.status()
+        except Exception:  # noqa: BLE001 - a status that cannot be told is reported, and must stop nothing
+            self._hook_failed("status")
+            return ServiceBase.status(self)
 
     def _on_shutdown(self, command: IPCCommand) -> None:
         log.info("%s: shutdown asked by %s", self.process_id, command.sender_id)

@@ -170,6 +170,11 @@ def parse_section(section: str, value: Any, folder: Path) -> ServiceConfig:
         raise ConfigError(f"{section}.class_name must be the name of a class, was {class_name!r}")
     setting = _convert(f"{section}.setting", value.get("setting", {}), Setting)
     _check_values(f"{section}.setting", setting)
+    for account in (*setting.apis, *setting.ws_apis, *setting.streams):
+        for name in ("api_key", "api_secret"):
+            plain = getattr(account, name)
+            if isinstance(plain, str) and plain:
+                setattr(account, name, Secret(plain))  # shown nowhere, even where the config is printed
     return ServiceConfig(section=section, class_name=class_name, setting=setting, folder=folder)
 
 

@@ -5,26 +5,32 @@ strategies, and tells them of every change of their orders.
 import asyncio
 import logging
 import time
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from collections import Counter
 from typing import Any
 
 import msgspec
 
-from hftpy.common import Channel, CurrencyPair, Exchange, MyOrder, MyTrade, OrderStatus, OrderType, Side
-from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
+from hftpy.common import Channel, CurrencyPair, Exchange, MyOrder, MyTrade, OrderStatus
+from hftpy.errors import ConfigError, RequestRejected, VenueError
 from hftpy.ipc import IPCCommand
 from hftpy.service.base import ServiceBase
 from hftpy.service.config import ServiceConfig
-from hftpy.service.ordering import PRIVATE, to_decimal
-from hftpy.trading.ids import client_order_id
+from hftpy.service.intake import fit, read_order
+from hftpy.service.ordering import PRIVATE
+from hftpy.trading.ids import TAG_LENGTH, sender_tag
 from hftpy.trading.orders import OrderTable
 from hftpy.trading.positions import PositionBook
 
 log = logging.getLogger(__name__)
 
 BATCH_INTERVAL_S = 60.0
+MAX_AGE_S = 5.0  # of a place_order command: a late order is worse than a lost one
 ASK_AGAIN_S = 1.0
-ASK_TIMES = 3
+ASK_TIMES = 6  # longer than the venue's own deadline of an order, 5 s
+ASK_TIMES_KNOWN = 2  # about an order that the venue had acknowledged
+ASK_AGAIN_MAX_S = 30.0
+CANCEL_TIMES = 3
+CANCEL_ON_STOP_S = 6.0
 
 
 class GatewayService(ServiceBase):
@@ -32,7 +38,8 @@ class GatewayService(ServiceBase):
 
     It needs the venue's `apis` and `ws_apis`, a stream with the channels ``my_order``, ``my_order_batch`` and
     ``my_trade`` for orders, and `ipc_publish` for market data. Orders enter its table as NONE before the venue hears
-    of them; an outcome that is not known is UNKNOWN until the venue has been asked.
+    of them; an outcome that is not known is UNKNOWN until the venue has been asked. Nothing is sent before the venue's
+    instruments and its list of open orders are known.
 
     Parameters in the config's `params`: ``cancel_on_stop`` (default true) cancels the strategies' orders at the end.
     """
@@ -41,34 +48,52 @@ class GatewayService(ServiceBase):
 
     def __init__(self, config: ServiceConfig) -> None:
         super().__init__(config)
-        self.orders = OrderTable()
+        tags = [(sender_tag(name), name) for name in config.setting.ipc_command_subscribers]
+        counts = Counter(tag for tag, _ in tags)
+        self._strategies = {tag: name for tag, name in tags if counts[tag] == 1}
+        self.orders = OrderTable(lambda client_id: self._strategies.get(client_id[:TAG_LENGTH], ""))
         self.positions = PositionBook()
         self.exchange = Exchange.UNKNOWN
         self.instruments: dict[CurrencyPair, Any] = {}
-        self._asking: set[str] = set()
+        self._open_orders_known = asyncio.Event()
+        self._ready = asyncio.Event()  # instruments and open orders are known
+        self._order_changed = asyncio.Event()
+        self._stopping = False
+        self._unsent: set[str] = set()
+        self._cancelling: set[str] = set()
+        self._asking: dict[str, asyncio.Task[Any]] = {}
         self.counters |= {
-            "orders_sent": 0,
-            "orders_rejected": 0,
-            "orders_unknown": 0,
-            "cancels_sent": 0,
-            "cancels_failed": 0,
-        }
+            "orders_sent": 0, "orders_rejected": 0, "orders_unknown": 0, "orders_repeated": 0,
+            "cancels_sent": 0, "cancels_failed": 0,
+        }  # fmt: skip
 
     async def on_setup(self) -> bool:
         """Check the accounts; register the order commands."""
-        names = {entry.exchange.lower() for entry in self.config.setting.ws_apis}
+        section, setting = self.config.section, self.config.setting
+        names = {entry.exchange.lower() for entry in setting.ws_apis}
         if len(names) != 1:
-            raise ConfigError(f"{self.config.section}: a gateway needs ws_apis of one exchange, was {sorted(names)}")
+            raise ConfigError(f"{section}: a gateway needs ws_apis of one exchange, was {sorted(names)}")
         self.exchange = Exchange.parse(names.pop())
-        self._ws_api = getattr(self, f"{self.exchange}_ws_api")
-        self._api = getattr(self, f"{self.exchange}_api")
+        if f"{self.exchange}_api" not in self._apis:
+            raise ConfigError(f"{section}: a gateway needs apis of {self.exchange}, to ask about orders")
+        self._ws_api = self._apis[f"{self.exchange}_ws_api"]
+        self._api = self._apis[f"{self.exchange}_api"]
+        streamed = {
+            Channel.parse(channel)
+            for entry in setting.streams
+            if Exchange.parse(entry.exchange) == self.exchange
+            for channel in entry.subscribe_channels
+        }
+        missing = [str(channel) for channel in PRIVATE if channel not in streamed]
+        if missing:
+            raise ConfigError(f"{section}: a gateway needs a stream of {self.exchange} with {', '.join(missing)}")
         if self.process_id != f"{self.exchange}_gateway":
-            raise ConfigError(
-                f"{self.config.section}: ipc_command_publisher must be {self.exchange}_gateway, was {self.process_id!r}"
-            )
+            wanted = f"{self.exchange}_gateway"
+            raise ConfigError(f"{section}: ipc_command_publisher must be {wanted}, was {self.process_id!r}")
         self.ipc_command.register_handler("place_order", self._on_place_order)
         self.ipc_command.register_handler("cancel_order", self._on_cancel_order)
         self.ipc_command.register_handler("cancel_all", self._on_cancel_all)
+        self.ipc_command.register_handler("query_order", self._on_query_order)
         return True
 
     async def on_start(self) -> None:
@@ -77,11 +102,20 @@ class GatewayService(ServiceBase):
         self._spawn(self._batches(), "batches")
 
     async def on_stop(self) -> None:
-        """Cancel the strategies' live orders, unless `cancel_on_stop` is false."""
+        """Take no more orders; cancel the strategies' live ones, unless `cancel_on_stop` is false."""
+        self._stopping = True
         if not self.params.get("cancel_on_stop", True):
             return
         orders = [order for order in self.orders.live() if order.strategy]
-        await asyncio.gather(*(self._cancel(order) for order in orders))
+        try:
+            async with asyncio.timeout(CANCEL_ON_STOP_S):
+                await asyncio.gather(*(self._cancel(order) for order in orders))
+                while any(order.is_live for order in orders):  # the private stream tells
+                    self._order_changed.clear()
+                    await self._order_changed.wait()
+        except TimeoutError:
+            left = ", ".join(f"{order.clientOrderId} ({order.strategy})" for order in orders if order.is_live)
+            log.error("%s: orders that may still be open at the venue: %s", self.process_id, left)
 
     def on_my_order(self, my_order: MyOrder) -> None:
         """The venue's word on an order."""
@@ -99,219 +133,253 @@ class GatewayService(ServiceBase):
         for order in my_orders:
             self._publish(self.orders.on_venue_order(order))
         for order in self.orders.missing_from(my_orders):
-            self._spawn(self._ask(order.clientOrderId), f"ask {order.clientOrderId}")
+            self._ask(order.clientOrderId)
+        self._open_orders_known.set()
+        self._check_ready()
         self._send_batch()
 
     def status(self) -> dict[str, Any]:
         """As for every service, with orders and positions."""
+        counts = Counter(order.status for order in self.orders)
         return super().status() | {
-            "orders": {str(status): self._count(status) for status in OrderStatus if self._count(status)},
+            "orders": {str(status): counts[status] for status in OrderStatus if counts[status]},
             "positions": [
                 {
                     "strategy": position.strategy,
                     "symbol": str(position.symbol),
-                    "amount": str(position.amount),
+                    "amount": f"{position.amount:f}",
                     "avgPrice": f"{position.avgPrice:.8f}",
                     "realizedPnl": f"{position.realizedPnl:.8f}",
                 }
                 for position in self.positions
             ],
             "joined": {
-                str(channel): self.ipc_publisher.subscriber_count(
-                    self.exchange if channel == Channel.MY_ORDER else self._market_exchange(), channel
-                )
-                for channel in (Channel.TICKER, Channel.TRADE, Channel.MY_ORDER)
+                str(channel): self.ipc_publisher.subscriber_count(exchange, channel)
+                for exchange, channel in sorted(self._addresses())
             },
         }
 
     # Commands
 
     def _on_place_order(self, command: IPCCommand) -> None:
-        self._arrived(command)
-        order = self._order_of(command)
+        age_s = self._arrived(command)
+        order, fault = read_order(command.payload, command.sender_id, command.command_id, self.exchange)
         if not self.orders.add(order):
+            self.counters["orders_repeated"] += 1
             log.warning("%s: command %s was taken before", self.process_id, command.command_id)
+            self._publish_again(order.clientOrderId)
             return
-        try:
-            self._check(order, command.payload)
-        except (ValueError, KeyError, TypeError) as error:
-            self.counters["orders_rejected"] += 1
-            self._publish(self.orders.update(order.clientOrderId, status=OrderStatus.FAILED, reason=str(error)))
+        if age_s > MAX_AGE_S:
+            fault = f"the command was {age_s:.1f} s old"
+        elif self._stopping:
+            fault = "the gateway is stopping"
+        if fault:
+            self._fail(order, fault)
             return
-        self._publish(msgspec.structs.replace(order))
-        self._spawn(self._place(order), f"place {order.clientOrderId}")
+        self._unsent.add(order.clientOrderId)
+        self._spawn(self._place(order, MAX_AGE_S - max(age_s, 0.0)), f"place {order.clientOrderId}")
 
     def _on_cancel_order(self, command: IPCCommand) -> None:
         self._arrived(command)
-        order = self.orders.find(client_order_id=str(command.payload.get("client_order_id")))
+        client_id = str(command.payload.get("client_order_id"))
+        order = self.orders.find(client_id)
         if order is None or order.strategy != command.sender_id:
             self.counters["cancels_failed"] += 1
-            log.warning(
-                "%s: %s cancels an order that is not its own: %s", self.process_id, command.sender_id, command.payload
-            )
-            return
-        if order.is_live:
-            self._spawn(self._cancel(order), f"cancel {order.clientOrderId}")
+            sender = command.sender_id
+            log.warning("%s: %s cancels an order that is not its own: %r", self.process_id, sender, client_id)
+        elif order.is_live:
+            self._spawn(self._cancel(order), f"cancel {client_id}")
+        else:
+            self._publish_again(client_id)  # the strategy has missed its end
 
     def _on_cancel_all(self, command: IPCCommand) -> None:
         self._arrived(command)
         symbol, strategy = command.payload.get("symbol"), command.payload.get("strategy") or command.sender_id
+        pair = None if symbol is None else CurrencyPair(symbol)
         for order in self.orders.live():
-            if order.strategy == strategy and (symbol is None or order.symbol == CurrencyPair(symbol)):
+            if order.strategy == strategy and (pair is None or order.symbol == pair):
                 self._spawn(self._cancel(order), f"cancel {order.clientOrderId}")
 
-    def _arrived(self, command: IPCCommand) -> None:
-        self.record_latency("command", time.time_ns() - command.timestamp * 1000)
+    def _on_query_order(self, command: IPCCommand) -> None:
+        """A strategy misses an order in a batch: tell it again, or ask the venue about one that is not known here."""
+        self._arrived(command)
+        command_id = command.payload.get("command_id")
+        order, fault = read_order(command.payload, command.sender_id, str(command_id), self.exchange)
+        known = self.orders.find(order.clientOrderId)
+        if known is not None and known.strategy == command.sender_id:
+            self._publish_again(order.clientOrderId)
+        elif known is not None or fault or not isinstance(command_id, str):
+            log.warning("%s: query of %s is refused: %s", self.process_id, command.sender_id, fault or "not its own")
+        else:
+            # Perhaps sent by a gateway before this one.
+            order.status = OrderStatus.UNKNOWN
+            self.orders.add(order)
+            self._ask(order.clientOrderId)
 
-    def _order_of(self, command: IPCCommand) -> MyOrder:
-        # As much of the order as can be read, so that even a refused one is answered.
-        payload = command.payload
-        order = MyOrder(
-            exchange=self.exchange,
-            symbol=CurrencyPair("unknown/unknown"),
-            clientOrderId=client_order_id(command.command_id, self.exchange),
-            postOnly=payload.get("post_only") is True,
-            strategy=command.sender_id,
-            commandId=command.command_id,
-            localTimestamp=time.time_ns() // 1000,
-        )
-        for name, key, read in (
-            ("symbol", "symbol", CurrencyPair),
-            ("side", "side", Side.parse),
-            ("orderType", "order_type", OrderType.parse),
-            ("amount", "amount", lambda value: to_decimal("amount", value)),
-            ("price", "price", lambda value: None if value is None else to_decimal("price", value)),
-        ):
-            try:
-                setattr(order, name, read(payload[key]))
-            except (ValueError, KeyError, TypeError):
-                continue  # _check says what is wrong
-        return order
-
-    def _check(self, order: MyOrder, payload: dict[str, Any]) -> None:
-        pair = CurrencyPair(payload["symbol"])
-        if Side.parse(payload["side"]) == Side.UNKNOWN:
-            raise ValueError(f"side must be buy or sell, was {payload['side']!r}")
-        kind = OrderType.parse(payload["order_type"])
-        order.amount = to_decimal("amount", payload["amount"])
-        if (kind == OrderType.LIMIT) != (payload["price"] is not None):
-            raise ValueError(f"a {kind} order's price was {payload['price']!r}")
-        instrument = self.instruments.get(pair)
-        if instrument is None:
-            if self.instruments:
-                raise ValueError(f"{self.exchange} does not list {pair}")
-            return
-        order.amount = _quantise(order.amount, instrument.lot_size, ROUND_DOWN)
-        if order.amount < instrument.min_amount or order.amount <= 0:
-            raise ValueError(f"amount must be at least {instrument.min_amount}, was {payload['amount']}")
-        if order.price is not None:
-            order.price = _quantise(order.price, instrument.tick_size, ROUND_HALF_EVEN)
+    def _arrived(self, command: IPCCommand) -> float:
+        age_ns = time.time_ns() - command.timestamp * 1000
+        self.record_latency("command", age_ns)
+        return age_ns / 1e9
 
     # The venue
 
-    async def _place(self, order: MyOrder) -> None:
+    async def _place(self, order: MyOrder, wait_s: float) -> None:
+        client_id = order.clientOrderId
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._ready.wait()
+            if not order.is_live:
+                return  # cancelled while it waited
+            if self._stopping:
+                raise ValueError("the gateway is stopping")
+            if order.symbol not in self.instruments:
+                raise ValueError(f"{self.exchange} does not list {order.symbol}")
+            fit(order, self.instruments[order.symbol])
+        except TimeoutError:
+            missing = "open orders" if self.instruments else "instruments"
+            self._fail(order, f"the gateway is not ready: the venue's {missing} are not known")
+            return
+        except ValueError as error:
+            self._fail(order, str(error))
+            return
+        finally:
+            self._unsent.discard(client_id)
+        self._publish_again(client_id)
         self.counters["orders_sent"] += 1
         sent_ns = time.perf_counter_ns()
         try:
             order_id = await self._ws_api.add_order(
                 symbol=order.symbol, side=order.side, amount=order.amount, price=order.price,
-                order_type=order.orderType, post_only=order.postOnly, client_order_id=order.clientOrderId,
+                order_type=order.orderType, post_only=order.postOnly, client_order_id=client_id,
             )  # fmt: skip
-        except RequestUnknown as error:
-            self.counters["orders_unknown"] += 1
-            log.warning("%s: outcome of %s is not known: %s", self.process_id, order.clientOrderId, error)
-            self._publish(self.orders.update(order.clientOrderId, status=OrderStatus.UNKNOWN, reason=str(error)))
-            await self._ask(order.clientOrderId)
         except RequestRejected as error:
-            self.counters["orders_rejected"] += 1
-            self._publish(self.orders.update(order.clientOrderId, status=OrderStatus.FAILED, reason=str(error)))
+            self._fail(order, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it was, only the venue knows whether the order exists
+            self.counters["orders_unknown"] += 1
+            log.warning("%s: outcome of %s is not known: %r", self.process_id, client_id, error)
+            self._publish(self.orders.update(client_id, status=OrderStatus.UNKNOWN, reason=str(error)))
+            self._ask(client_id)
         else:
             self.record_latency("order_ack", time.perf_counter_ns() - sent_ns)
-            self._publish(self.orders.update(order.clientOrderId, orderId=order_id, status=OrderStatus.NEW))
+            self._publish(self.orders.update(client_id, orderId=order_id, status=OrderStatus.NEW, reason=""))
+
+    def _fail(self, order: MyOrder, reason: str) -> None:
+        if not order.is_live:
+            return  # cancelled, or told of by the venue, meanwhile
+        self.counters["orders_rejected"] += 1
+        self._publish(self.orders.update(order.clientOrderId, status=OrderStatus.FAILED, reason=reason))
 
     async def _cancel(self, order: MyOrder) -> None:
-        self.counters["cancels_sent"] += 1
-        try:
-            await self._ws_api.cancel_order(client_order_id=order.clientOrderId)
-        except VenueError as error:
-            # It may have been filled meanwhile; the private stream, or the venue when asked, tells.
-            self.counters["cancels_failed"] += 1
-            log.info("%s: cancel of %s: %s", self.process_id, order.clientOrderId, error)
-            if order.is_live:
-                self._spawn(self._ask(order.clientOrderId), f"ask {order.clientOrderId}")
-
-    async def _ask(self, client_id: str) -> None:
-        """Ask the venue about an order until it answers; one that it does not know (any more) is closed."""
-        if client_id in self._asking:
+        """Cancel an order; where that fails, ask the venue about it and try again while it is live."""
+        client_id, fault = order.clientOrderId, ""
+        if client_id in self._unsent:
+            reason = "cancelled before it was sent"
+            self._publish(self.orders.update(client_id, status=OrderStatus.CANCELED, reason=reason))
             return
-        self._asking.add(client_id)
-        not_found = 0
+        if client_id in self._cancelling:
+            return
+        self._cancelling.add(client_id)
         try:
-            while not_found < ASK_TIMES:
-                await asyncio.sleep(ASK_AGAIN_S)
-                order = self.orders.find(client_id)
-                if order is None or not order.is_live:
-                    return
+            for _ in range(CANCEL_TIMES):
+                self.counters["cancels_sent"] += 1
                 try:
-                    ids = {"order_ids": [order.orderId]} if order.orderId else {"client_order_ids": [client_id]}
-                    found = await self._api.query_orders(**ids)
-                except RequestRejected as error:
-                    if "Unknown order" not in error.code:
-                        log.warning("%s: asking about %s: %s", self.process_id, client_id, error)
-                        continue
-                    found = []
-                except VenueError as error:
-                    log.warning("%s: asking about %s: %s", self.process_id, client_id, error)
-                    continue
-                if found:
-                    for update in found:
-                        self._publish(self.orders.on_venue_order(update))
+                    if order.orderId:
+                        await self._ws_api.cancel_order(order_id=order.orderId)
+                    else:
+                        await self._ws_api.cancel_order(client_order_id=client_id)
                     return
-                not_found += 1
-            order = self.orders.find(client_id)
-            if order is None:
-                return
-            ended = OrderStatus.CLOSED if order.orderId else OrderStatus.FAILED
-            self._publish(self.orders.update(client_id, status=ended, reason="not known to the venue when asked"))
+                except VenueError as error:
+                    # It may have been filled meanwhile; the private stream, or the venue when asked, tells.
+                    fault = str(error)
+                    self.counters["cancels_failed"] += 1
+                    log.info("%s: cancel of %s: %s", self.process_id, client_id, error)
+                if order.is_live:
+                    await asyncio.wait({self._ask(client_id)})
+                if not order.is_live:
+                    return
         finally:
-            self._asking.discard(client_id)
+            self._cancelling.discard(client_id)
+        log.error("%s: %s could not be cancelled: %s", self.process_id, client_id, fault)
+        self._publish(self.orders.update(client_id, reason=f"not cancelled: {fault}"))
+
+    def _ask(self, client_id: str) -> asyncio.Task[Any]:
+        """Ask the venue about an order, in a task; there is one per order at a time."""
+        task = self._asking.get(client_id)
+        if task is None:
+            task = self._asking[client_id] = self._spawn(self._ask_venue(client_id), f"ask {client_id}")
+            task.add_done_callback(lambda _: self._asking.pop(client_id, None))
+        return task
+
+    async def _ask_venue(self, client_id: str) -> None:
+        """Ask until the venue answers; an order that it does not know (any more), time after time, has ended."""
+        not_found, pause_s, last = 0, ASK_AGAIN_S, None
+        while not_found < (ASK_TIMES_KNOWN if last is not None and last[1] else ASK_TIMES):
+            await asyncio.sleep(pause_s)
+            order = self.orders.find(client_id)
+            if order is None or not order.is_live:
+                return
+            if last != (order.status, order.orderId, order.filled):  # the venue told of it meanwhile
+                not_found, last = 0, (order.status, order.orderId, order.filled)
+            try:
+                found = await self._query(order)
+            except Exception as error:  # noqa: BLE001 - an order must not stay unknown because an answer was odd
+                log.warning("%s: asking about %s: %r", self.process_id, client_id, error)
+                pause_s = min(2 * pause_s, ASK_AGAIN_MAX_S)
+                continue
+            for update in found:
+                self._publish(self.orders.on_venue_order(msgspec.structs.replace(update, clientOrderId=client_id)))
+            if found:
+                return
+            not_found, pause_s = not_found + 1, ASK_AGAIN_S
+        ended = OrderStatus.CLOSED if last is not None and last[1] else OrderStatus.FAILED
+        self._publish(self.orders.update(client_id, status=ended, reason="not known to the venue when asked"))
+
+    async def _query(self, order: MyOrder) -> list[MyOrder]:
+        ids = {"order_ids": [order.orderId]} if order.orderId else {"client_order_ids": [order.clientOrderId]}
+        try:
+            found: list[MyOrder] = await self._api.query_orders(**ids)
+        except RequestRejected as error:
+            if "Unknown order" in error.code:
+                return []
+            raise
+        return found
 
     async def _learn_instruments(self) -> None:
         while not self.instruments:
             try:
                 self.instruments = await self._api.asset_pairs()
-            except VenueError as error:
-                log.warning("%s: instruments: %s", self.process_id, error)
-                await asyncio.sleep(5.0)
+            except Exception as error:  # noqa: BLE001 - without them no order can be sent: try again whatever it was
+                log.warning("%s: instruments: %r", self.process_id, error)
+            if not self.instruments:
+                await asyncio.sleep(ASK_AGAIN_S)
+        self._check_ready()
+
+    def _check_ready(self) -> None:
+        if self.instruments and self._open_orders_known.is_set():
+            self._ready.set()
 
     # Publishing
 
     def _publish(self, order: MyOrder | None) -> None:
         if order is not None:
             order.localTimestamp = time.time_ns() // 1000
+            self._order_changed.set()
             self.ipc_publisher.send_my_order(order)
 
+    def _publish_again(self, client_id: str) -> None:
+        order = self.orders.find(client_id)
+        if order is not None:
+            self._publish(msgspec.structs.replace(order))
+
     async def _batches(self) -> None:
+        # A list that lacks what is open at the venue would tell strategies that their orders have ended.
+        await self._open_orders_known.wait()
         while True:
-            self._send_batch()
             await asyncio.sleep(BATCH_INTERVAL_S)
+            self._send_batch()
 
     def _send_batch(self) -> None:
         self.ipc_publisher.send_my_order_batch(self.exchange, self.orders.live())
 
     def _addresses(self) -> set[tuple[Exchange, Channel]]:
         return super()._addresses() | {(self.exchange, channel) for channel in PRIVATE}
-
-    def _count(self, status: OrderStatus) -> int:
-        return sum(1 for order in self.orders if order.status == status)
-
-    def _market_exchange(self) -> Exchange:
-        """Whose market data this gateway publishes: its streams' (usually its own venue's)."""
-        for entry in self.config.setting.streams:
-            if entry.currency_pairs:
-                return Exchange.parse(entry.exchange)
-        return self.exchange
-
-
-def _quantise(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    return (value / step).to_integral_value(rounding) * step

@@ -5,16 +5,19 @@ drops because the hooks are too slow is reported as a gap of source ``ring``.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from hftcore.ring import Ring
 from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
+from hftpy.common.log import RateLimited
 
 Event = Gap | Stale | Reconnected
 Deliver = Callable[[Any], Awaitable[None]]
+Item = TypeVar("Item")
 
 BATCH = 256
 MAX_EVENTS = 4096
@@ -140,3 +143,78 @@ class OrderInlet:
             self._queue.put_nowait(GatewayBatch(filter(self._is_ours, item)))
         elif self._is_ours(item):
             self._queue.put_nowait(item)
+
+
+class QueueInlet:
+    """A service's queues without its hooks: transports put events into `event_queue`, which keeps their place.
+
+    A stream of the service's own tells of its whole account; a gateway (`is_ours` given) of the orders of many.
+    """
+
+    def __init__(self, service: object, is_ours: Callable[[object], bool] | None = None) -> None:
+        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+            queue = getattr(service, f"{name}_queue")
+            if is_ours is not None and name.startswith("my_"):
+                queue = OrderInlet(queue, is_ours)
+            setattr(self, f"{name}_queue", queue)
+
+
+def report_event(event: Event, process_id: str, counters: dict[str, int], limited: RateLimited) -> None:
+    """Count and log an event about the data."""
+    match event:
+        case Gap():
+            counters["gaps"] += 1
+            counters["lost"] += event.lost or 0
+            limited.log(
+                logging.WARNING, f"gap {event.channel}", "%s: gap on %s %s %s: %s, lost %s (%s)", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.reason,
+                "unknown" if event.lost is None else event.lost, event.source,
+            )  # fmt: skip
+        case Stale():
+            counters["stale"] += 1
+            limited.log(
+                logging.WARNING, f"stale {event.channel}", "%s: %s %s %s silent for %.1f s", process_id,
+                event.exchange, event.channel, event.symbol or "all", event.silent_s,
+            )  # fmt: skip
+        case Reconnected():
+            counters["reconnects"] += 1
+            limited.log(
+                logging.INFO, f"back {event.channel}", "%s: %s %s is back after %.1f s", process_id, event.exchange,
+                event.channel, event.down_s,
+            )  # fmt: skip
+
+
+class PrivateQueue(asyncio.Queue[Item]):
+    """A queue of events of our own account. They are never dropped in silence: `on_full` is told, then the transport.
+
+    Parameters
+    ----------
+    name, capacity
+        The queue's name; how many events may wait.
+    on_full
+        Called with the name when an event finds no room.
+    """
+
+    def __init__(self, name: str, capacity: int, on_full: Callable[[str], None]) -> None:
+        super().__init__(capacity)
+        self.name = name
+        self.dropped = 0
+        self._on_full = on_full
+
+    def put_nowait(self, item: Item) -> None:
+        """Take in an event.
+
+        Raises
+        ------
+        asyncio.QueueFull
+            If there is no room.
+        """
+        if self.full():
+            self.dropped += 1
+            self._on_full(self.name)
+        super().put_nowait(item)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """How many events wait, and how many found no room."""
+        return {"waiting": self.qsize(), "dropped": self.dropped, "capacity": self.maxsize}

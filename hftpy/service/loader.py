@@ -68,6 +68,8 @@ def run_service(config: ServiceConfig) -> int:
     except HftError as error:
         log.error("%s: %s", config.process_id, error)
         return 1
+    except KeyboardInterrupt:  # while the service's module was imported; later ones are requests to stop
+        return 2
     return 0
 
 
@@ -79,7 +81,7 @@ async def _serve(config: ServiceConfig) -> None:
     except (HftError, SetupAborted):
         raise
     except Exception as error:
-        if service is not None and service._has_run:
+        if service is not None and service.has_run:
             raise
         raise SetupAborted(f"{config.section} cannot be started: {error!r}") from error
 

@@ -8,6 +8,7 @@ command        payload
 place_order    ``symbol, side, amount, price`` (null: market), ``order_type, post_only``
 cancel_order   ``client_order_id``
 cancel_all     ``symbol`` (null: all), ``strategy`` (null: the sender's)
+query_order    as ``place_order``, and its ``command_id``: tell the order's state again, or ask the venue
 =============  ==========================================================================================
 
 The client order id is a hash of the command's id, which both sides compute.
@@ -16,27 +17,28 @@ The client order id is a hash of the command's id, which both sides compute.
 import asyncio
 import contextlib
 import time
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
-
-import msgspec
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from hftpy.common import Channel, CurrencyPair, Exchange, MyOrder, OrderStatus, OrderType, Side
 from hftpy.errors import ConfigError
 from hftpy.service.config import SubscriberSetting
+from hftpy.service.intake import check_flag, to_decimal
 from hftpy.trading.ids import client_order_id
+from hftpy.trading.orders import may_follow
 
 if TYPE_CHECKING:
     from hftpy.service.base import ServiceBase
 
-ORPHAN_AFTER_S = 10.0  # a NONE order that the gateway's batch does not list: its command never arrived
+ORPHAN_AFTER_S = 10.0  # older than any command that is on its way: the gateway's batch should list the order
 PRIVATE = (Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE)
 
 
 class OrderHandle:
     """Follows one order. `order` is its latest state; `await done()` waits for its end."""
 
-    __slots__ = ("_changed", "created_s", "order")
+    __slots__ = ("__weakref__", "_changed", "created_s", "order")
 
     def __init__(self, order: MyOrder) -> None:
         self.order = order
@@ -81,40 +83,20 @@ class OrderHandle:
         return f"OrderHandle({order.side} {order.amount} {order.symbol} @ {order.price}: {order.status})"
 
 
-def to_decimal(name: str, value: Decimal | float | int | str) -> Decimal:
-    """The exact decimal that a number shows (0.1 is 0.1).
-
-    Raises
-    ------
-    ValueError
-        If it is no positive finite number.
-    """
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f"{name} must be a number, was {value!r}") from None
-    if not number.is_finite() or number <= 0:
-        raise ValueError(f"{name} must be above 0, was {value!r}")
-    return number
-
-
 class OrderDesk:
     """Keeps a service's handles and talks to its gateways."""
 
     def __init__(self, service: "ServiceBase") -> None:
         self._service = service
-        self._handles: dict[str, OrderHandle] = {}
-
-    @property
-    def gateways(self) -> dict[Exchange, str]:
-        """The gateways that the service hears: from venue to process id."""
-        found: dict[Exchange, str] = {}
-        for remote in self._service.config.setting.ipc_command_subscribers:
+        self._live: dict[str, OrderHandle] = {}
+        # Ended ones too, while somebody holds them: an end that was concluded can still be corrected.
+        self._handles: WeakValueDictionary[str, OrderHandle] = WeakValueDictionary()
+        self.gateways: dict[Exchange, str] = {}  # that the service hears: from venue to process id
+        for remote in service.config.setting.ipc_command_subscribers:
             name, suffix, rest = remote.rpartition("_gateway")
-            if suffix and not rest and remote != self._service.process_id:
+            if suffix and not rest and remote != service.process_id:
                 with contextlib.suppress(ValueError):
-                    found[Exchange.parse(name)] = remote
-        return found
+                    self.gateways[Exchange.parse(name)] = remote
 
     def subscriptions(self) -> list[SubscriberSetting]:
         """The gateways' private channels, less those that the config subscribes to itself."""
@@ -130,7 +112,7 @@ class OrderDesk:
     @property
     def handles(self) -> list[OrderHandle]:
         """The handles of live orders."""
-        return [handle for handle in self._handles.values() if handle.is_live]
+        return list(self._live.values())
 
     def place(
         self,
@@ -151,27 +133,19 @@ class OrderDesk:
             raise ValueError(
                 f"a {kind} order's price must be {'None' if price is not None else 'given'}, was {price!r}"
             )
+        if check_flag("post_only", post_only) and kind == OrderType.MARKET:
+            raise ValueError("a market order cannot be post_only")
         exact = to_decimal("amount", amount)
         limit = None if price is None else to_decimal("price", price)
         venue, gateway = self._gateway(exchange)
-        command_id = self._service.ipc_command.send_command(
-            gateway,
-            "place_order",
-            {
-                "symbol": str(pair),
-                "side": str(way),
-                "amount": f"{exact:f}",
-                "price": None if limit is None else f"{limit:f}",
-                "order_type": str(kind),
-                "post_only": post_only,
-            },
-        )
         order = MyOrder(
-            exchange=venue, symbol=pair, clientOrderId=client_order_id(command_id, venue), side=way, orderType=kind,
-            price=limit, amount=exact, postOnly=post_only, strategy=self._service.process_id,
-            commandId=str(command_id), localTimestamp=time.time_ns() // 1000,
+            exchange=venue, symbol=pair, clientOrderId="", side=way, orderType=kind, price=limit, amount=exact,
+            postOnly=post_only, strategy=self._service.process_id, localTimestamp=time.time_ns() // 1000,
         )  # fmt: skip
-        handle = self._handles[order.clientOrderId] = OrderHandle(order)
+        command_id = self._service.ipc_command.send_command(gateway, "place_order", _payload(order))
+        order.commandId = str(command_id)
+        order.clientOrderId = client_order_id(command_id, venue)
+        handle = self._live[order.clientOrderId] = self._handles[order.clientOrderId] = OrderHandle(order)
         return handle
 
     def cancel(self, handle: OrderHandle) -> str:
@@ -194,37 +168,35 @@ class OrderDesk:
     def on_my_order(self, order: MyOrder) -> None:
         """Bring the order's handle up to date."""
         handle = self._handles.get(order.clientOrderId)
-        if handle is not None:
-            handle._set(order)
-            if not order.is_live:
-                del self._handles[order.clientOrderId]
+        if handle is None or not _is_newer(handle.order, order):
+            return
+        handle._set(order)
+        if order.is_live:
+            self._live[order.clientOrderId] = handle
+        else:
+            self._live.pop(order.clientOrderId, None)
 
     def on_my_order_batch(self, orders: list[MyOrder]) -> list[MyOrder]:
-        """Compare with the gateway's full list.
+        """Compare with the gateway's full list. It is asked about each order of ours that it leaves out: whether that
+        was filled, was cancelled or never arrived is not for us to guess.
 
         Returns
         -------
         list of MyOrder
-            What changed: orders whose latest state we missed, and orders of ours that never reached the gateway.
+            Orders whose latest state we missed.
         """
         listed = {order.clientOrderId: order for order in orders}
-        changes = [
+        now = time.monotonic()
+        for client_id, handle in self._live.items():
+            if client_id not in listed and now - handle.created_s > ORPHAN_AFTER_S:
+                _, gateway = self._gateway(handle.order.exchange)
+                payload = _payload(handle.order) | {"command_id": handle.command_id}
+                self._service.ipc_command.send_command(gateway, "query_order", payload)
+        return [
             order
             for client_id, order in listed.items()
-            if client_id in self._handles and self._handles[client_id].order.status != order.status
+            if client_id in self._live and _is_ahead(self._live[client_id].order, order)
         ]
-        now = time.monotonic()
-        for client_id, handle in self._handles.items():
-            if client_id not in listed and handle.is_live and now - handle.created_s > ORPHAN_AFTER_S:
-                reached = handle.status != OrderStatus.NONE
-                changes.append(
-                    msgspec.structs.replace(
-                        handle.order,
-                        status=OrderStatus.CLOSED if reached else OrderStatus.FAILED,
-                        reason="no longer open at the venue" if reached else "the command did not reach the gateway",
-                    )
-                )
-        return changes
 
     def _gateway(self, exchange: Exchange | str | None) -> tuple[Exchange, str]:
         gateways = self.gateways
@@ -237,3 +209,25 @@ class OrderDesk:
             names = ", ".join(gateways.values()) or "none"
             raise ConfigError(f"exchange must be given: the gateways in ipc_command_subscribers are {names}")
         return next(iter(gateways.items()))
+
+
+def _payload(order: MyOrder) -> dict[str, Any]:
+    return {
+        "symbol": str(order.symbol),
+        "side": str(order.side),
+        "amount": f"{order.amount:f}",
+        "price": None if order.price is None else f"{order.price:f}",
+        "order_type": str(order.orderType),
+        "post_only": order.postOnly,
+    }
+
+
+def _is_newer(old: MyOrder, new: MyOrder) -> bool:
+    """Whether `new` is no earlier state than `old`; both come by several ways, one of which may be slower."""
+    if not old.is_live and new.status != old.status and old.status in (OrderStatus.FAILED, OrderStatus.CLOSED):
+        return True  # the venue was heard of it after all
+    return may_follow(old.status, new.status) and new.filled >= old.filled
+
+
+def _is_ahead(old: MyOrder, new: MyOrder) -> bool:
+    return _is_newer(old, new) and (old.status, old.filled) != (new.status, new.filled)

@@ -1,8 +1,8 @@
 """What a process tells about itself: a JSON file ``{root}/status/{process_id}.json``, replaced whole twice a second."""
 
-import contextlib
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ INTERVAL_S = 0.5
 
 
 class StatusFile:
-    """Writes, and at the end removes, the status of this process.
+    """Writes the status of this process; the last one stays, and tells how it ended.
 
     Parameters
     ----------
     process_id
         The file's name.
+
+    Thread safety: `encode` on the loop, the rest on any thread.
     """
 
     def __init__(self, process_id: str) -> None:
@@ -26,18 +28,23 @@ class StatusFile:
         make_private_folder(folder)
         self.path = folder / f"{process_id}.json"
         self._started = time.time()
+        self._lock = threading.Lock()
+        self._is_final = False
 
-    def write(self, status: dict[str, Any]) -> None:
-        """Replace the file; readers see the old or the new one, never a part."""
+    def encode(self, status: dict[str, Any]) -> str:
+        """The file's content for a status."""
         content = {"pid": os.getpid(), "started": self._started, "written": time.time(), **status}
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(content, default=str))
-        temporary.replace(self.path)
+        return json.dumps(content, default=str)
 
-    def remove(self) -> None:
-        """Remove the file, if it is still there."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+    def write(self, content: str, *, final: bool = False) -> None:
+        """Replace the file; readers see the old or the new one, never a part. Nothing follows a final one."""
+        with self._lock:
+            if self._is_final:
+                return
+            self._is_final = final
+            temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(content)
+            temporary.replace(self.path)
 
 
 def read_statuses(root: Path | None = None) -> dict[str, dict[str, Any]]:

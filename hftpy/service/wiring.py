@@ -1,9 +1,11 @@
 """From a checked config to objects: accounts, streams, subscribers, and the tap that publishes what streams deliver."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
+from hftpy.common.secrets import resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
 from hftpy.ipc import IPCPublisher, IPCSubscriber
@@ -65,7 +67,10 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
     key = f"{config.section}.setting"
     for index, api in enumerate(config.setting.apis):
         api_key, api_secret = secrets_of(f"{key}.apis[{index}]", api, config.folder)
-        found[f"{api.exchange.lower()}_api"] = _create(
+        name = f"{api.exchange.lower()}_api"
+        if name in found:
+            raise ConfigError(f"{key}.apis[{index}]: {api.exchange} stands twice in apis")
+        found[name] = _create(
             f"{key}.apis[{index}]", create_exchange_api, Exchange.parse(api.exchange), api_key=api_key,
             api_secret=api_secret, rest_host=api.rest_host or api.api_host,
         )  # fmt: skip
@@ -74,11 +79,26 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
         rest_host = ws_api.rest_host or next(
             (api.rest_host or api.api_host for api in config.setting.apis if api.exchange == ws_api.exchange), None
         )
-        found[f"{ws_api.exchange.lower()}_ws_api"] = _create(
+        name = f"{ws_api.exchange.lower()}_ws_api"
+        if name in found:
+            raise ConfigError(f"{key}.ws_apis[{index}]: {ws_api.exchange} stands twice in ws_apis")
+        found[name] = _create(
             f"{key}.ws_apis[{index}]", create_exchange_ws_api, Exchange.parse(ws_api.exchange), api_key=api_key,
             api_secret=api_secret, api_host=ws_api.api_host, rest_host=rest_host,
         )  # fmt: skip
     return found
+
+
+def _auth_data(key: str, found: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """What a venue needs besides key and secret; a secret among it may be a reference, such as a passphrase."""
+    if found is None:
+        return None
+    resolved = dict(found)
+    for name, value in found.items():
+        if isinstance(value, dict):
+            secret = resolve_secret(f"{key}.{name}", value, folder)
+            resolved[name] = secret.reveal() if secret is not None else ""
+    return resolved
 
 
 def _create(key: str, create: Any, exchange: Exchange, **arguments: Any) -> Any:
@@ -110,7 +130,7 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             subscribe_channels=entry.subscribe_channels,
             api_key=api_key,
             api_secret=api_secret,
-            api_auth_data=entry.api_auth_data,
+            api_auth_data=_auth_data(f"{key}.api_auth_data", entry.api_auth_data, config.folder),
             api_host=entry.api_host,
             reconnect_times=entry.reconnect_times,
             subscribe_args=entry.subscribe_args,

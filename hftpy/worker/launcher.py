@@ -176,4 +176,7 @@ class Launcher:
         await child.process.wait()
         child.release()
         if self._on_exit is not None:
-            self._on_exit(child)
+            try:
+                self._on_exit(child)
+            except Exception:  # a failing report must not keep the other children from being stopped
+                log.exception("on_exit failed for %s (%s)", child.name, child.ending)

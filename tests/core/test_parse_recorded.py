@@ -127,6 +127,38 @@ def test_one_frame_of_each_shape_cut_at_every_byte(folder: str) -> None:
                 parser.parse(frame[:size])
 
 
+def received(folder: str) -> Iterator[bytes]:
+    """All frames of a venue that are stored, by channel and by session."""
+    for path in files_of(folder):
+        yield from lines_of(path)
+    for path in sorted((ROOT / "sessions").glob(f"{folder}__*")):
+        for line in lines_of(path):
+            entry = json.loads(line)
+            if entry["t"] == "recv":
+                yield entry["data"].encode()
+
+
+@pytest.mark.parametrize(("folder", "share"), [("kraken", 1.0), ("binance_spot", 0.999), ("binance_us", 1.0)])
+def test_templates_read_the_venues_own_spelling(folder: str, share: float) -> None:
+    fast = Parser(Exchange.parse(VENUES[folder]))
+    slow = Parser(Exchange.parse(VENUES[folder]), templates=False)
+    frames = 0
+    for frame in received(folder):
+        results: list[list[Ticker | Trade] | str] = []
+        for parser in (fast, slow):
+            try:
+                results.append(parser.parse(frame, 42))
+            except ParseError as error:
+                results.append(str(error))
+        assert fast.kind is slow.kind and fast.nativeSymbols == slow.nativeSymbols, frame
+        if isinstance(results[0], str) or isinstance(results[1], str):
+            assert results[0] == results[1], frame
+            continue
+        assert [event.to_bytes() for event in results[0]] == [event.to_bytes() for event in results[1]], frame
+        frames += bool(results[0])
+    assert slow.templateHits == 0 and frames * share <= fast.templateHits <= frames
+
+
 def time_ns(text: str) -> int:
     moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

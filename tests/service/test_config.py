@@ -7,7 +7,7 @@ import pytest
 
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
-from hftpy.service.config import load_config, secrets_of
+from hftpy.service.config import load_config, parse_section, secrets_of
 
 
 def write(tmp_path, content):
@@ -126,3 +126,20 @@ def test_a_plain_secret_works_with_a_warning_that_does_not_show_it(tmp_path, cap
 
 def test_a_secret_never_prints():
     assert "abc" not in repr([Secret("abc")]) + str(Secret("abc"))
+
+
+def test_an_empty_secret_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("K", "")
+    (tmp_path / "secret").write_text(" \n")
+    (tmp_path / "secret").chmod(0o600)
+    for reference in ({"env": "K"}, {"file": "secret"}):
+        with pytest.raises(ConfigError, match="is empty"):
+            resolve_secret("key", reference, tmp_path)
+
+
+def test_a_config_prints_no_plain_secret(tmp_path):
+    account = {"exchange": "kraken", "api_key": "hunter1", "api_secret": "hunter2"}
+    stream = {**account, "subscribe_channels": ["my_order"]}
+    config = parse_section("s", section(apis=[account], ws_apis=[account], streams=[stream])["service.mm"], tmp_path)
+    assert "hunter" not in repr(config) + str(config)
+    assert secrets_of("x", config.setting.streams[0], tmp_path) == ("hunter1", "hunter2")

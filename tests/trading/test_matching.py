@@ -148,9 +148,7 @@ class SlowBook:
         mine = [item for item in self.resting if item["side"] is side]
         return sorted(mine, key=lambda item: self.sign(side) * item["price"])  # stable: arrival breaks ties
 
-    def submit(
-        self, name: str, owner: str, side: Side, amount: int, price: int | None
-    ) -> list[SlowRow]:
+    def submit(self, name: str, owner: str, side: Side, amount: int, price: int | None) -> list[SlowRow]:
         other = Side.SELL if side is Side.BUY else Side.BUY
         out: list[SlowRow] = []
         cancelled = False

@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 
 from hftpy.common import CurrencyPair, Exchange, MyOrder, MyTrade, OrderStatus, Side
-from hftpy.trading.ids import LENGTHS, client_order_id
+from hftpy.trading import orders
+from hftpy.trading.ids import LENGTHS, TAG_LENGTH, client_order_id, sender_tag
 from hftpy.trading.orders import OrderTable
 from hftpy.trading.positions import PositionBook
 
@@ -133,3 +134,48 @@ def test_positions_balance_for_any_sequence_of_fills():
         value = Fraction(position.amount) * Fraction(position.avgPrice) + cash
         assert Fraction(position.amount) == net
         assert abs(value - Fraction(position.realizedPnl)) < Fraction(1, 10**15)
+
+
+@pytest.mark.parametrize("ended", [OrderStatus.FAILED, OrderStatus.CLOSED])
+def test_an_end_that_was_concluded_yields_to_the_venues_word(ended):
+    table = OrderTable()
+    table.add(order())
+    table.update("c1", status=ended, reason="not known to the venue when asked")
+    assert table.live() == []
+    found = table.on_venue_order(order(orderId="O1", status=OrderStatus.NEW, strategy=""))
+    assert (found.status, found.reason, found.strategy) == (OrderStatus.NEW, "", "mm1")
+    assert len(table.live()) == 1
+    assert table.on_venue_order(order(orderId="O1", status=OrderStatus.CANCELED)).status == OrderStatus.CANCELED
+    assert table.on_venue_order(order(orderId="O1", status=OrderStatus.NEW)) is None
+
+
+def test_a_status_that_may_not_follow_leaves_its_reason_behind():
+    table = OrderTable()
+    table.add(order())
+    table.update("c1", status=OrderStatus.NEW)
+    assert table.update("c1", status=OrderStatus.UNKNOWN, reason="no answer") is None
+    assert table.find("c1").reason == ""
+
+
+def test_orders_and_fills_from_before_know_their_strategy_by_the_client_order_id():
+    mine, other = (client_order_id(f"{name}_5_1", Exchange.KRAKEN) for name in ("mm1", "mm_2"))
+    tags = {sender_tag(name): name for name in ("mm1", "mm_2")}
+    table = OrderTable(lambda client_id: tags.get(client_id[:TAG_LENGTH], ""))
+    found = [table.on_venue_order(order(name, orderId=name, strategy="")) for name in (mine, other, "by-hand")]
+    assert [one.strategy for one in found] == ["mm1", "mm_2", ""]
+    unknown = client_order_id("mm1_5_2", Exchange.KRAKEN)
+    fill = trade("T1", Side.BUY, "1", "1", clientOrderId=unknown, strategy="")
+    assert table.on_venue_trade(fill).strategy == "mm1"
+
+
+def test_ended_orders_are_forgotten_in_time_and_live_ones_never(monkeypatch):
+    monkeypatch.setattr(orders, "KEEP_DONE", 3)
+    table = OrderTable()
+    table.add(order("live", orderId="OL"))
+    for number in range(10):
+        table.add(order(f"c{number}"))
+        table.update(f"c{number}", orderId=f"O{number}", status=OrderStatus.FILLED)
+        table.on_venue_trade(trade(f"T{number}", Side.BUY, "1", "1"))
+    assert [one.clientOrderId for one in table] == ["live", "c7", "c8", "c9"]
+    assert table.find(order_id="O0") is None
+    assert (len(table._by_order_id), len(table._trades)) == (4, 3)

@@ -9,14 +9,14 @@ namespace hft::binance {
 // hot path: begin
 
 // After {"u":
-inline bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     std::uint64_t sequence;
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
     if (!(scan.whole(&sequence) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
-          scan.literal(",\"b\":\"") && scan.amount<true>(&bid) && scan.literal(",\"B\":\"") &&
-          scan.amount<true>(&bid_volume) && scan.literal(",\"a\":\"") && scan.amount<true>(&ask) &&
-          scan.literal(",\"A\":\"") && scan.amount<true>(&ask_volume) && scan.literal("}"))) {
+          scan.literal(",\"b\":\"") && scan.amount<true>(&bid, "\",\"B\":\"") &&
+          scan.amount<true>(&bid_volume, "\",\"a\":\"") && scan.amount<true>(&ask, "\",\"A\":\"") &&
+          scan.amount<true>(&ask_volume, "\"}"))) {
         return false;
     }
     Ticker& ticker = batch->add_ticker(symbol, symbols.find(symbol));
@@ -30,7 +30,7 @@ inline bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatc
 
 // After {"e":"trade","E": or {"e":"aggTrade","E":
 template <bool AGGREGATE>
-inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     std::uint64_t published, id, happened, skipped;
     std::int64_t published_ns, happened_ns;
     ShortText symbol;
@@ -38,18 +38,21 @@ inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* bat
     bool buyer_is_maker, ignored;
     if (!(scan.whole(&published) && scan.literal(",\"s\":\"") && scan.short_string(&symbol) &&
           scan.literal(AGGREGATE ? ",\"a\":" : ",\"t\":") && scan.whole(&id) && scan.literal(",\"p\":\"") &&
-          scan.amount<true>(&price) && scan.literal(",\"q\":\"") && scan.amount<true>(&volume))) {
+          scan.amount<true>(&price, "\",\"q\":\"") && scan.amount<true>(&volume, "\","))) {
         return false;
     }
     if (AGGREGATE) {
-        if (!(scan.literal(",\"f\":") && scan.whole(&skipped) && scan.literal(",\"l\":") && scan.whole(&skipped))) {
+        if (!(scan.literal("\"f\":") && scan.whole(&skipped) && scan.literal(",\"l\":") && scan.whole(&skipped) &&
+              scan.literal(","))) {
             return false;
         }
-    } else if (scan.literal(",\"b\":")) {
+    } else if (scan.literal("\"b\":")) {
         // The orders' numbers, which older frames hold.
-        if (!(scan.whole(&skipped) && scan.literal(",\"a\":") && scan.whole(&skipped))) return false;
+        if (!(scan.whole(&skipped) && scan.literal(",\"a\":") && scan.whole(&skipped) && scan.literal(","))) {
+            return false;
+        }
     }
-    if (!(scan.literal(",\"T\":") && scan.whole(&happened) && scan.literal(",\"m\":") && scan.boolean(&buyer_is_maker) &&
+    if (!(scan.literal("\"T\":") && scan.whole(&happened) && scan.literal(",\"m\":") && scan.boolean(&buyer_is_maker) &&
           scan.literal(",\"M\":") && scan.boolean(&ignored))) {
         return false;
     }
@@ -66,7 +69,7 @@ inline bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* bat
     return true;
 }
 
-inline bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
     // No stream's name changes what these keys mean.
     if (scan.literal("{\"u\":")) return match_book_ticker(scan, symbols, batch);
     if (scan.literal("{\"e\":\"trade\",\"E\":")) return match_trade<false>(scan, symbols, batch);

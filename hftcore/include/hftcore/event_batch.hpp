@@ -23,11 +23,32 @@ struct Spelling {
     std::string_view view() const noexcept { return outside.empty() ? inside.view() : outside; }
 };
 
+// A vector whose elements are not begun anew when it is filled again.
+template <typename T>
+class Refilled {
+public:
+    T& append() {
+        if (__builtin_expect(size_ == kept_.size(), 0)) kept_.resize(size_ + size_ / 2 + 16);
+        return kept_[size_++];
+    }
+    void clear() noexcept { size_ = 0; }
+    bool empty() const noexcept { return size_ == 0; }
+    std::size_t size() const noexcept { return size_; }
+    T* data() noexcept { return kept_.data(); }
+    const T* data() const noexcept { return kept_.data(); }
+    T& operator[](std::size_t index) noexcept { return kept_[index]; }
+    const T& operator[](std::size_t index) const noexcept { return kept_[index]; }
+
+private:
+    std::vector<T> kept_;
+    std::size_t size_ = 0;
+};
+
 // The events of one frame, all of one type, with the venue's spelling of each symbol.
 struct EventBatch {
-    std::vector<Ticker> tickers;
-    std::vector<Trade> trades;
-    std::vector<Spelling> natives;  // parallel to the one that is not empty
+    Refilled<Ticker> tickers;
+    Refilled<Trade> trades;
+    Refilled<Spelling> natives;  // parallel to the one that is not empty
     std::int64_t localTimeNs = 0;
     std::uint16_t flags = 0;
     std::uint8_t exchange = 0;
@@ -39,28 +60,38 @@ struct EventBatch {
     }
 
     Ticker& add_ticker(std::string_view native) {
-        natives.push_back({native, {}});
-        return begin(tickers.emplace_back(), -1);
+        natives.append() = {native, {}};
+        return begin(tickers, -1);
     }
 
     Ticker& add_ticker(const ShortText& native, std::int32_t symbol) {
-        natives.push_back({{}, native});
-        return begin(tickers.emplace_back(), symbol);
+        hold(native);
+        return begin(tickers, symbol);
     }
 
     Trade& add_trade(std::string_view native) {
-        natives.push_back({native, {}});
-        return begin(trades.emplace_back(), -1);
+        natives.append() = {native, {}};
+        return begin(trades, -1);
     }
 
     Trade& add_trade(const ShortText& native, std::int32_t symbol) {
-        natives.push_back({{}, native});
-        return begin(trades.emplace_back(), symbol);
+        hold(native);
+        return begin(trades, symbol);
     }
 
 private:
+    // Word by word: a copy of the whole would wait for both of its words to reach the cache.
+    void hold(const ShortText& native) {
+        Spelling& spelling = natives.append();
+        spelling.outside = {};
+        spelling.inside.low = native.low;
+        spelling.inside.high = native.high;
+    }
+
     template <typename Event>
-    Event& begin(Event& event, std::int32_t symbol) const noexcept {
+    Event& begin(Refilled<Event>& events, std::int32_t symbol) {
+        Event& event = events.append();
+        event = {};
         event.localTimeNs = localTimeNs;
         event.exchange = exchange;
         event.flags = flags;

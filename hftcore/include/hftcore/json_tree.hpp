@@ -61,6 +61,8 @@ public:
         if (buffer_.size() > KEPT_BYTES && size < KEPT_BYTES) release();
         if (buffer_.size() < size + simdjson::SIMDJSON_PADDING) buffer_.resize(size + simdjson::SIMDJSON_PADDING + 1024);
         if (size != 0) std::memcpy(buffer_.data(), data, size);
+        // What an earlier frame left there could tell which error a broken frame is reported to have.
+        std::memset(buffer_.data() + size, 0, simdjson::SIMDJSON_PADDING);
         frame_ = {buffer_.data(), size};
         // simdjson skips a byte order mark; RFC 8259 forbids it.
         if (frame_.substr(0, 3) == "\xef\xbb\xbf") refuse("a frame must be valid JSON (byte order mark)", frame_);

@@ -16,13 +16,13 @@ struct Matcher {
 // hot path: begin
 
 // After {"symbol":" and up to the entry's closing brace.
-inline bool match_ticker(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_ticker(Scan& scan, const Matcher& to) {
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
     std::int64_t ns = 0;
-    if (!(scan.short_string(&symbol) && scan.literal(",\"bid\":") && scan.amount<false>(&bid) &&
-          scan.literal(",\"bid_qty\":") && scan.amount<false>(&bid_volume) && scan.literal(",\"ask\":") &&
-          scan.amount<false>(&ask) && scan.literal(",\"ask_qty\":") && scan.amount<false>(&ask_volume))) {
+    if (!(scan.short_string(&symbol) && scan.literal(",\"bid\":") && scan.amount<false>(&bid, ",\"bid_qty\":") &&
+          scan.amount<false>(&bid_volume, ",\"ask\":") &&
+          scan.amount<false>(&ask, ",\"ask_qty\":") && scan.amount<false>(&ask_volume, ""))) {
         return false;
     }
     if (scan.literal(",\"last\":") &&
@@ -47,7 +47,7 @@ inline bool match_ticker(Scan& scan, const Matcher& to) {
 }
 
 // After {"symbol":" and up to the entry's closing brace.
-inline bool match_trade(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_trade(Scan& scan, const Matcher& to) {
     ShortText symbol;
     double price, volume;
     std::uint64_t id;
@@ -55,8 +55,8 @@ inline bool match_trade(Scan& scan, const Matcher& to) {
     if (!scan.short_string(&symbol)) return false;
     const bool is_buy = scan.literal(",\"side\":\"buy\"");
     if (!is_buy && !scan.literal(",\"side\":\"sell\"")) return false;
-    if (!(scan.literal(",\"price\":") && scan.amount<false>(&price) && scan.literal(",\"qty\":") &&
-          scan.amount<false>(&volume))) {
+    if (!(scan.literal(",\"price\":") && scan.amount<false>(&price, ",\"qty\":") &&
+          scan.amount<false>(&volume, ""))) {
         return false;
     }
     if (scan.literal(",\"ord_type\":\"") && !scan.skip_string()) return false;
@@ -75,7 +75,7 @@ inline bool match_trade(Scan& scan, const Matcher& to) {
 
 // After "type":" and up to the frame's end.
 template <bool TICKER>
-inline bool match_data(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_data(Scan& scan, const Matcher& to) {
     if (scan.literal("snapshot\",\"data\":[")) {
         to.batch->flags |= FLAG_SNAPSHOT;
     } else if (!scan.literal("update\",\"data\":[")) {
@@ -89,13 +89,18 @@ inline bool match_data(Scan& scan, const Matcher& to) {
 }
 
 // After "a":[" or "b":[": price, whole lots, lots.
-inline bool match_level_v1(Scan& scan, double* price, double* volume) {
-    return scan.amount<true>(price) && scan.literal(",") && scan.skip_number() && scan.literal(",\"") &&
-           scan.amount<true>(volume) && scan.literal("]");
+HFT_INLINE bool match_level_v1(Scan& scan, double* price, double* volume) {
+    return scan.amount<true>(price, "\",") && scan.skip_number() && scan.literal(",\"") &&
+           scan.amount<true>(volume, "\"]");
 }
 
+// The keys c v p t l h o, as Scan::one_of takes them.
+constexpr std::uint32_t PAIR_KEYS =
+    1u << ('c' - 'a') | 1u << ('v' - 'a') | 1u << ('p' - 'a') | 1u << ('t' - 'a') | 1u << ('l' - 'a') |
+    1u << ('h' - 'a') | 1u << ('o' - 'a');
+
 // After {"a":[" and up to the object's closing brace.
-inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_ticker_v1(Scan& scan, const Matcher& to) {
     double bid, bid_volume, ask, ask_volume;
     std::uint64_t skipped;
     ShortText symbol;
@@ -105,7 +110,7 @@ inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
     }
     // What is left are pairs of texts (prices and volumes) and of numbers (counts of trades), in varying order.
     while (scan.literal(",\"")) {
-        if (!scan.one_of("cvptlho") || !scan.literal("\":[")) return false;
+        if (!scan.one_of(PAIR_KEYS) || !scan.literal("\":[")) return false;
         const bool matches = scan.literal("\"") ? scan.skip_string() && scan.literal(",\"") && scan.skip_string()
                                                 : scan.whole(&skipped) && scan.literal(",") && scan.whole(&skipped);
         if (!matches || !scan.literal("]")) return false;
@@ -122,13 +127,13 @@ inline bool match_ticker_v1(Scan& scan, const Matcher& to) {
 }
 
 // After [[" and up to the frame's end. The symbol comes last.
-inline bool match_trades_v1(Scan& scan, const Matcher& to) {
+HFT_INLINE bool match_trades_v1(Scan& scan, const Matcher& to) {
     EventBatch& batch = *to.batch;
     do {
         double price, volume;
         std::int64_t ns;
         bool is_buy, ignored;
-        if (!(scan.amount<true>(&price) && scan.literal(",\"") && scan.amount<true>(&volume) && scan.literal(",\"") &&
+        if (!(scan.amount<true>(&price, "\",\"") && scan.amount<true>(&volume, "\",\"") &&
               scan.seconds(&ns) && scan.literal(",\"") && scan.either('b', 's', &is_buy) && scan.literal("\",\"") &&
               scan.either('l', 'm', &ignored) && scan.literal("\",\"") && scan.skip_string() && scan.literal("]"))) {
             return false;

@@ -1,8 +1,8 @@
 // A cursor over a frame of which the venue's usual spelling is expected, for the templates.
 //
 // Every reader says true and stands behind what it read, or says false: then the frame is the general path's to judge.
-// A template may therefore be strict as it likes, but must never accept what the general path refuses or reads
-// otherwise. Eight bytes are looked at at once; nothing outside the frame is ever touched.
+// A template may be as strict as it likes, but must never accept what the general path refuses or reads otherwise.
+// Nothing outside the frame is ever touched: where fewer bytes are left than a reader looks at, a narrower one does it.
 #pragma once
 
 #include <cstddef>
@@ -10,82 +10,15 @@
 #include <cstring>
 #include <string_view>
 
-#include "hftcore/event_time.hpp"
-#include "hftcore/number.hpp"
+#include "hftcore/scan_slow.hpp"
 #include "hftcore/short_symbols.hpp"
-
-#define HFT_INLINE inline __attribute__((always_inline))
+#include "hftcore/words.hpp"
 
 namespace hft {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of eight bytes must be the lowest");
-
-namespace swar {
-
-constexpr std::uint64_t ONES = 0x0101010101010101ull;
-constexpr std::uint64_t TOPS = 0x8080808080808080ull;
-
-HFT_INLINE std::uint64_t load8(const char* p) noexcept {
-    std::uint64_t word;
-    std::memcpy(&word, p, 8);
-    return word;
-}
-
-// Index of the first byte whose top bit is set in `mask`, 8 if there is none.
-HFT_INLINE int first_marked(std::uint64_t mask) noexcept { return mask == 0 ? 8 : __builtin_ctzll(mask) >> 3; }
-
-// Both masks are exact up to their first mark, which is all that is asked of them: a carry only spoils what follows it.
-// `values` are bytes XOR '0': a digit's is its value.
-HFT_INLINE int count_digits(std::uint64_t values) noexcept {
-    return first_marked(((values + ONES * 0x76) | values) & TOPS);
-}
-
-HFT_INLINE std::uint64_t zero_bytes(std::uint64_t word) noexcept { return (word - ONES) & ~word & TOPS; }
-
-// Marks what ends a plain string: '"', and what it may not hold: '\\', control bytes, all that is not ASCII.
-HFT_INLINE std::uint64_t not_plain(std::uint64_t word) noexcept {
-    return zero_bytes(word ^ (ONES * '"')) | zero_bytes(word ^ (ONES * '\\')) | ((word - ONES * 0x20) & ~word & TOPS) |
-           (word & TOPS);
-}
-
-// The number that the first `count` (1 to 8) of eight digit values make.
-// Source: Lemire, "Quickly parsing eight digits", 2018.
-HFT_INLINE std::uint64_t number_of(std::uint64_t values, int count) noexcept {
-    std::uint64_t v = values << (64 - 8 * count);
-    v = (v * 10 + (v >> 8)) & 0x00ff00ff00ff00ffull;
-    v = (v * 100 + (v >> 16)) & 0x0000ffff0000ffffull;
-    return (v * 10000 + (v >> 32)) & 0xffffffffull;
-}
-
-template <std::size_t N>
-HFT_INLINE bool same(const char* p, const char* literal) noexcept {
-    if constexpr (N >= 8) {
-        std::uint64_t differing = load8(p + N - 8) ^ load8(literal + N - 8);
-        for (std::size_t i = 0; i + 8 <= N; i += 8) differing |= load8(p + i) ^ load8(literal + i);
-        return differing == 0;
-    } else if constexpr (N >= 4) {
-        std::uint32_t a, b, c, d;
-        std::memcpy(&a, p, 4);
-        std::memcpy(&b, literal, 4);
-        std::memcpy(&c, p + N - 4, 4);
-        std::memcpy(&d, literal + N - 4, 4);
-        return ((a ^ b) | (c ^ d)) == 0;
-    } else {
-        for (std::size_t i = 0; i < N; ++i) {
-            if (p[i] != literal[i]) return false;
-        }
-        return true;
-    }
-}
-
-}  // namespace swar
-
-// The minute of the last time that was read, as text and as nanoseconds: neighbours mostly share it.
-// Begins with one that is true.
-struct MinuteCache {
-    ShortText text = ShortText::of("1970-01-01T00:00");
-    std::int64_t ns = 0;
-};
+// Loaded from 16 - n: n bytes to keep, and as many to clear as fill sixteen.
+alignas(32) constexpr unsigned char KEEP[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                255, 255, 255, 255, 255, 255, 255, 255};
 
 // hot path: begin
 class Scan {
@@ -100,7 +33,7 @@ public:
     template <std::size_t N>
     HFT_INLINE bool literal(const char (&text)[N]) noexcept {
         constexpr std::size_t SIZE = N - 1;
-        if (static_cast<std::size_t>(end_ - p_) < SIZE || !swar::same<SIZE>(p_, text)) return false;
+        if (left() < static_cast<std::ptrdiff_t>(SIZE) || !swar::same<SIZE>(p_, text)) return false;
         p_ += SIZE;
         return true;
     }
@@ -112,114 +45,146 @@ public:
         return true;
     }
 
-    // One byte of a set.
-    template <std::size_t N>
-    HFT_INLINE bool one_of(const char (&set)[N]) noexcept {
-        if (p_ == end_ || std::memchr(set, *p_, N - 1) == nullptr) return false;
+    // One lower-case letter of a set, bit 0 for 'a'.
+    HFT_INLINE bool one_of(std::uint32_t letters) noexcept {
+        if (p_ == end_) return false;
+        const unsigned letter = static_cast<unsigned char>(*p_ - 'a');
+        if (letter > 25 || (letters >> letter & 1) == 0) return false;
         ++p_;
         return true;
     }
 
     // true or false, unquoted.
     HFT_INLINE bool boolean(bool* value) noexcept {
-        if (literal("true")) {
-            *value = true;
-            return true;
-        }
-        *value = false;
-        return literal("false");
+        *value = literal("true");
+        return *value || literal("false");
     }
 
     // A whole number without sign, of at most 19 digits.
     HFT_INLINE bool whole(std::uint64_t* value) noexcept {
-        const char* const start = p_;
-        std::uint64_t values = load(p_) ^ ZEROS;
-        int count = swar::count_digits(values);
-        if (count == 0) return false;
-        std::uint64_t result = swar::number_of(values, count);
-        p_ += count;
-        while (count == 8) {
-            values = load(p_) ^ ZEROS;
-            count = swar::count_digits(values);
-            if (count == 0) break;
-            if (p_ + count - start > 19) return false;
-            result = result * WHOLE_POWERS[count] + swar::number_of(values, count);
-            p_ += count;
+#if defined(__SSE2__)
+        if (left() >= 16) {
+            const int count = swar::first_unset(swar::digits16(p_));
+            if (count == 0 || (count > 1 && *p_ == '0')) return false;
+            if (count <= 8) {
+                *value = swar::number_of(swar::load8(p_) ^ swar::ZEROS, count);
+                p_ = swar::guessed(p_, count);
+                return true;
+            }
+            if (count < 16) {
+                const std::uint64_t numbers = swar::two_numbers(
+                    swar::load8(p_) ^ swar::ZEROS, (swar::load8(p_ + 8) ^ swar::ZEROS) << (128 - 8 * count));
+                *value = (numbers & 0xffffffff) * swar::POWERS[count - 8] + (numbers >> 32);
+                p_ = swar::guessed(p_, count);
+                return true;
+            }
         }
-        if (*start == '0' && p_ - start > 1) return false;
-        *value = result;
-        return true;
+#endif
+        return moved_to(any_whole(p_, end_, value));
     }
 
     // A number that nobody asked for, with or without sign and fraction.
     HFT_INLINE bool skip_number() noexcept {
         if (p_ != end_ && *p_ == '-') ++p_;
-        const char* const start = p_;
-        if (!skip_digits() || (*start == '0' && p_ - start > 1)) return false;
-        if (p_ == end_ || *p_ != '.') return true;
-        ++p_;
-        return skip_digits();
+#if defined(__SSE2__)
+        if (left() >= 16) {
+            const unsigned digits = swar::digits16(p_);
+            const int whole = swar::first_unset(digits);
+            if (whole == 0 || (whole > 1 && *p_ == '0')) return false;
+            if (whole < 15) {
+                if (p_[whole] != '.') {
+                    p_ = swar::guessed(p_, whole);
+                    return true;
+                }
+                const int places = swar::first_unset(digits >> (whole + 1));
+                if (places == 0) return false;
+                if (whole + places < 15) {
+                    p_ = swar::guessed(p_, whole + 1 + places);
+                    return true;
+                }
+            }
+        }
+#endif
+        return moved_to(skip_any_number(p_, end_));
     }
 
     // The rest of a plain string with its closing quote.
     HFT_INLINE bool skip_string() noexcept {
-        for (;;) {
-            const int count = swar::first_marked(swar::not_plain(load(p_)));
-            p_ += count;
-            if (count == 8) continue;
-            return p_ < end_ && *p_++ == '"';
+#if defined(__SSE2__)
+        while (left() >= 16) {
+            const unsigned stops = swar::not_plain16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p_)));
+            if (stops != 0) {
+                p_ = swar::guessed(p_, __builtin_ctz(stops) + 1);
+                return p_[-1] == '"';
+            }
+            p_ += 16;
         }
+#endif
+        return moved_to(skip_any_string(p_, end_));
     }
 
     // The rest of a plain string of 1 to 16 bytes with its closing quote.
     HFT_INLINE bool short_string(ShortText* text) noexcept {
-        std::uint64_t word = load(p_);
-        int count = swar::first_marked(swar::not_plain(word));
-        text->high = 0;
-        p_ += count;
-        if (count < 8) {
-            text->low = word & ~(~std::uint64_t{0} << (8 * count));
-            return count != 0 && p_ < end_ && *p_++ == '"';
+#if defined(__SSE2__)
+        if (left() >= 16) {
+            const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p_));
+            const unsigned stops = swar::not_plain16(bytes);
+            if (stops != 0) {
+                const int count = __builtin_ctz(stops);
+                const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(KEEP + 16 - count));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(text), _mm_and_si128(bytes, kept));
+                p_ = swar::guessed(p_, count + 1);
+                return p_[-1] == '"' && count != 0;
+            }
         }
-        text->low = word;
-        word = load(p_);
-        count = swar::first_marked(swar::not_plain(word));
-        text->high = count == 8 ? word : word & ~(~std::uint64_t{0} << (8 * count));
-        p_ += count;
-        return p_ < end_ && *p_++ == '"';
+#endif
+        return moved_to(any_short_string(p_, end_, text));
     }
 
-    // A price or a volume, not negative: bare, or the rest of a string with its closing quote.
-    template <bool QUOTED>
-    HFT_INLINE bool amount(double* out) noexcept {
-        static constexpr double POWERS[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
-        const std::uint64_t values = load(p_) ^ ZEROS;
-        const int count = swar::count_digits(values);
-        if (count == 0 || (count > 1 && *p_ == '0')) return false;
-        const char* p = p_ + count;
-        std::uint64_t mantissa = swar::number_of(values, count);
-        int places = 0;
-        if (p < end_ && *p == '.') {
-            const std::uint64_t fraction = load(++p) ^ ZEROS;
-            places = swar::count_digits(fraction);
-            if (places == 0) return false;
-            mantissa = mantissa * WHOLE_POWERS[places] + swar::number_of(fraction, places);
-            p += places;
+    // A price or a volume, not negative, and what must follow it: `next` begins with the closing quote of one that is
+    // QUOTED, and may be empty where the amount is bare.
+    template <bool QUOTED, std::size_t N>
+    HFT_INLINE bool amount(double* out, const char (&next)[N]) noexcept {
+        static_assert(N > 1 || !QUOTED, "a closing quote must follow");
+#if defined(__SSE2__)
+        // The longest that is read here, what follows it, and the eight bytes that may be loaded from its last one.
+        if (left() >= static_cast<std::ptrdiff_t>(17 + N + 8)) {
+            const unsigned digits = swar::digits16(p_);
+            const int whole = swar::first_unset(digits);
+            if (whole > 1 && *p_ == '0') return false;
+            if (static_cast<unsigned>(whole - 1) < 8) {
+                const std::uint64_t first = (swar::load8(p_) ^ swar::ZEROS) << (64 - 8 * whole);
+                if (p_[whole] == '.') {
+                    const int places = swar::first_unset(digits >> (whole + 1));
+                    const int size = whole + 1 + places;
+                    // 15 digits at most are an exact double, and so is 10^places: the one operation rounds correctly.
+                    // Source: Clinger, PLDI 1990.
+                    if (static_cast<unsigned>(places - 1) < 8 && follows<QUOTED>(p_ + size, next)) {
+                        const std::uint64_t second = (swar::load8(p_ + whole + 1) ^ swar::ZEROS) << (64 - 8 * places);
+                        const std::uint64_t numbers = swar::two_numbers(first, second);
+                        const std::uint64_t mantissa = (numbers & 0xffffffff) * swar::POWERS[places] + (numbers >> 32);
+                        *out = static_cast<double>(static_cast<std::int64_t>(mantissa)) / swar::DOUBLE_POWERS[places];
+                        p_ = swar::guessed(p_, size) + (N - 1);
+                        return true;
+                    }
+                } else if (follows<QUOTED>(p_ + whole, next)) {
+                    *out = static_cast<double>(static_cast<std::int64_t>(
+                        swar::number_of(swar::load8(p_) ^ swar::ZEROS, whole)));
+                    p_ = swar::guessed(p_, whole) + (N - 1);
+                    return true;
+                }
+            }
         }
-        // More digits, or an exponent, or a mantissa that is no exact double.
-        if (p >= end_ || !ends_amount<QUOTED>(*p) || mantissa > (std::uint64_t{1} << 53)) return long_amount<QUOTED>(out);
-        p_ = p + QUOTED;
-        // Both operands are exact, so the one operation rounds correctly. Source: Clinger, PLDI 1990.
-        *out = static_cast<double>(mantissa) / POWERS[places];
-        return true;
+#endif
+        return moved_to(any_amount<QUOTED>(p_, end_, out)) && literal(next);
     }
 
     // The rest of a string with its closing quote: RFC 3339 as the venue writes it, "2026-03-01T12:30:45.123456Z".
     HFT_INLINE bool timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
-        if (end_ - p_ >= 28 && ShortText{swar::load8(p_), swar::load8(p_ + 8)} == minute->text) {
+        if (left() >= 28 && ShortText{swar::load8(p_), swar::load8(p_ + 8)} == minute->text) {
             const unsigned tens = static_cast<unsigned char>(p_[17] - '0');
             const unsigned ones = static_cast<unsigned char>(p_[18] - '0');
-            const std::uint64_t fraction = swar::load8(p_ + 20) ^ ZEROS;
+            const std::uint64_t fraction = swar::load8(p_ + 20) ^ swar::ZEROS;
             if (tens < 6 && ones < 10 && p_[16] == ':' && p_[19] == '.' && swar::count_digits(fraction) == 6 &&
                 p_[26] == 'Z' && p_[27] == '"') {
                 const std::uint64_t us = (tens * 10 + ones) * std::uint64_t{1'000'000} + swar::number_of(fraction, 6);
@@ -228,68 +193,46 @@ public:
                 return true;
             }
         }
-        return any_timestamp(minute, ns);
+        return moved_to(any_timestamp(p_, end_, minute, ns));
     }
 
-    // The rest of a string with its closing quote: seconds and their fraction, "1616333924.737428".
+    // The rest of a string with its closing quote: seconds and their fraction, mostly as in "1616333924.737428".
     HFT_INLINE bool seconds(std::int64_t* ns) noexcept {
-        const char* const start = p_;
-        return skip_string() && ns_from_seconds({start, static_cast<std::size_t>(p_ - 1 - start)}, ns);
+        if (left() >= 19) {
+            const std::uint64_t high = swar::load8(p_) ^ swar::ZEROS;
+            const std::uint64_t low = swar::load8(p_ + 8) ^ swar::ZEROS;
+            const std::uint64_t fraction = swar::load8(p_ + 11) ^ swar::ZEROS;
+            if (swar::count_digits(high) == 8 && swar::count_digits(low) == 2 && p_[10] == '.' &&
+                swar::count_digits(fraction) == 6 && p_[17] == '"') {
+                const std::uint64_t whole = swar::number_of(high, 8) * 100 + swar::number_of(low, 2);
+                const std::uint64_t us = whole * 1'000'000 + swar::number_of(fraction, 6);
+                // Ten digits of seconds can exceed 64 bits of nanoseconds.
+                if (us > INT64_MAX / 1'000) return false;
+                *ns = static_cast<std::int64_t>(us * 1'000);
+                p_ += 18;
+                return true;
+            }
+        }
+        return moved_to(any_seconds(p_, end_, ns));
     }
 
 private:
-    static constexpr std::uint64_t ZEROS = swar::ONES * '0';
-    static constexpr std::uint64_t WHOLE_POWERS[] = {1,      10,      100,       1'000,      10'000,
-                                                     100'000, 1'000'000, 10'000'000, 100'000'000};
+    std::ptrdiff_t left() const noexcept { return end_ - p_; }
 
-    // Eight bytes from `p`, NUL where the frame has ended.
-    HFT_INLINE std::uint64_t load(const char* p) const noexcept {
-        const std::ptrdiff_t left = end_ - p;
-        if (__builtin_expect(left >= 8, 1)) return swar::load8(p);
-        return left <= 0 ? 0 : swar::load8(end_ - 8) >> (8 * (8 - left));
+    template <bool QUOTED, std::size_t N>
+    static HFT_INLINE bool follows(const char* p, const char (&next)[N]) noexcept {
+        if constexpr (N == 1) return ends_amount<QUOTED>(*p);
+        return swar::same<N - 1>(p, next);
     }
 
-    HFT_INLINE bool skip_digits() noexcept {
-        const char* const start = p_;
-        int count;
-        do {
-            count = swar::count_digits(load(p_) ^ ZEROS);
-            p_ += count;
-        } while (count == 8);
-        return p_ != start;
-    }
-
-    template <bool QUOTED>
-    static bool ends_amount(char c) noexcept {
-        return QUOTED ? c == '"' : c == ',' || c == '}';
-    }
-
-    template <bool QUOTED>
-    __attribute__((noinline)) bool long_amount(double* out) noexcept {
-        const char* p = p_;
-        while (p != end_ && (is_digit(*p) || *p == '.' || *p == 'e' || *p == 'E' || *p == '-' || *p == '+')) ++p;
-        if (p == end_ || !ends_amount<QUOTED>(*p)) return false;
-        // It begins with a digit: it is not negative.
-        if (parse_double({p_, static_cast<std::size_t>(p - p_)}, out) != NumberStatus::OK) return false;
-        p_ = p + QUOTED;
-        return true;
-    }
-
-    __attribute__((noinline)) bool any_timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
-        const char* const start = p_;
-        if (!skip_string()) return false;
-        const std::string_view text(start, static_cast<std::size_t>(p_ - 1 - start));
-        if (!ns_from_rfc3339(text, ns)) return false;
-        // A minute of the distant future is not kept: its last second could overflow.
-        if (text.size() >= 20 && text.back() == 'Z' && *ns >= 0 && *ns < INT64_MAX - 60 * NS_PER_SECOND) {
-            minute->text = ShortText::of(text.substr(0, ShortText::MAX_BYTES));
-            minute->ns = *ns - *ns % (60 * NS_PER_SECOND);
-        }
-        return true;
+    // Keeps the cursor in a register: the readers below are not told where it is kept.
+    HFT_INLINE bool moved_to(const char* p) noexcept {
+        p_ = p;
+        return p != nullptr;
     }
 
     const char* p_;
-    const char* const end_;
+    const char* end_;
 };
 // hot path: end
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "hftcore/words.hpp"
+
 namespace hft {
 
 // The bytes of a spelling in memory order, filled up with NUL. No spelling holds a NUL, so the size is implied.

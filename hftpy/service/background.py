@@ -1,0 +1,71 @@
+"""The background tasks of a service: a failure is never lost, and none outlives the service unnoticed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+STUCK_S = 5.0  # how long cancelled tasks may take to end
+
+Task = asyncio.Task[Any]
+
+
+class Background:
+    """Tasks of one owner.
+
+    Parameters
+    ----------
+    name
+        The owner's, before the names of its tasks.
+    count_error
+        Called for each task that failed, or does not end.
+    """
+
+    def __init__(self, name: str, count_error: Callable[[], None]) -> None:
+        self._name = name
+        self._count_error = count_error
+        self._tasks: set[Task] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Task:
+        """Run a coroutine; if it fails, that is logged and counted."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"{self._name}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def cancel_all(self) -> None:
+        """End all tasks but the one that calls."""
+        current = asyncio.current_task()
+        await self.cancel(task for task in self._tasks if task is not current)
+
+    async def cancel(self, tasks: Iterable[Task]) -> None:
+        """Cancel tasks and wait until they have ended, though not for ever for one that does not want to."""
+        chosen = set(tasks)
+        for task in chosen:
+            task.cancel()
+        if chosen:
+            _, stuck = await asyncio.wait(chosen, timeout=STUCK_S)
+            for task in stuck:
+                self._count_error()
+                log.error("task %s does not end when it is cancelled", task.get_name())
+
+    async def run_until(self, stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+        """Do some work; False if `stop` was set before it was done. What it raises is raised here."""
+        loop = asyncio.get_running_loop()
+        working, stopping = loop.create_task(work, name=f"{self._name}:work"), loop.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+                return True
+            return False
+        finally:
+            await self.cancel((working, stopping))
+
+    def _ended(self, task: Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._count_error()
+            log.error("task %s failed", task.get_name(), exc_info=error)
