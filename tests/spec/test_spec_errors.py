@@ -1,11 +1,14 @@
 """What a user gets wrong with `hftpy run`: one clear line, a status, and nothing left behind."""
 
 import asyncio
+import importlib
 import os
+import sys
 
 import pytest
 
 from hftpy.common import Exchange
+from hftpy.service import load_config, run_service
 
 SERVICE = """
 from hftpy.service import ServiceBase
@@ -18,6 +21,16 @@ class MMDemoService(ServiceBase):
 
 def section(class_name="MMDemoService", **setting):
     return {"service.mm_demo": {"class_name": class_name, "setting": setting}}
+
+
+@pytest.fixture
+def forget_modules(root, monkeypatch):
+    """Services of one name in one process: nothing of them stays imported."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "service"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 async def refused(program, *texts, status=2):
@@ -84,9 +97,21 @@ async def test_a_config_that_is_none(run, project, tmp_path):
     ],
     ids=["module", "class", "kind", "task", "aborted", "channel", "keys", "topic", "commands"],
 )  # fmt: skip
-async def test_a_service_that_cannot_be_started_ends_all(run, project, left_behind, sections, modules, text):
+def test_a_service_that_cannot_be_started_says_why(
+    project, forget_modules, left_behind, caplog, sections, modules, text
+):
+    [config] = load_config(project("mm", sections, **modules))
+    assert run_service(config) == 2
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert text in message and "\n" not in message
+    assert not any(record.exc_info for record in caplog.records)
+    assert left_behind() == []
+
+
+async def test_one_service_that_cannot_be_started_ends_all(run, project, left_behind):
+    sections, text = section("MMDemo"), "service.mm_demo has no subclass of ServiceBase named 'MMDemo'"
     other = {"service.other": {"class_name": "MMDemoService", "setting": {"ipc_command_publisher": "other"}}}
-    program = await run(project("mm", sections | other, other=SERVICE, **modules))
+    program = await run(project("mm", sections | other, mm_demo=SERVICE, other=SERVICE))
     await refused(program, text)
     assert "mm_demo (process" in program.text and "exited with status 2" in program.text
     assert left_behind() == []

@@ -314,6 +314,9 @@ async def test_a_service_with_private_streams_sees_every_order_of_its_account(
         streams = status_of("mm_demo").get("streams") or [{}]
         return all(streams[0].get("channels", {}).get(name, {}).get("connected") for name in ("my_order", "my_trade"))
 
+    def filled(client_id, pair):  # a market order may take several levels
+        return sum(map(Decimal, re.findall(rf"fill {client_id} {pair} (\S+)\n", service.text)))
+
     await eventually(connected)
     ws_api = create_exchange_ws_api(
         "kraken", **KEYS, api_host=venue.ws_url(Exchange.KRAKEN), rest_host=venue.rest_url(Exchange.KRAKEN)
@@ -327,10 +330,12 @@ async def test_a_service_with_private_streams_sees_every_order_of_its_account(
     await service.says("order by-ws-api btc/usdt canceled")
     await ws_api.stop()
     await place_raw(venue, {"symbol": "ETH/USDT", "cl_ord_id": "by-socket"})
-    await service.says("order by-socket eth/usdt filled", "fill by-socket eth/usdt 0.01")
+    await service.says("order by-socket eth/usdt filled")
+    await eventually(lambda: filled("by-socket", "eth/usdt") == Decimal("0.01"))
     await place_raw(venue, {"symbol": "BTC/USD", "cl_ord_id": "other-pair"})
     await place_raw(venue, {"symbol": "BTC/USDT", "cl_ord_id": "last"})
-    await service.says("order last btc/usdt filled", "fill last btc/usdt 0.01")
+    await service.says("order last btc/usdt filled")
+    await eventually(lambda: filled("last", "btc/usdt") == Decimal("0.01"))
     assert "other-pair" not in service.text
     assert await service.end() == 0
     text = service.text
