@@ -10,8 +10,9 @@ import msgspec
 
 from hftcore.enums import Channel
 from hftpy.common.events import Reconnected
+from hftpy.common.log import LimitedLog
 from hftpy.errors import VenueError
-from hftpy.exchange.runner import LimitedLog, Session
+from hftpy.exchange.runner import Session, logger
 
 if TYPE_CHECKING:
     from hftpy.exchange.stream import StreamBase
@@ -42,7 +43,7 @@ class JsonSession(Session):
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
         self._stats = stream.channel_stats(channel)
-        self._log = LimitedLog()
+        self._log = LimitedLog(logger)
         self._decode = msgspec.json.Decoder().decode
         self._opened = False
         self._exposed = False  # something may have been missed since the last Gap
@@ -73,7 +74,7 @@ class JsonSession(Session):
             packet = self._decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._stats.parse_errors += 1
-            self._log.warning(f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
+            self._log.warning("parse", f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
             return
         self._stats.events += 1
         if self._worker is not None:
@@ -111,7 +112,7 @@ class JsonSession(Session):
 
     def _failed(self, error: Exception) -> None:
         self._stats.callback_errors += 1
-        self._log.warning(f"{self.name}: a callback raised {error!r}", exc_info=error)
+        self._log.warning("callback", f"{self.name}: a callback raised {error!r}", exc_info=error)
 
     async def _call(self, callback: Callable[[], Any] | None) -> None:
         if callback is None:

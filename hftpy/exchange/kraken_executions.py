@@ -14,11 +14,12 @@ import msgspec
 from hftcore.enums import Channel, OrderStatus, Side
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, pair_of_native
+from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.exchange.kraken_api import KrakenApi
 from hftpy.exchange.kraken_text import STATUSES, decimal, microseconds, order_type
 from hftpy.exchange.kraken_v2 import PROXY_RESTART, KrakenV2Protocol
-from hftpy.exchange.runner import LimitedLog
+from hftpy.exchange.runner import logger
 from hftpy.exchange.venue import Item
 
 URL = "wss://ws-auth.kraken.com/v2"
@@ -60,7 +61,7 @@ class ExecutionsProtocol(KrakenV2Protocol):
         self._known_trades: OrderedDict[str, None] | None = None  # None: before the first snapshot
         # Decimals from the digits that the venue wrote.
         self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
-        self._log = LimitedLog()
+        self._log = LimitedLog(logger)
 
     async def prepare(self) -> None:
         self._token = await self._api.get_websockets_token()
@@ -180,11 +181,11 @@ class ExecutionsProtocol(KrakenV2Protocol):
         if order is None:
             if not isinstance(row.get("symbol"), str):
                 kind = row.get("exec_type")
-                self._log.warning(f"kraken.executions: an update of an unknown order {order_id}: {kind}")
+                self._log.warning(
+                    "unknown order", f"kraken.executions: an update of an unknown order {order_id}: {kind}"
+                )
                 return None
-            order = MyOrder(
-                exchange=self.exchange, symbol=_pair(row["symbol"]), clientOrderId="", orderId=order_id
-            )
+            order = MyOrder(exchange=self.exchange, symbol=_pair(row["symbol"]), clientOrderId="", orderId=order_id)
         # Built apart first: a row that is wrong in one field changes nothing.
         changed = self._copy(order)
         _merge(changed, row)

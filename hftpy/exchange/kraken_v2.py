@@ -11,7 +11,8 @@ import msgspec
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
-from hftpy.exchange.runner import LimitedLog
+from hftpy.common.log import LimitedLog
+from hftpy.exchange.runner import logger
 from hftpy.exchange.venue import VenueProtocol
 
 PUBLIC_URL = "wss://ws.kraken.com/v2"
@@ -27,7 +28,7 @@ RETRYABLE = (
 # The proxy in front of the venue says this as bare text, not as JSON, before it closes.
 PROXY_RESTART = b"CloudFlare"
 
-_status_log = LimitedLog(60.0)
+_status_log = LimitedLog(logger, 60.0)
 
 
 class KrakenV2Protocol(VenueProtocol):
@@ -59,12 +60,16 @@ class KrakenV2Protocol(VenueProtocol):
         if method == "subscribe":
             self._acknowledge(message)
         elif method == "error":
-            _status_log.warning(f"kraken.{self.channel}: the venue refused a message: {message.get('error')}")
+            _status_log.warning(
+                "refused", f"kraken.{self.channel}: the venue refused a message: {message.get('error')}"
+            )
         elif message.get("channel") == "status":
             rows = message.get("data")
             for status in rows if isinstance(rows, list) else ():
                 if isinstance(status, dict) and status.get("system") not in (None, "online"):
-                    _status_log.warning(f"kraken.{self.channel}: the venue's status is {status.get('system')}")
+                    _status_log.warning(
+                        "status", f"kraken.{self.channel}: the venue's status is {status.get('system')}"
+                    )
 
     def _acknowledge(self, message: Mapping[str, Any]) -> None:
         result = message.get("result")

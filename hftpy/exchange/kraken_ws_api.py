@@ -14,13 +14,14 @@ import msgspec
 
 from hftcore.enums import Exchange, OrderType, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange.client import ClientName
 from hftpy.exchange.kraken_api import KrakenApi, venue_error
 from hftpy.exchange.kraken_executions import URL
 from hftpy.exchange.kraken_text import plain
 from hftpy.exchange.policy import ReconnectPolicy
-from hftpy.exchange.runner import LimitedLog, Runner, Session, logger
+from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import replace_host
 
 START_TIMEOUT_S = 10.0
@@ -40,7 +41,7 @@ class _OrderSession(Session):
         self._api = api
         self._url = url
         self._decode = msgspec.json.Decoder().decode
-        self._log = LimitedLog()
+        self._log = LimitedLog(logger)
         self.token = ""
         self.waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.ready_event = asyncio.Event()
@@ -65,7 +66,7 @@ class _OrderSession(Session):
         try:
             message = self._decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self._log.warning(f"{self.name}: {error} in {data[:200]!r}")
+            self._log.warning("parse", f"{self.name}: {error} in {data[:200]!r}")
             return
         if not isinstance(message, dict) or "method" not in message:
             return

@@ -20,25 +20,6 @@ GOODBYE_S = 1.0
 logger = logging.getLogger("hftpy.exchange")
 
 
-class LimitedLog:
-    """Logs at most one line per `interval_s`, with the number that was left out."""
-
-    def __init__(self, interval_s: float = 10.0) -> None:
-        self._interval_s = interval_s
-        self._next = 0.0
-        self._left_out = 0
-
-    def warning(self, text: str, *, exc_info: BaseException | None = None) -> None:
-        """Log a warning, or count it."""
-        now = time.monotonic()
-        if now < self._next:
-            self._left_out += 1
-            return
-        more = f" ({self._left_out} more since the last line)" if self._left_out else ""
-        self._next, self._left_out = now + self._interval_s, 0
-        logger.warning("%s%s", text, more, exc_info=exc_info)
-
-
 class Session(ABC):
     """What a connection is for. All calls come from the event loop, none overlaps another."""
 

@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, ObserverError
 from hftpy.exchange.client import CLIENTS, ClientName
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
-from hftpy.exchange.runner import LimitedLog, Runner
+from hftpy.exchange.runner import Runner
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -63,13 +64,13 @@ class Sink:
         self.name = name
         self.put = put
         self.dropped = 0
-        self._log = LimitedLog()
+        self._log = LimitedLog(logger)
 
     def failed(self, error: Exception) -> None:
         """Count an item that the queue did not take."""
         self.dropped += 1
         reason = "is full" if isinstance(error, asyncio.QueueFull) else f"failed: {type(error).__name__}: {error}"
-        self._log.warning(f"{self.name} {reason}; {self.dropped} items dropped so far")
+        self._log.warning("dropped", f"{self.name} {reason}; {self.dropped} items dropped so far")
 
 
 class _Stopped(Awaitable[None]):
@@ -195,8 +196,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._stats = {channel: ChannelStats() for channel in self.subscribe_channels}
         self._finished: asyncio.Event | None = None
         self._stop_asked: asyncio.Event | None = None
-        self._event_log = LimitedLog()
-        self._loss_log = LimitedLog(1.0)
+        self._event_log = LimitedLog(logger)
+        self._loss_log = LimitedLog(logger, 1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
@@ -342,12 +343,14 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         if isinstance(event, Reconnected):
             logger.info("%s", event)
         else:
-            self._loss_log.warning(str(event))
+            self._loss_log.warning("loss", str(event))
         for observer in self._observers:
             try:
                 self._tell(observer, event)
             except Exception as error:  # noqa: BLE001  as in deliver
-                self._event_log.warning(f"{type(observer).__name__} did not take {event}: {error!r}", exc_info=error)
+                self._event_log.warning(
+                    "observer", f"{type(observer).__name__} did not take {event}: {error!r}", exc_info=error
+                )
 
     def _tell(self, observer: Any, event: StreamEvent) -> None:
         queue = getattr(observer, "event_queue", None)

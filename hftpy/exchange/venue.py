@@ -14,9 +14,10 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import SubscribeError
-from hftpy.exchange.runner import LimitedLog, Runner, Session, logger
+from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
 Item: TypeAlias = Ticker | Trade | MyOrder | MyTrade | list[MyOrder] | Gap
@@ -152,7 +153,7 @@ class VenueSession(Session):
         self._channels = channels
         self._counters = {channel: stream.channel_stats(channel) for channel in channels}
         self._stats = stream.channel_stats(protocol.channel)
-        self._log = LimitedLog()
+        self._log = LimitedLog(logger)
         self._limit = stream.stale_after(protocol.channel) if protocol.pairs else None
         self._last_frame = self._last_event = self._sent_at = 0.0
         self._seen: dict[CurrencyPair, float] = {}
@@ -187,11 +188,11 @@ class VenueSession(Session):
             items = protocol.receive(data, local_ns)
         except ParseError as error:
             stats.parse_errors += 1
-            self._log.warning(f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
+            self._log.warning("parse", f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
             return
         except Exception as error:  # noqa: BLE001  no frame may end a stream, whatever a protocol class overlooked
             stats.parse_errors += 1
-            self._log.warning(f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
+            self._log.warning("receive", f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
             return
         if items:
             self._deliver(items)

@@ -8,8 +8,8 @@ from pathlib import Path
 import zmq
 
 from hftcore.topic import PrefixFilter, check_process_id
+from hftpy.common.log import LimitedLog
 from hftpy.common.paths import socket_path
-from hftpy.ipc.limited_log import LimitedLog
 from hftpy.ipc.outbox import Held, Outbox
 from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, has_frames
 

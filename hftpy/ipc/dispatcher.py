@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from hftcore.topic import check_command_type, match, target_matches
+from hftpy.common.log import LimitedLog, shown
 from hftpy.ipc.command import IPCCommand, decode_frame
-from hftpy.ipc.limited_log import LimitedLog, shown
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hftcore.enums import Channel
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.log import LimitedLog
 from hftpy.errors import ObserverError
-from hftpy.ipc.limited_log import LimitedLog
 
 logger = logging.getLogger(__name__)
 

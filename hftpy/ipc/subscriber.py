@@ -15,10 +15,10 @@ from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, pad
 from hftpy.common.events import Gap, Stale
+from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import get_root, socket_path
 from hftpy.errors import ConfigError
 from hftpy.ipc import codec
-from hftpy.ipc.limited_log import LimitedLog, shown
 from hftpy.ipc.observers import Observers
 from hftpy.ipc.tracker import Missing, SequenceTracker
 from hftpy.ipc.transport import FrameReader, check_transport, connect

@@ -14,7 +14,7 @@ from typing import Any
 
 from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.latency import LatencyHistogram
-from hftpy.common.log import RateLimited
+from hftpy.common.log import LimitedLog
 from hftpy.errors import AddressInUseError, ConfigError, HftError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
@@ -105,7 +105,7 @@ class ServiceBase:
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
         self._timers: list[Timer] = []
-        self._limited = RateLimited(log)
+        self._limited = LimitedLog(log)
         self._background = Background(self.process_id, self._count_error)
         self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

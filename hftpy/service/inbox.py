@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hftcore.ring import Ring
 from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
-from hftpy.common.log import RateLimited
+from hftpy.common.log import LimitedLog
 
 Event = Gap | Stale | Reconnected
 Deliver = Callable[[Any], Awaitable[None]]
@@ -159,7 +159,7 @@ class QueueInlet:
             setattr(self, f"{name}_queue", queue)
 
 
-def report_event(event: Event, process_id: str, counters: dict[str, int], limited: RateLimited) -> None:
+def report_event(event: Event, process_id: str, counters: dict[str, int], limited: LimitedLog) -> None:
     """Count and log an event about the data."""
     match event:
         case Gap():
