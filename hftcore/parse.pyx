@@ -13,15 +13,22 @@ Source: the venues' documentation, named in include/hftcore/kraken.hpp and binan
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t
 
-from hftcore.types cimport ticker_of, trade_of
+from hftcore.types cimport Ticker, Trade, ticker_of, trade_of
 
 from enum import IntEnum
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.symbols import on_instruments, pair_of_native
+
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object instance)
+    Py_ssize_t PyList_GET_SIZE(object sequence)
+    PyObject* PyList_GET_ITEM(object sequence, Py_ssize_t index)
 
 
 class FrameKind(IntEnum):
@@ -97,23 +104,44 @@ cdef class Parser:
                 raise MemoryError
         return 0
 
-    cdef list events_c(self):
-        """The events of the last frame as objects."""
-        cdef size_t index
-        cdef size_t count = self.decoder.count()
-        cdef list events
+    cdef list new_events_c(self, Py_ssize_t count):
+        """A new list of the events of the last frame as new objects."""
+        cdef Py_ssize_t index
         if self.decoder.ticker_count():
-            if count == 1:
-                return [ticker_of(self.decoder.tickers())]
-            events = []
+            return [ticker_of(self.decoder.tickers() + index) for index in range(count)]
+        return [trade_of(self.decoder.trades() + index) for index in range(count)]
+
+    cdef list events_c(self):
+        """The events of the last frame as objects.
+
+        A list or an event that nobody but this parser holds any more is filled again, which nobody can notice: neither
+        can be referred to weakly. Two lists take turns, since a caller mostly lets go of one only for the next.
+        """
+        cdef Py_ssize_t index
+        cdef Py_ssize_t count = self.decoder.count()
+        cdef list events
+        cdef PyObject* event
+        if count == 0:
+            return []
+        events = self._older
+        self._older = self._recent
+        if events is None or Py_REFCNT(events) != 1 or PyList_GET_SIZE(events) != count:
+            events = self.new_events_c(count)
+        elif self.decoder.ticker_count():
             for index in range(count):
-                events.append(ticker_of(self.decoder.tickers() + index))
+                event = PyList_GET_ITEM(events, index)
+                if Py_REFCNT(<object>event) == 1 and type(<object>event) is Ticker:
+                    (<Ticker>event).c = self.decoder.tickers()[index]
+                else:
+                    events[index] = ticker_of(self.decoder.tickers() + index)
         else:
-            if count == 1:
-                return [trade_of(self.decoder.trades())]
-            events = []
             for index in range(count):
-                events.append(trade_of(self.decoder.trades() + index))
+                event = PyList_GET_ITEM(events, index)
+                if Py_REFCNT(<object>event) == 1 and type(<object>event) is Trade:
+                    (<Trade>event).c = self.decoder.trades()[index]
+                else:
+                    events[index] = trade_of(self.decoder.trades() + index)
+        self._recent = events
         return events
 
     cdef int fail_c(self) except -1:

@@ -334,3 +334,43 @@ def test_every_kind_of_buffer_and_alignment() -> None:
             view = memoryview(padded)[shift : shift + len(frame)]
             assert outcome(pair.fast, view) == expected  # type: ignore[arg-type]
         assert pair.fast.templateHits == 17
+
+
+def test_held_events_and_lists_never_change() -> None:
+    generator = random.Random(7)
+    for venue, frames in FRAMES.items():
+        parser = Parser(Exchange.parse(venue))
+        held: list[tuple[object, object]] = []
+        last: list[object] = []
+        for number in range(3000):
+            frame = generator.choice(frames).replace(b"1", str(number % 9 + 1).encode(), 1)
+            events = parser.parse(frame, number)
+            expected = [
+                event.to_bytes() for event in Parser(Exchange.parse(venue), templates=False).parse(frame, number)
+            ]
+            assert [event.to_bytes() for event in events] == expected
+            match generator.randrange(6):
+                case 0:
+                    held.append((events, list(events)))
+                case 1:
+                    held += [(event, event.to_bytes()) for event in events]
+                case 2:
+                    events.reverse()
+                case 3:
+                    events.clear()
+                case 4:
+                    events[0] = None  # type: ignore[call-overload]
+                case _:
+                    last = events  # noqa: F841 - held until the next one is
+            for kept, as_it_was in held[-20:]:
+                assert (kept if isinstance(kept, list) else kept.to_bytes()) == as_it_was  # type: ignore[attr-defined]
+        for kept, as_it_was in held:
+            assert (kept if isinstance(kept, list) else kept.to_bytes()) == as_it_was  # type: ignore[attr-defined]
+
+
+def test_events_of_a_kept_list_are_distinct() -> None:
+    parser = Parser(Exchange.KRAKEN)
+    frame = FRAMES["kraken"][4]
+    lists = [parser.parse(frame, number) for number in range(10)]
+    assert len({id(event) for events in lists for event in events}) == 30
+    assert [events[0].localTimeNs for events in lists] == list(range(10))
