@@ -341,9 +341,9 @@ def test_held_events_and_lists_never_change() -> None:
     for venue, frames in FRAMES.items():
         parser = Parser(Exchange.parse(venue))
         held: list[tuple[object, object]] = []
-        last: list[object] = []
+        last: object = None
         for number in range(3000):
-            frame = generator.choice(frames).replace(b"1", str(number % 9 + 1).encode(), 1)
+            frame = generator.choice(frames)
             events = parser.parse(frame, number)
             expected = [
                 event.to_bytes() for event in Parser(Exchange.parse(venue), templates=False).parse(frame, number)
@@ -351,7 +351,7 @@ def test_held_events_and_lists_never_change() -> None:
             assert [event.to_bytes() for event in events] == expected
             match generator.randrange(6):
                 case 0:
-                    held.append((events, list(events)))
+                    held.append((events, [event.to_bytes() for event in events]))
                 case 1:
                     held += [(event, event.to_bytes()) for event in events]
                 case 2:
@@ -362,10 +362,9 @@ def test_held_events_and_lists_never_change() -> None:
                     events[0] = None  # type: ignore[call-overload]
                 case _:
                     last = events  # noqa: F841 - held until the next one is
-            for kept, as_it_was in held[-20:]:
-                assert (kept if isinstance(kept, list) else kept.to_bytes()) == as_it_was  # type: ignore[attr-defined]
-        for kept, as_it_was in held:
-            assert (kept if isinstance(kept, list) else kept.to_bytes()) == as_it_was  # type: ignore[attr-defined]
+            for kept, as_it_was in held[-20:] if number < 2999 else held:
+                now = [event.to_bytes() for event in kept] if isinstance(kept, list) else kept.to_bytes()  # type: ignore[attr-defined]
+                assert now == as_it_was
 
 
 def test_events_of_a_kept_list_are_distinct() -> None:
