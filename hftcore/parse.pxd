@@ -47,5 +47,4 @@ cdef class Parser:
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil
     cdef int resolve_c(self) except -1
     cdef list events_c(self)
-    cdef list new_events_c(self, Py_ssize_t count)
     cdef int fail_c(self) except -1

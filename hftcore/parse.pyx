@@ -41,6 +41,10 @@ class FrameKind(IntEnum):
 
 cdef tuple KINDS = (None, FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
 
+# Longer lists are not kept to be filled again.
+cdef enum:
+    MAX_KEPT_EVENTS = 1024
+
 assert (FRAME_EVENTS, FRAME_CONTROL, FRAME_OTHER) == (FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
 
 
@@ -104,13 +108,6 @@ cdef class Parser:
                 raise MemoryError
         return 0
 
-    cdef list new_events_c(self, Py_ssize_t count):
-        """A new list of the events of the last frame as new objects."""
-        cdef Py_ssize_t index
-        if self.decoder.ticker_count():
-            return [ticker_of(self.decoder.tickers() + index) for index in range(count)]
-        return [trade_of(self.decoder.trades() + index) for index in range(count)]
-
     cdef list events_c(self):
         """The events of the last frame as objects.
 
@@ -118,6 +115,7 @@ cdef class Parser:
         can be referred to weakly. Two lists take turns, since a caller mostly lets go of one only for the next.
         """
         cdef Py_ssize_t index
+        cdef Py_ssize_t size
         cdef Py_ssize_t count = self.decoder.count()
         cdef list events
         cdef PyObject* event
@@ -125,23 +123,31 @@ cdef class Parser:
             return []
         events = self._older
         self._older = self._recent
-        if events is None or Py_REFCNT(events) != 1 or PyList_GET_SIZE(events) != count:
-            events = self.new_events_c(count)
-        elif self.decoder.ticker_count():
-            for index in range(count):
+        if events is None or Py_REFCNT(events) != 1:
+            events = []
+        size = PyList_GET_SIZE(events)
+        if size > count:
+            del events[count:]
+            size = count
+        if self.decoder.ticker_count():
+            for index in range(size):
                 event = PyList_GET_ITEM(events, index)
                 if Py_REFCNT(<object>event) == 1 and type(<object>event) is Ticker:
                     (<Ticker>event).c = self.decoder.tickers()[index]
                 else:
                     events[index] = ticker_of(self.decoder.tickers() + index)
+            for index in range(size, count):
+                events.append(ticker_of(self.decoder.tickers() + index))
         else:
-            for index in range(count):
+            for index in range(size):
                 event = PyList_GET_ITEM(events, index)
                 if Py_REFCNT(<object>event) == 1 and type(<object>event) is Trade:
                     (<Trade>event).c = self.decoder.trades()[index]
                 else:
                     events[index] = trade_of(self.decoder.trades() + index)
-        self._recent = events
+            for index in range(size, count):
+                events.append(trade_of(self.decoder.trades() + index))
+        self._recent = events if count <= MAX_KEPT_EVENTS else None
         return events
 
     cdef int fail_c(self) except -1:
