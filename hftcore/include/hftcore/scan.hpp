@@ -16,9 +16,11 @@
 
 namespace hft {
 
+#if defined(__SSE2__)
 // Loaded from 16 - n: n bytes to keep, and as many to clear as fill sixteen.
 alignas(32) constexpr unsigned char KEEP[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                 255, 255, 255, 255, 255, 255, 255, 255};
+#endif
 
 // hot path: begin
 class Scan {
