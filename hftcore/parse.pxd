@@ -39,6 +39,9 @@ cdef class Parser:
     cdef FrameDecoder decoder
     cdef object _exchange
     cdef int _kind
+    # The last two lists that parse() returned, to be filled again once nobody else holds them.
+    cdef list _recent
+    cdef list _older
 
     # decode_c, then resolve_c where decoder.unknown() is not 0; the structs stay in the decoder until the next frame.
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil

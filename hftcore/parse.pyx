@@ -13,15 +13,22 @@ Source: the venues' documentation, named in include/hftcore/kraken.hpp and binan
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint16_t
 
-from hftcore.types cimport ticker_of, trade_of
+from hftcore.types cimport Ticker, Trade, ticker_of, trade_of
 
 from enum import IntEnum
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.symbols import on_instruments, pair_of_native
+
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object instance)
+    Py_ssize_t PyList_GET_SIZE(object sequence)
+    PyObject* PyList_GET_ITEM(object sequence, Py_ssize_t index)
 
 
 class FrameKind(IntEnum):
@@ -33,6 +40,10 @@ class FrameKind(IntEnum):
 
 
 cdef tuple KINDS = (None, FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
+
+# Longer lists are not kept to be filled again.
+cdef enum:
+    MAX_KEPT_EVENTS = 1024
 
 assert (FRAME_EVENTS, FRAME_CONTROL, FRAME_OTHER) == (FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
 
@@ -98,22 +109,45 @@ cdef class Parser:
         return 0
 
     cdef list events_c(self):
-        """The events of the last frame as objects."""
-        cdef size_t index
-        cdef size_t count = self.decoder.count()
+        """The events of the last frame as objects.
+
+        A list or an event that nobody but this parser holds any more is filled again, which nobody can notice: neither
+        can be referred to weakly. Two lists take turns, since a caller mostly lets go of one only for the next.
+        """
+        cdef Py_ssize_t index
+        cdef Py_ssize_t size
+        cdef Py_ssize_t count = self.decoder.count()
         cdef list events
-        if self.decoder.ticker_count():
-            if count == 1:
-                return [ticker_of(self.decoder.tickers())]
+        cdef PyObject* event
+        if count == 0:
+            return []
+        events = self._older
+        self._older = self._recent
+        if events is None or Py_REFCNT(events) != 1:
             events = []
-            for index in range(count):
+        size = PyList_GET_SIZE(events)
+        if size > count:
+            del events[count:]
+            size = count
+        if self.decoder.ticker_count():
+            for index in range(size):
+                event = PyList_GET_ITEM(events, index)
+                if Py_REFCNT(<object>event) == 1 and type(<object>event) is Ticker:
+                    (<Ticker>event).c = self.decoder.tickers()[index]
+                else:
+                    events[index] = ticker_of(self.decoder.tickers() + index)
+            for index in range(size, count):
                 events.append(ticker_of(self.decoder.tickers() + index))
         else:
-            if count == 1:
-                return [trade_of(self.decoder.trades())]
-            events = []
-            for index in range(count):
+            for index in range(size):
+                event = PyList_GET_ITEM(events, index)
+                if Py_REFCNT(<object>event) == 1 and type(<object>event) is Trade:
+                    (<Trade>event).c = self.decoder.trades()[index]
+                else:
+                    events[index] = trade_of(self.decoder.trades() + index)
+            for index in range(size, count):
                 events.append(trade_of(self.decoder.trades() + index))
+        self._recent = events if count <= MAX_KEPT_EVENTS else None
         return events
 
     cdef int fail_c(self) except -1:

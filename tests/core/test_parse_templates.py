@@ -334,3 +334,42 @@ def test_every_kind_of_buffer_and_alignment() -> None:
             view = memoryview(padded)[shift : shift + len(frame)]
             assert outcome(pair.fast, view) == expected  # type: ignore[arg-type]
         assert pair.fast.templateHits == 17
+
+
+def test_held_events_and_lists_never_change() -> None:
+    generator = random.Random(7)
+    for venue, frames in FRAMES.items():
+        parser = Parser(Exchange.parse(venue))
+        held: list[tuple[object, object]] = []
+        last: object = None
+        for number in range(3000):
+            frame = generator.choice(frames)
+            events = parser.parse(frame, number)
+            expected = [
+                event.to_bytes() for event in Parser(Exchange.parse(venue), templates=False).parse(frame, number)
+            ]
+            assert [event.to_bytes() for event in events] == expected
+            match generator.randrange(6):
+                case 0:
+                    held.append((events, [event.to_bytes() for event in events]))
+                case 1:
+                    held += [(event, event.to_bytes()) for event in events]
+                case 2:
+                    events.reverse()
+                case 3:
+                    events.clear()
+                case 4:
+                    events[0] = None  # type: ignore[call-overload]
+                case _:
+                    last = events  # noqa: F841 - held until the next one is
+            for kept, as_it_was in held[-20:] if number < 2999 else held:
+                now = [event.to_bytes() for event in kept] if isinstance(kept, list) else kept.to_bytes()  # type: ignore[attr-defined]
+                assert now == as_it_was
+
+
+def test_events_of_a_kept_list_are_distinct() -> None:
+    parser = Parser(Exchange.KRAKEN)
+    frame = FRAMES["kraken"][4]
+    lists = [parser.parse(frame, number) for number in range(10)]
+    assert len({id(event) for events in lists for event in events}) == 30
+    assert [events[0].localTimeNs for events in lists] == list(range(10))

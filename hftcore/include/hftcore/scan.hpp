@@ -16,9 +16,11 @@
 
 namespace hft {
 
+#if defined(__SSE2__)
 // Loaded from 16 - n: n bytes to keep, and as many to clear as fill sixteen.
 alignas(32) constexpr unsigned char KEEP[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                 255, 255, 255, 255, 255, 255, 255, 255};
+#endif
 
 // hot path: begin
 class Scan {
@@ -153,17 +155,12 @@ public:
             const int whole = swar::first_unset(digits);
             if (whole > 1 && *p_ == '0') return false;
             if (static_cast<unsigned>(whole - 1) < 8) {
-                const std::uint64_t first = (swar::load8(p_) ^ swar::ZEROS) << (64 - 8 * whole);
                 if (p_[whole] == '.') {
                     const int places = swar::first_unset(digits >> (whole + 1));
                     const int size = whole + 1 + places;
-                    // 15 digits at most are an exact double, and so is 10^places: the one operation rounds correctly.
-                    // Source: Clinger, PLDI 1990.
+                    // Sixteen bytes were looked at, so that there are 15 digits at most.
                     if (static_cast<unsigned>(places - 1) < 8 && follows<QUOTED>(p_ + size, next)) {
-                        const std::uint64_t second = (swar::load8(p_ + whole + 1) ^ swar::ZEROS) << (64 - 8 * places);
-                        const std::uint64_t numbers = swar::two_numbers(first, second);
-                        const std::uint64_t mantissa = (numbers & 0xffffffff) * swar::POWERS[places] + (numbers >> 32);
-                        *out = static_cast<double>(static_cast<std::int64_t>(mantissa)) / swar::DOUBLE_POWERS[places];
+                        *out = swar::decimal(swar::load8(p_), whole, swar::load8(p_ + whole + 1), places);
                         p_ = swar::guessed(p_, size) + (N - 1);
                         return true;
                     }

@@ -89,6 +89,20 @@ HFT_COLD const char* long_amount(const char* p, const char* end, double* out) no
 template <bool QUOTED>
 HFT_COLD const char* any_amount(const char* p, const char* end, double* out) noexcept {
     const char* const start = p;
+#if defined(__SSE2__)
+    // The frame's last amount: the sixteen bytes that end with the frame hold it.
+    if (const std::ptrdiff_t left = end - p; left >= 8 && left <= 16) {
+        const unsigned digits = swar::digits16(end - 16) >> (16 - left);
+        const int whole = swar::first_unset(digits);
+        const int places = swar::first_unset(digits >> (whole + 1));
+        const char* const stop = p + whole + 1 + places;
+        if (static_cast<unsigned>(whole - 1) < 8 && static_cast<unsigned>(places - 1) < 8 && stop < end &&
+            p[whole] == '.' && ends_amount<QUOTED>(*stop) && (whole == 1 || *p != '0')) {
+            *out = swar::decimal(swar::load8(p), whole, swar::load8_within(p + whole + 1, end), places);
+            return stop;
+        }
+    }
+#endif
     const std::uint64_t values = swar::load8_within(p, end) ^ swar::ZEROS;
     const int count = swar::count_digits(values);
     if (count == 0 || (count > 1 && *p == '0')) return nullptr;
