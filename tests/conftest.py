@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hftpy.common import set_root
+from hftpy.exchange import registry
 
 
 @pytest.fixture
@@ -19,6 +20,13 @@ def root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HFT_ROOT", str(path))
     yield path
     set_root(None)
+
+
+@pytest.fixture(autouse=True)
+def no_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test finds no account that another one registered."""
+    monkeypatch.setattr(registry, "_apis", {})
+    monkeypatch.setattr(registry, "_ws_apis", {})
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from hftpy.exchange import (
     get_exchange_api,
     get_exchange_stream,
     get_exchange_ws_api,
-    registry,
 )
 from hftpy.exchange.kraken_api import KrakenApi, sign
 
@@ -89,12 +88,6 @@ class FakePrivate(FakeKraken):
         elif reply is not None:
             accepted = {"method": method, "req_id": message["req_id"], "success": True, "result": reply}
             await connection.send(json.dumps(accepted))
-
-
-@pytest.fixture(autouse=True)
-def no_apis(monkeypatch):
-    monkeypatch.setattr(registry, "_apis", {})
-    monkeypatch.setattr(registry, "_ws_apis", {})
 
 
 @pytest.fixture
