@@ -95,8 +95,9 @@ class Demo:
             if not self.recorded.tickers and not self.recorded.trades:
                 raise ValueError(f"session {self.session} has no ticker and no trade to play")
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupted.set)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+                loop.add_signal_handler(number, self._interrupted.set)
         root = Path(tempfile.mkdtemp(prefix="hftpy-"))
         set_root(root)
         operator = IPCCommandSystem(OPERATOR)

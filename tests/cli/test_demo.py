@@ -129,6 +129,14 @@ def test_ctrl_c_at_any_moment_leaves_nothing(temp, part):
     assert code == 130
 
 
+def test_a_closed_terminal_leaves_nothing(temp):
+    demo = Demo("--duration", "60")
+    demo.read_until(" s] ")
+    demo.process.send_signal(signal.SIGHUP)
+    code, _, _ = demo.end()
+    assert code == 130
+
+
 def test_a_killed_demo_takes_its_processes_along(monkeypatch):
     folder = tempfile.mkdtemp(prefix="t")
     monkeypatch.setenv("TMPDIR", folder)
