@@ -35,8 +35,15 @@ MODES = {
 EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "types": ([], False),
     "topic": ([], False),
+    "latency": ([], False),
     "ring": ([], False),
+    "object_ring": ([], False),
+    "shm": ([], False),
+    "codec": ([], False),
+    "zmq": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
+    "feed": ([], True),
+    "strategy": ([], False),
 }
 
 MODE = os.environ.get("HFT_BUILD", "release")
