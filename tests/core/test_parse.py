@@ -135,8 +135,8 @@ def test_refuses_what_is_no_buffer() -> None:
 
 
 def test_exchange_without_parser() -> None:
-    with pytest.raises(ValueError, match=r"exchange must be one with a parser .*, was okx"):
-        Parser(Exchange.OKX)
+    with pytest.raises(ValueError, match=r"exchange must be one with a parser \(binance.*, was ib$"):
+        Parser(Exchange.IB)
 
 
 def test_empty_list_of_events() -> None:
