@@ -12,7 +12,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='-k ring' is handed to pytest, hftpy demo or the benchmarks."
 
 setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
