@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash[RESULTS]
-    if not results.rows:
+    if not results.rows and not results.skipped:
         return
     path: Path | None = config.getoption("results")
     if path is None and not config.getoption("quick"):
