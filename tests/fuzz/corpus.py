@@ -1,4 +1,4 @@
-"""Well-formed frames of every venue, from which the fuzzers make broken ones: hand-written, and recorded where present."""
+"""Well-formed frames of every venue, to be broken by the fuzzers: hand-written, and recorded where present."""
 
 import gzip
 import importlib.util

@@ -66,7 +66,8 @@ def run(program: Path, name: str, seeds: list[bytes], inputs: int, seed: int) ->
     file = program.parent / f"{name}.seeds"
     file.write_bytes(b"\n".join(seeds) + b"\n")
     command = [str(program), name, str(file), str(inputs), str(seed)]
-    environment = os.environ | {"ASAN_OPTIONS": "exitcode=66:detect_leaks=0", "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
+    options = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=0", "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
+    environment = os.environ | options
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, errors="replace")
 
 
