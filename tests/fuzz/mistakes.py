@@ -20,7 +20,7 @@ FIELD_MISTAKES: dict[str, tuple[str, str, str]] = {
         "return left <= 0 ? 0 : load8(p);",
     ),
     "sixteen bytes where fewer are left": ("scan.hpp", "while (left() >= 16) {", "while (left() >= 8) {"),
-    "backwards: only what is special is plain": ("words.hpp", "_mm_andnot_si128(special, plain))) ^ 0xffffu;", "special));"),
+    "only what is special is plain": ("words.hpp", "_mm_andnot_si128(special, plain))) ^ 0xffffu;", "special));"),
     "second 60": ("event_time.hpp", "second > 59", "second > 60"),
     "a minute too long": ("scan.hpp", "tens < 6 && ones < 10", "tens < 7 && ones < 10"),
     "no leap year": ("event_time.hpp", "(month == 2 && leap)", "0"),
