@@ -8,6 +8,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
+from hftcore.derivatives import (
+    coinbase_spelling,
+    kraken_future_spelling,
+    pair_text_of_coinbase,
+    pair_text_of_kraken_future,
+)
 from hftcore.enums import Exchange
 
 MAX_SYMBOL_BYTES = 64
@@ -36,6 +42,11 @@ BASES = frozenset(
     ).split()
 )
 ALIASES = {"xbt": "btc", "xdg": "doge"}
+# What the venues' own spellings say, where that is not a pair in one of the spellings of CurrencyPair.
+PAIR_TEXTS: dict[Exchange, Callable[[str], str]] = {
+    Exchange.COINBASE: pair_text_of_coinbase,
+    Exchange.KRAKEN_FUTURE: pair_text_of_kraken_future,
+}
 
 _lock = threading.Lock()
 _pairs: list["CurrencyPair"] = []
@@ -56,15 +67,16 @@ class _PairType(type):
 
 
 class CurrencyPair(str, metaclass=_PairType):
-    """A pair such as ``btc/usdt``, or ``btc/usdt:usdt`` for a perpetual settled in usdt.
+    """A pair such as ``btc/usdt``, or ``btc/usdt:usdt`` for a perpetual settled in usdt, or ``btc/usdt:usdt-260327``
+    for a future that expires on 2026-03-27.
 
     It is the string of its canonical spelling (lower case), so it can stand wherever text is expected.
 
     Parameters
     ----------
     text
-        ``btc/usdt``, ``BTC-USDT``, ``BTC_USDT``, ``btc/usdt:usdt``, or unseparated (``btcusdt``), which is split by
-        the longest known quote currency. XBT is btc, XDG is doge.
+        ``btc/usdt``, ``BTC-USDT``, ``BTC_USDT``, ``btc/usdt:usdt``, ``btc/usdt:usdt-260327``, or unseparated
+        (``btcusdt``), which is split by the longest known quote currency. XBT is btc, XDG is doge.
 
     Raises
     ------
@@ -77,6 +89,7 @@ class CurrencyPair(str, metaclass=_PairType):
     base: str
     quote: str
     settle: str
+    expiry: str
     id: int
 
     def __new__(cls, text: str) -> Self:
@@ -101,12 +114,15 @@ class CurrencyPair(str, metaclass=_PairType):
     @property
     def topic(self) -> str:
         """The pair without separators (``btcusdt``)."""
-        return self.base + self.quote + self.settle
+        return self.base + self.quote + self.settle + self.expiry
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _split(text: str) -> tuple[str, str, str, str]:
     lower = text.lower()
     pair, _, settle = lower.partition(":")
+    settle, dated, expiry = settle.partition("-")
+    if dated and not (len(expiry) == 6 and expiry.isascii() and expiry.isdigit()):
+        raise ValueError(f"an expiry must read yymmdd, was {text!r}")
     for separator in "/-_":
         base, found, quote = pair.partition(separator)
         if found:
@@ -119,7 +135,7 @@ def _split(text: str) -> tuple[str, str, str]:
             raise ValueError(f"a currency pair must read base/quote, was {text!r}")
     if not base or not quote or (":" in lower and not settle):
         raise ValueError(f"a currency pair must read base/quote, was {text!r}")
-    return parts[0], parts[1], parts[2]
+    return parts[0], parts[1], parts[2], expiry
 
 
 def _split_unseparated(lower: str, text: str) -> tuple[str, str]:
@@ -133,8 +149,8 @@ def _split_unseparated(lower: str, text: str) -> tuple[str, str]:
     raise ValueError(f"a currency pair must read base/quote or end in a known quote currency, was {text!r}")
 
 
-def _intern(base: str, quote: str, settle: str) -> CurrencyPair:
-    text = f"{base}/{quote}" + (f":{settle}" if settle else "")
+def _intern(base: str, quote: str, settle: str, expiry: str) -> CurrencyPair:
+    text = f"{base}/{quote}" + (f":{settle}" if settle else "") + (f"-{expiry}" if expiry else "")
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_SYMBOL_BYTES:
         raise ValueError(f"a currency pair must have at most {MAX_SYMBOL_BYTES} bytes, was {text!r} ({size})")
@@ -144,7 +160,7 @@ def _intern(base: str, quote: str, settle: str) -> CurrencyPair:
             if len(_pairs) >= MAX_SYMBOLS:
                 raise ValueError(f"more than {MAX_SYMBOLS} currency pairs, the last was {text!r}")
             pair = str.__new__(CurrencyPair, text)
-            pair.base, pair.quote, pair.settle, pair.id = base, quote, settle, len(_pairs)
+            pair.base, pair.quote, pair.settle, pair.expiry, pair.id = base, quote, settle, expiry, len(_pairs)
             _pairs.append(pair)
             _by_text[text] = pair
         return pair
@@ -196,7 +212,8 @@ def pair_of_native(exchange: Exchange, native: str) -> CurrencyPair:
     """
     pair = _instruments.get(exchange, {}).get(native)
     if pair is None:
-        pair = CurrencyPair(native)
+        read = PAIR_TEXTS.get(exchange)
+        pair = CurrencyPair(native if read is None else read(native))
         with _lock:
             _native.setdefault((exchange, pair), native)
     return pair
@@ -208,7 +225,7 @@ def native_symbol(exchange: Exchange, pair: str) -> str:
     Raises
     ------
     ValueError
-        If `pair` is no pair.
+        If `pair` is no pair, or the venue has no such contract.
     """
     pair = CurrencyPair(pair)
     native = _native.get((exchange, pair))
@@ -218,12 +235,14 @@ def native_symbol(exchange: Exchange, pair: str) -> str:
     match exchange:
         case Exchange.BINANCE | Exchange.BINANCE_FUTURE:
             return base + quote
-        case Exchange.COINBASE | Exchange.OKX:
+        case Exchange.COINBASE:
+            return coinbase_spelling(pair.base, pair.quote, pair.settle, pair.expiry)
+        case Exchange.OKX:
             return f"{base}-{quote}"
         case Exchange.OKX_SWAP:
             return f"{base}-{quote}-SWAP"
         case Exchange.KRAKEN_FUTURE:
-            return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
+            return kraken_future_spelling(pair.base, pair.quote, pair.settle, pair.expiry)
         case _:
             return f"{base}/{quote}"
 
