@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from hftcore.latency import LatencyHistogram
 from hftpy.cli.status import format_ns
-from hftpy.common.latency import LatencyHistogram
 
 PLAIN_INTERVAL_S = 2.0
 

@@ -6,8 +6,8 @@ import time
 from rich.console import Console
 from rich.table import Table
 
+from hftcore.latency import LatencyHistogram
 from hftpy.common import get_root
-from hftpy.common.latency import LatencyHistogram
 from hftpy.service.status import read_statuses
 
 

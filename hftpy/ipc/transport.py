@@ -20,7 +20,7 @@ from pathlib import Path
 
 import zmq
 
-from hftpy.errors import AddressInUseError, ConfigError, RootError
+from hftpy.errors import AddressInUseError, RootError
 
 logger = logging.getLogger(__name__)
 
@@ -38,26 +38,11 @@ __all__ = [
     "STOP_LINGER_MS",
     "FrameReader",
     "OwnedAddress",
-    "check_transport",
     "connect",
     "get_context",
     "has_frames",
     "running_loop",
 ]
-
-
-def check_transport(transport: str) -> None:
-    """Refuse a transport that does not exist.
-
-    Raises
-    ------
-    ConfigError
-        If it is not ``zmq``.
-    """
-    if transport == "shm":
-        raise ConfigError("transport 'shm' (shared memory) is not available yet: use 'zmq'")
-    if transport != "zmq":
-        raise ConfigError(f"transport must be 'zmq', was {transport!r}")
 
 
 def get_context() -> zmq.Context[zmq.Socket[bytes]]:

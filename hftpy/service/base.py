@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from typing import Any
 
+from hftcore.latency import LatencyHistogram
 from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
-from hftpy.common.latency import LatencyHistogram
 from hftpy.common.log import LimitedLog
 from hftpy.errors import AddressInUseError, ConfigError, HftError
 from hftpy.exchange import StreamBase

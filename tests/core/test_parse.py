@@ -27,7 +27,7 @@ def _reference(name: str) -> ModuleType:
 
 oracle = _reference("parse_oracle")
 frames = _reference("parse_frames")
-VENUES = ("kraken", "binance", "coinbase", "kraken_future")
+VENUES = tuple(frames.EVENTS)
 SHAPES = [(venue, frame) for venue in VENUES for frame in frames.EVENTS[venue]]
 ALL_FRAMES = [
     (venue, frame)

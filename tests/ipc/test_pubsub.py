@@ -384,6 +384,24 @@ def test_bad_arguments(root: Path, publisher: IPCPublisher) -> None:
         subscriber.bind_observer(observer)
 
 
+async def test_stop_before_the_first_step_of_start_is_remembered(
+    root: Path, publisher: IPCPublisher, until: Callable[..., Any]
+) -> None:
+    subscriber = IPCSubscriber([(KRAKEN, TICKER, "")], root=root)
+    subscriber.bind_observer(Observer())
+    subscriber.stop()  # nothing runs: nothing to remember
+    early = asyncio.create_task(subscriber.start())
+    subscriber.stop()
+    await asyncio.wait_for(early, 10)
+    # A later start is not affected, and a second one beside it is refused.
+    late = asyncio.create_task(subscriber.start())
+    await until(lambda: publisher.subscriber_count(KRAKEN, TICKER) == 1)
+    with pytest.raises(RuntimeError, match="already"):
+        await subscriber.start()
+    subscriber.stop()
+    await asyncio.wait_for(late, 10)
+
+
 async def test_a_queue_lost_after_binding_is_an_error_at_start(root: Path) -> None:
     subscriber = IPCSubscriber([(KRAKEN, TICKER, "")], root=root)
     observer = Observer()

@@ -4,10 +4,11 @@ import json
 import math
 import os
 import random
+import threading
 
 import pytest
 
-from hftpy.common.latency import LatencyHistogram
+from hftcore.latency import LatencyHistogram
 
 PERCENTS = (0.1, 1, 25, 50, 75, 90, 99, 99.9, 100)
 
@@ -78,3 +79,36 @@ def test_merge_through_json_equals_one_histogram():
         merged.merge(json.loads(json.dumps(part.to_dict())))
     assert (merged.count, merged.max_ns, merged.negative) == (whole.count, whole.max_ns, whole.negative)
     assert [merged.percentile(p) for p in PERCENTS] == [whole.percentile(p) for p in PERCENTS]
+
+
+def test_no_count_is_lost_between_threads():
+    histogram = LatencyHistogram()
+    threads = [
+        threading.Thread(target=lambda: [histogram.record(number) for number in range(-10, 5000)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (histogram.count, histogram.negative, histogram.max_ns) == (4 * 5000, 4 * 10, 4999)
+
+
+def test_the_longest_duration_has_a_bucket():
+    histogram = LatencyHistogram()
+    histogram.record((1 << 63) - 1)
+    assert histogram.percentile(50) == histogram.max_ns == (1 << 63) - 1
+    assert histogram.to_dict()["counts"] == [[1887, 1]]
+
+
+@pytest.mark.parametrize("percent", [-0.1, 100.1, math.nan])
+def test_a_percentile_is_from_0_to_100(percent):
+    with pytest.raises(ValueError, match=r"percent must be from 0 to 100, was"):
+        LatencyHistogram().percentile(percent)
+
+
+@pytest.mark.parametrize("counts", [[[1888, 1]], [[0, 1], [-1, 1]], [[0, 1], [1, -1]]])
+def test_a_wrong_bucket_is_refused_and_nothing_is_added(counts):
+    histogram = LatencyHistogram()
+    with pytest.raises(ValueError, match="a bucket must be from 0 to 1887"):
+        histogram.merge({"counts": counts, "max_ns": 5, "negative": 1})
+    assert (histogram.count, histogram.max_ns, histogram.negative) == (0, 0, 0)
