@@ -226,7 +226,7 @@ def test_what_cannot_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_venues_with_several_events_per_frame(tmp_path: Path) -> None:
     coinbase = tmp_path / "coinbase.jsonl"
-    trade = '{"product_id":"BTC-USD","trade_id":"8","price":"1.5","size":"2","time":"2026-08-09T21:06:12Z","side":"SELL"}'
+    trade = '{"product_id":"BTC-USD","trade_id":"8","price":"1","size":"2","time":"2026-08-09T21:06:12Z","side":"SELL"}'
     event = '{"type":"snapshot","trades":[' + trade + "," + trade.replace('"8"', '"7"') + "]}"
     coinbase.write_text(
         f'{{"channel":"market_trades","timestamp":"2026-08-09T21:06:12.2Z","sequence_num":5,"events":[{event}]}}\n'
