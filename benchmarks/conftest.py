@@ -3,6 +3,7 @@
 import datetime
 import importlib
 import statistics
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.benchmark_quiet = True
     # Peers warn about what they like; ours is tested under filterwarnings = error elsewhere.
     config.addinivalue_line("filterwarnings", "default")
+    warnings.simplefilter("default")
     try:
         require_release()
         rounds = require_rounds(rounds_of(config))
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash[RESULTS]
-    if not results.rows:
+    if not results.rows and not results.skipped:
         return
     path: Path | None = config.getoption("results")
     if path is None and not config.getoption("quick"):
@@ -86,6 +88,10 @@ class Versus:
         if not self.quick:
             return operations
         return min(operations, max(1, operations // 100 // multiple) * multiple)
+
+    def cleanup(self, close: Callable[[], object]) -> None:
+        """Call `close` when the test is over, whether it failed or not."""
+        self._request.addfinalizer(close)
 
     def peer(self, name: str) -> Any:
         """The module of this name, or None where it is not installed, which the table then says.
