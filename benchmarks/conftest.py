@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hftpy benchmarks")
     group.addoption("--quick", action="store_true", help="few operations: that all runs, not how fast")
     group.addoption("--rounds", type=int, default=None, help=f"default {ROUNDS}, quick {MIN_ROUNDS} (the least)")
+    group.addoption("--no-table", action="store_true", help="print no table at the end")
     group.addoption("--results", type=Path, default=None, metavar="FILE", help="default benchmarks/results/<time>.json")
 
 
@@ -55,7 +56,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if path is None and not config.getoption("quick"):
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         path = HERE / "results" / f"{stamp}.json"
-    show(results)
+    if not config.getoption("no_table"):
+        show(results)
     if path is not None:
         results.save(path)
         terminalreporter.write_line(f"results: {path}")
