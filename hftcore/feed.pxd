@@ -63,9 +63,13 @@ cdef class Outlet:
     cdef object failed
 
 
+cdef class SilenceWatch:
+    cdef FeedState state
+
+
 cdef class Feed:
     cdef Parser parser
-    cdef FeedState state
+    cdef readonly SilenceWatch watch
     cdef readonly type kind
     cdef bint _is_ticker
     # sinks, and who drains a ring in the socket's own call

@@ -50,6 +50,75 @@ cdef class Outlet:
 
 
 @cython.final
+cdef class SilenceWatch:
+    """When one connection, and each symbol of it, was last heard of. A Feed keeps it up to date natively.
+
+    Seconds are those of `time.monotonic`, to a few ms. Thread safety: as a feed.
+    """
+
+    def frame_seen(self):
+        """A frame arrived that no feed saw."""
+        self.state.lastFrameNs = watch_now_ns()
+
+    def event_seen(self, symbol, uint16_t flags=0):
+        """An event of a symbol was delivered past a feed, in the frame of the last `frame_seen`."""
+        self.state.note(&self.state.state_of(CurrencyPair(symbol).id), flags)
+
+    def begin(self, symbols):
+        """Watch these symbols and no others, as if each had just been heard of."""
+        cdef int64_t now = watch_now_ns()
+        self.state.unwatch_all()
+        self.state.lastEventNs = now
+        for symbol in symbols:
+            number = CurrencyPair(symbol).id
+            self.state.state_of(number).watched = True
+            self.state.state_of(number).seenNs = now
+
+    def connected(self):
+        """A new connection: its silence starts now."""
+        self.state.lastFrameNs = self.state.lastEventNs = watch_now_ns()
+
+    @property
+    def last_frame_s(self):
+        """When the last frame arrived."""
+        return self.state.lastFrameNs / 1e9
+
+    @property
+    def last_event_s(self):
+        """When the last event was delivered."""
+        return self.state.lastEventNs / 1e9
+
+    @property
+    def oldest_s(self):
+        """When the longest silent symbol that was not reported yet was last heard of; None where there is none."""
+        cdef int64_t seen = 0
+        return seen / 1e9 if self.state.oldest(&seen) else None
+
+    @property
+    def silence_factor(self):
+        """How many times the usual patience the silence of all gets; 1 again with the first event that is no history."""
+        return self.state.silence_factor
+
+    @silence_factor.setter
+    def silence_factor(self, int factor):
+        self.state.silence_factor = factor
+
+    def newly_stale(self, double now_s, double limit_s):
+        """The watched symbols that were silent for `limit_s` and not reported yet, with their silence in seconds."""
+        cdef size_t index
+        cdef SymbolState* state
+        cdef double silent
+        found = []
+        for index in range(self.state.size()):
+            state = &self.state.at(index)
+            silent = now_s - state.seenNs / 1e9
+            if state.watched and not state.stale and silent >= limit_s:
+                state.stale = True
+                found.append((pair_of_id(state.symbol), silent))
+        return found
+
+
+@cython.final
 cdef class Feed:
     """One connection's way from frames to sinks, and what it remembers of each symbol.
 
@@ -70,6 +139,8 @@ cdef class Feed:
         The number of a trade: ``tradeId`` or ``seq``. Trades without one (0) are delivered as they are.
     flags
         Flag bits that every event gets.
+    watch
+        What it tells of each frame and event; None: one of its own.
 
     Attributes
     ----------
@@ -98,18 +169,19 @@ cdef class Feed:
 
     def __init__(
         self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", uint16_t flags=0,
-        on_frame=None, on_gap=None, on_error=None,
+        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None,
     ):
         if kind is not Ticker and kind is not Trade:
             raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
         self.parser = Parser(exchange)
         self.kind = kind
+        self.watch = SilenceWatch() if watch is None else watch
         self._is_ticker = kind is Ticker
-        self.state.tickers = <TickerRule><int>checked("tickers", tickers, TICKER_RULES)
-        self.state.trades = <TradeRule><int>checked("trades", trades, TRADE_RULES)
-        self.state.numbered_by_seq = checked("number", number, NUMBERS)
+        self.watch.state.tickers = <TickerRule><int>checked("tickers", tickers, TICKER_RULES)
+        self.watch.state.trades = <TradeRule><int>checked("trades", trades, TRADE_RULES)
+        self.watch.state.numbered_by_seq = checked("number", number, NUMBERS)
         for symbol in symbols:
-            self.state.state_of(CurrencyPair(symbol).id).wanted = True
+            self.watch.state.state_of(CurrencyPair(symbol).id).wanted = True
         self._flags = flags
         self._outlets = ()
         self._drains = ()
@@ -141,7 +213,7 @@ cdef class Feed:
         if not self._in_batch:
             self._in_batch = True
             self._localTimeNs = now_ns()
-            self.state.lastFrameNs = watch_now_ns()
+            self.watch.state.lastFrameNs = watch_now_ns()
         if self.parser.decode_c(data, size, self._localTimeNs, self._flags) != FRAME_EVENTS:
             return self._fall_back(data, size)
         if self.parser.decoder.unknown():
@@ -186,7 +258,7 @@ cdef class Feed:
         cdef int verdict
         for index in range(count):
             ticker = tickers + index
-            verdict = self.state.check(ticker[0])
+            verdict = self.watch.state.check(ticker[0])
             if verdict == VERDICT_DELIVER:
                 self._put_ticker(ticker)
             elif verdict == VERDICT_OUTDATED:
@@ -203,7 +275,7 @@ cdef class Feed:
         cdef int verdict
         for index in range(count):
             trade = trades + index
-            verdict = self.state.check(trade[0], &lost)
+            verdict = self.watch.state.check(trade[0], &lost)
             if verdict == VERDICT_DELIVER:
                 self._put_trade(trade)
             elif verdict == VERDICT_DUPLICATE:
@@ -436,83 +508,29 @@ cdef class Feed:
         self._frames = self._events = self._duplicates = self._outdated = self._unwanted = 0
         return counts
 
+    def share_latency(self, dict histograms not None):
+        """Record into these histograms, by hop (``venue_to_socket``, ``socket_to_parse``, ``parse_to_ring``).
+
+        A hop that is missing is put in, so that several feeds can record into one dict's histograms.
+        """
+        self.venue_to_socket = histograms.setdefault("venue_to_socket", self.venue_to_socket)
+        self.socket_to_parse = histograms.setdefault("socket_to_parse", self.socket_to_parse)
+        self.parse_to_ring = histograms.setdefault("parse_to_ring", self.parse_to_ring)
+
     @property
     def counting(self):
         """Whether any numbered trade was delivered."""
-        return self.state.any_counted()
+        return self.watch.state.any_counted()
 
     @property
     def templateHits(self):
         """As `hftcore.parse.Parser.templateHits`."""
         return self.parser.templateHits
 
-    def forget_updates(self):
-        """A new connection: its first ticker of each symbol is new whatever its number."""
-        self.state.forget_updates()
-
-    # The watch of silences; seconds are those of time.monotonic(), to a few ms
-
-    def frame_seen(self):
-        """A frame arrived that the feed did not see."""
-        self.state.lastFrameNs = watch_now_ns()
-
-    def event_seen(self, symbol, uint16_t flags=0):
-        """An event of a symbol was delivered past the feed, in the frame of the last `frame_seen`."""
-        self.state.note(&self.state.state_of(CurrencyPair(symbol).id), flags)
-
-    def watch(self, symbols):
-        """Watch these symbols and no others, as if each had just been heard of."""
-        cdef int64_t now = watch_now_ns()
-        self.state.unwatch_all()
-        self.state.lastEventNs = now
-        for symbol in symbols:
-            number = CurrencyPair(symbol).id
-            self.state.state_of(number).watched = True
-            self.state.state_of(number).seenNs = now
-
-    def connected(self):
-        """A new connection: its silence starts now."""
-        self.state.lastFrameNs = self.state.lastEventNs = watch_now_ns()
+    def reset(self):
+        """A new connection: its first ticker of each symbol is new whatever its number. Numbers of trades go on."""
         self._in_batch = self._delivered = False
-
-    @property
-    def last_frame_s(self):
-        """When the last frame arrived."""
-        return self.state.lastFrameNs / 1e9
-
-    @property
-    def last_event_s(self):
-        """When the last event was delivered."""
-        return self.state.lastEventNs / 1e9
-
-    @property
-    def oldest_s(self):
-        """When the longest silent symbol that was not reported yet was last heard of; None where there is none."""
-        cdef int64_t seen = 0
-        return seen / 1e9 if self.state.oldest(&seen) else None
-
-    @property
-    def silence_factor(self):
-        """How many times the usual patience the silence of all gets; 1 again with the first event that is no history."""
-        return self.state.silence_factor
-
-    @silence_factor.setter
-    def silence_factor(self, int factor):
-        self.state.silence_factor = factor
-
-    def newly_stale(self, double now_s, double limit_s):
-        """The watched symbols that were silent for `limit_s` and not reported yet, with their silence in seconds."""
-        cdef size_t index
-        cdef SymbolState* state
-        cdef double silent
-        found = []
-        for index in range(self.state.size()):
-            state = &self.state.at(index)
-            silent = now_s - state.seenNs / 1e9
-            if state.watched and not state.stale and silent >= limit_s:
-                state.stale = True
-                found.append((pair_of_id(state.symbol), silent))
-        return found
+        self.watch.state.forget_updates()
 
     def __repr__(self):
         return f"Feed({self.parser.exchange}, {self.kind.__name__}, sinks={len(self._outlets)})"
