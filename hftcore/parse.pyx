@@ -79,7 +79,8 @@ cdef class Parser:
     def __init__(self, exchange, *, templates=True):
         self._exchange = Exchange.parse(exchange)
         if not FrameDecoder.supports(self._exchange):
-            raise ValueError(f"exchange must be one with a parser (binance, kraken), was {self._exchange}")
+            names = ", ".join(str(item) for item in Exchange if FrameDecoder.supports(item))
+            raise ValueError(f"exchange must be one with a parser ({names}), was {self._exchange}")
         self.decoder.set_exchange(self._exchange)
         self.decoder.use_templates(templates)
 

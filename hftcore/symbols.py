@@ -9,32 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from hftcore.enums import Exchange
+from hftcore.spelling import CONTRACT, native_text, pair_text, split_unseparated
 
 MAX_SYMBOL_BYTES = 64
 MAX_SYMBOLS = 1 << 20
 
-# Longest first: an unseparated spelling is split by the longest that fits.
-QUOTES = tuple(
-    sorted(
-        (
-            "usdt usdc busd fdusd tusd usdp usds usde usd1 dai pax ust "
-            "usd eur gbp jpy aud cad chf try brl rub uah ngn zar idr idrt bidr bvnd pln ron ars czk mxn cop krw inr "
-            "bkrw vai gyen hbot eurc euri eurs aeur btc xbt eth bnb trx xrp doge dot sol ltc ada"
-        ).split(),
-        key=len,
-        reverse=True,
-    )
-)
-# Currencies that a longer quote would cut: BNBUSD is bnb/usd, not bn/busd; BATUSD bat/usd, ADAEUR ada/eur.
-BASES = frozenset(
-    (
-        "act ant apt ast bat bit blast bnt crpt dent dot gft gmt grt hft hnt hot lit lpt mdt mnt nft not ont oxt pnut "
-        "qnt rbnt snt usdt ust vet xrt "
-        "bb bnb bob dgb orb shib trb "
-        "ada asta aura ava beta data dia ela elsa fida gala iota kava kda lista luna mana mina pha theta "
-        "tia uma"
-    ).split()
-)
 ALIASES = {"xbt": "btc", "xdg": "doge"}
 
 _lock = threading.Lock()
@@ -58,6 +37,9 @@ class _PairType(type):
 class CurrencyPair(str, metaclass=_PairType):
     """A pair such as ``btc/usdt``, or ``btc/usdt:usdt`` for a perpetual settled in usdt.
 
+    A dated future names its day of expiry (``btc/usdt:usdt-240927``), an option its strike and right as well
+    (``btc/usd:btc-240927-60000-c``): `contract` is what stands behind the dash, empty for spot and perpetuals.
+
     It is the string of its canonical spelling (lower case), so it can stand wherever text is expected.
 
     Parameters
@@ -77,6 +59,7 @@ class CurrencyPair(str, metaclass=_PairType):
     base: str
     quote: str
     settle: str
+    contract: str
     id: int
 
     def __new__(cls, text: str) -> Self:
@@ -101,40 +84,30 @@ class CurrencyPair(str, metaclass=_PairType):
     @property
     def topic(self) -> str:
         """The pair without separators (``btcusdt``)."""
-        return self.base + self.quote + self.settle
+        return self.base + self.quote + self.settle + self.contract.replace("-", "")
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _split(text: str) -> tuple[str, str, str, str]:
     lower = text.lower()
-    pair, _, settle = lower.partition(":")
+    pair, _, end = lower.partition(":")
+    settle, dash, contract = end.partition("-")
     for separator in "/-_":
         base, found, quote = pair.partition(separator)
         if found:
             break
     else:
-        base, quote = _split_unseparated(pair, text)
-    parts = tuple(ALIASES.get(part, part) for part in (base, quote, settle))
-    for part in parts:
+        base, quote = split_unseparated(pair, text)
+    base, quote, settle = (ALIASES.get(part, part) for part in (base, quote, settle))
+    for part in (base, quote, settle):
         if any(character in "/-_:" or character.isspace() or not character.isprintable() for character in part):
             raise ValueError(f"a currency pair must read base/quote, was {text!r}")
-    if not base or not quote or (":" in lower and not settle):
+    if not base or not quote or (":" in lower and not settle) or (dash and not CONTRACT.fullmatch(contract)):
         raise ValueError(f"a currency pair must read base/quote, was {text!r}")
-    return parts[0], parts[1], parts[2]
+    return base, quote, settle, contract
 
 
-def _split_unseparated(lower: str, text: str) -> tuple[str, str]:
-    for quote in QUOTES:
-        base = lower[: -len(quote)]
-        # "usd" is the base of no market: usdtusd is usdt/usd, not usd/tusd.
-        if base and base != "usd" and lower.endswith(quote):
-            if base + quote[0] in BASES and quote[1:] in QUOTES:
-                return base + quote[0], quote[1:]
-            return base, quote
-    raise ValueError(f"a currency pair must read base/quote or end in a known quote currency, was {text!r}")
-
-
-def _intern(base: str, quote: str, settle: str) -> CurrencyPair:
-    text = f"{base}/{quote}" + (f":{settle}" if settle else "")
+def _intern(base: str, quote: str, settle: str, contract: str) -> CurrencyPair:
+    text = f"{base}/{quote}" + (f":{settle}" if settle else "") + (f"-{contract}" if contract else "")
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_SYMBOL_BYTES:
         raise ValueError(f"a currency pair must have at most {MAX_SYMBOL_BYTES} bytes, was {text!r} ({size})")
@@ -144,7 +117,8 @@ def _intern(base: str, quote: str, settle: str) -> CurrencyPair:
             if len(_pairs) >= MAX_SYMBOLS:
                 raise ValueError(f"more than {MAX_SYMBOLS} currency pairs, the last was {text!r}")
             pair = str.__new__(CurrencyPair, text)
-            pair.base, pair.quote, pair.settle, pair.id = base, quote, settle, len(_pairs)
+            pair.base, pair.quote, pair.settle, pair.contract = base, quote, settle, contract
+            pair.id = len(_pairs)
             _pairs.append(pair)
             _by_text[text] = pair
         return pair
@@ -187,16 +161,16 @@ def on_instruments(listener: Callable[[Exchange], None]) -> None:
 
 
 def pair_of_native(exchange: Exchange, native: str) -> CurrencyPair:
-    """The pair that a venue spells `native`.
+    """The pair that a venue spells `native`: as its registered instrument list says, else by the venue's rule.
 
     Raises
     ------
     ValueError
-        If it is in no instrument list that was registered and cannot be split.
+        If it is in no list that was registered, and the rule does not take it or cannot split it.
     """
     pair = _instruments.get(exchange, {}).get(native)
     if pair is None:
-        pair = CurrencyPair(native)
+        pair = CurrencyPair(pair_text(exchange, native))
         with _lock:
             _native.setdefault((exchange, pair), native)
     return pair
@@ -208,24 +182,13 @@ def native_symbol(exchange: Exchange, pair: str) -> str:
     Raises
     ------
     ValueError
-        If `pair` is no pair.
+        If `pair` is no pair, or one of a kind that the venue does not have.
     """
     pair = CurrencyPair(pair)
     native = _native.get((exchange, pair))
     if native is not None:
         return native
-    base, quote = pair.base.upper(), pair.quote.upper()
-    match exchange:
-        case Exchange.BINANCE | Exchange.BINANCE_FUTURE:
-            return base + quote
-        case Exchange.COINBASE | Exchange.OKX:
-            return f"{base}-{quote}"
-        case Exchange.OKX_SWAP:
-            return f"{base}-{quote}-SWAP"
-        case Exchange.KRAKEN_FUTURE:
-            return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
-        case _:
-            return f"{base}/{quote}"
+    return native_text(exchange, pair.base, pair.quote, pair.settle, pair.contract)
 
 
 def known_pairs() -> Iterable[CurrencyPair]:

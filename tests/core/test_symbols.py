@@ -150,6 +150,72 @@ def test_native_by_the_venues_rule(exchange, pair, native):
     assert native_symbol(exchange, pair) == native
 
 
+@pytest.mark.parametrize(
+    ("exchange", "native", "pair"),
+    [
+        (Exchange.OKX, "BTC-USDT", "btc/usdt"),
+        (Exchange.OKX_SWAP, "BTC-USDT-SWAP", "btc/usdt:usdt"),
+        (Exchange.OKX_SWAP, "BTC-USDC-SWAP", "btc/usdc:usdc"),
+        (Exchange.OKX_SWAP, "BTC-USD-SWAP", "btc/usd:btc"),
+        (Exchange.OKX_SWAP, "1000SHIB-USDT-SWAP", "1000shib/usdt:usdt"),
+        (Exchange.OKX, "BTC-USD-SWAP", "btc/usd:btc"),
+        (Exchange.OKX, "BTC-USDT-240927", "btc/usdt:usdt-240927"),
+        (Exchange.OKX_SWAP, "BTC-USD-240927", "btc/usd:btc-240927"),
+        (Exchange.OKX_SWAP, "BTC-USD-240927-60000-C", "btc/usd:btc-240927-60000-c"),
+        (Exchange.OKX_SWAP, "XRP-USD-240927-0.55-P", "xrp/usd:xrp-240927-0.55-p"),
+        (Exchange.OKX_SWAP, "币安人生-USDT-SWAP", "币安人生/usdt:usdt"),
+        (Exchange.BINANCE_FUTURE, "BTCUSDT", "btc/usdt:usdt"),
+        (Exchange.BINANCE_FUTURE, "BTCUSDC", "btc/usdc:usdc"),
+        (Exchange.BINANCE_FUTURE, "1000PEPEUSDT", "1000pepe/usdt:usdt"),
+        (Exchange.BINANCE_FUTURE, "ETHBTC", "eth/btc:btc"),
+        (Exchange.BINANCE_FUTURE, "币安人生USDT", "币安人生/usdt:usdt"),
+        (Exchange.BINANCE_FUTURE, "BTCUSDT_240927", "btc/usdt:usdt-240927"),
+        (Exchange.BINANCE_FUTURE, "BTCUSD_240927", "btc/usd:btc-240927"),
+        (Exchange.BINANCE_FUTURE, "BNBUSD_PERP", "bnb/usd:bnb"),
+    ],
+)
+def test_derivatives_by_the_venues_rule(fresh, exchange, native, pair):
+    assert pair_of_native(exchange, native) is CurrencyPair(pair)
+    assert native_symbol(exchange, pair) == native
+    symbols._native.clear()
+    assert native_symbol(exchange, pair) == native
+
+
+@pytest.mark.parametrize(
+    ("exchange", "native"),
+    [
+        *((Exchange.OKX, text) for text in (
+            "BTC", "BTCUSDT", "BTC/USDT", "BTC-USDT-", "BTC-USDT-PERP", "BTC-USDT-2409", "BTC-USDT-SWAP-SWAP", "-USDT",
+            "BTC-USD-240927-60000", "BTC-USD-240927-60000-X", "BTC-USD-240927-x-C", "BTC-USDT_BTC-USDT-SWAP", "--SWAP",
+            "BTC-USD-２40927", "BTC:X-USDT", "BTCUSDT:X-USDT-SWAP", "",
+        )),
+        *((Exchange.BINANCE_FUTURE, text) for text in (
+            "BTC", "USDT", "BTC/USDT", "BTC-USDT", "BTCUSDT_", "BTCUSDT_PERP", "BTCUSDT_2409", "USD_PERP",
+            "BTCUSDT_NEXT", "BTCUSDT_240927_1", "BTCEUR_240927", "",
+        )),
+    ],
+)  # fmt: skip
+def test_what_a_venue_does_not_spell(exchange, native):
+    with pytest.raises(ValueError, match=f"was '{native}'"):
+        pair_of_native(exchange, native)
+
+
+def test_dated_contracts_are_no_perpetuals():
+    future, option = CurrencyPair("BTC/USDT:USDT-240927"), CurrencyPair("btc/usd:btc-240927-60000-C")
+    assert (future.base, future.quote, future.settle, future.contract) == ("btc", "usdt", "usdt", "240927")
+    assert (option.settle, option.contract, str(option)) == ("btc", "240927-60000-c", "btc/usd:btc-240927-60000-c")
+    assert (future.topic, option.topic) == ("btcusdtusdt240927", "btcusdbtc24092760000c")
+    assert CurrencyPair("btc/usdt:usdt").contract == CurrencyPair("btc/usdt").contract == ""
+    assert copy.deepcopy(future) is future and pickle.loads(pickle.dumps(option)) is option
+    for text in ("btc/usdt:usdt-", "btc/usdt:-240927", "btc/usdt:usdt-24092", "btc/usdt:usdt-240927-",
+                 "btc/usdt-240927", "btc/usdt:usdt-240927-1", "btc/usdt:usdt-240927-1.-c",
+                 "btc/usdt:usdt-240927-1-x"):  # fmt: skip
+        with pytest.raises(ValueError, match=f"was '{text}'"):
+            CurrencyPair(text)
+    with pytest.raises(ValueError, match="Binance futures have no options"):
+        native_symbol(Exchange.BINANCE_FUTURE, option)
+
+
 @pytest.fixture
 def fresh(monkeypatch):
     monkeypatch.setattr(symbols, "_instruments", {})

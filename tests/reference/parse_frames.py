@@ -1,4 +1,11 @@
-"""Hand-written frames of every shape that the parsers read, and of those that they must tell apart."""
+"""Hand-written frames of every shape that the parsers read, and of those that they must tell apart.
+
+Those of the other venues stand in *_frames.py beside this file, in tables of the same form; `USUAL` are spelled as the
+venue usually does, every one to be read by a template.
+"""
+
+import importlib.util
+from pathlib import Path
 
 EVENTS: dict[str, list[bytes]] = {
     "kraken": [
@@ -77,3 +84,17 @@ OTHER: dict[str, list[bytes]] = {
         b"true",
     ],
 }
+
+# Frames in the venues' usual spelling, beside those of tests/core/test_parse_templates.py.
+USUAL: dict[str, list[bytes]] = {}
+
+for _path in sorted(Path(__file__).parent.glob("*_frames.py")):
+    if _path.name != "parse_frames.py":
+        _spec = importlib.util.spec_from_file_location(_path.stem, _path)
+        assert _spec is not None and _spec.loader is not None
+        _module = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(_module)
+        for _mine, _theirs in (
+            (EVENTS, _module.EVENTS), (CONTROL, _module.CONTROL), (OTHER, _module.OTHER), (USUAL, _module.USUAL)
+        ):  # fmt: skip
+            _mine |= _theirs

@@ -1,13 +1,18 @@
 """A slow, obvious reading of Kraken and Binance spot frames: the oracle that `hftcore.parse` is compared with.
 
 `read(venue, frame)` gives (kind, rows): the kind is "events", "control" or "other", a row is a dict of the fields that
-the native struct has, floats as `float(Decimal)`. It raises ValueError for what is no frame.
+the native struct has, floats as `float(Decimal)`. It raises ValueError for what is no frame. The readings of the other
+venues stand in *_oracle.py beside this file, and use its functions (`import parse_oracle`).
 """
 
 import datetime
+import functools
+import importlib.util
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
@@ -15,6 +20,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 SECONDS = re.compile(r"(\d{1,11})(?:\.(\d{1,9}))?", re.ASCII)
 Row = dict[str, Any]
+Reader = Callable[[bytes], tuple[str, list[Row]]]
 
 
 class Integer(Decimal):
@@ -236,7 +242,22 @@ def _binance_payload(root: dict[str, Any], stream: str, named: bool) -> tuple[st
 
 
 def read(venue: str, frame: bytes) -> tuple[str, list[Row]]:
-    return {"kraken": kraken, "binance": binance}[venue](frame)
+    readers = {"kraken": kraken, "binance": binance} | _readers_of_other_files()
+    return readers[venue](frame)
+
+
+@functools.cache
+def _readers_of_other_files() -> dict[str, Reader]:
+    """The `READERS` of every *_oracle.py beside this file: from a venue's name to its reading."""
+    readers: dict[str, Reader] = {}
+    for path in sorted(Path(__file__).parent.glob("*_oracle.py")):
+        if path.name != "parse_oracle.py":
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            readers |= module.READERS
+    return readers
 
 
 def float_bits(row: Row) -> Row:

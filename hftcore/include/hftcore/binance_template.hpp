@@ -1,15 +1,14 @@
 // Binance spot frames exactly as the venue writes them; any other spelling is the general path's (binance.hpp).
 #pragma once
 
-#include "hftcore/event_batch.hpp"
-#include "hftcore/scan.hpp"
+#include "hftcore/matcher.hpp"
 
 namespace hft::binance {
 
 // hot path: begin
 
 // After {"u":
-HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_book_ticker(Scan& scan, const Matcher& to) {
     std::uint64_t sequence;
     ShortText symbol;
     double bid, bid_volume, ask, ask_volume;
@@ -19,7 +18,7 @@ HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, Event
           scan.amount<true>(&ask_volume, "\"}"))) {
         return false;
     }
-    Ticker& ticker = batch->add_ticker(symbol, symbols.find(symbol));
+    Ticker& ticker = to.batch->add_ticker(symbol, to.symbols.find(symbol));
     ticker.seq = sequence;
     ticker.bidPrice = bid;
     ticker.bidVolume = bid_volume;
@@ -30,7 +29,7 @@ HFT_INLINE bool match_book_ticker(Scan& scan, const ShortSymbols& symbols, Event
 
 // After {"e":"trade","E": or {"e":"aggTrade","E":
 template <bool AGGREGATE>
-HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_trade(Scan& scan, const Matcher& to) {
     std::uint64_t published, id, happened, skipped;
     std::int64_t published_ns, happened_ns;
     ShortText symbol;
@@ -58,7 +57,7 @@ HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch*
     }
     if (!scan.literal("}") && !(scan.literal(",\"st\":") && scan.whole(&skipped) && scan.literal("}"))) return false;
     if (!ns_from_epoch(published, &published_ns) || !ns_from_epoch(happened, &happened_ns)) return false;
-    Trade& trade = batch->add_trade(symbol, symbols.find(symbol));
+    Trade& trade = to.batch->add_trade(symbol, to.symbols.find(symbol));
     if (AGGREGATE) trade.flags |= FLAG_AGGREGATE;
     trade.tradeId = id <= INT64_MAX ? static_cast<std::int64_t>(id) : 0;
     trade.price = price;
@@ -69,17 +68,17 @@ HFT_INLINE bool match_trade(Scan& scan, const ShortSymbols& symbols, EventBatch*
     return true;
 }
 
-HFT_INLINE bool match_payload(Scan& scan, const ShortSymbols& symbols, EventBatch* batch) {
+HFT_INLINE bool match_payload(Scan& scan, const Matcher& to) {
     // No stream's name changes what these keys mean.
-    if (scan.literal("{\"u\":")) return match_book_ticker(scan, symbols, batch);
-    if (scan.literal("{\"e\":\"trade\",\"E\":")) return match_trade<false>(scan, symbols, batch);
-    return scan.literal("{\"e\":\"aggTrade\",\"E\":") && match_trade<true>(scan, symbols, batch);
+    if (scan.literal("{\"u\":")) return match_book_ticker(scan, to);
+    if (scan.literal("{\"e\":\"trade\",\"E\":")) return match_trade<false>(scan, to);
+    return scan.literal("{\"e\":\"aggTrade\",\"E\":") && match_trade<true>(scan, to);
 }
 
 // True if the whole frame is one event. Throws std::bad_alloc alone.
-inline bool match_frame(Scan scan, const ShortSymbols& symbols, EventBatch* batch) {
-    if (!scan.literal("{\"stream\":\"")) return match_payload(scan, symbols, batch) && scan.at_end();
-    return scan.skip_string() && scan.literal(",\"data\":") && match_payload(scan, symbols, batch) &&
+inline bool match_frame(Scan scan, const Matcher& to) {
+    if (!scan.literal("{\"stream\":\"")) return match_payload(scan, to) && scan.at_end();
+    return scan.skip_string() && scan.literal(",\"data\":") && match_payload(scan, to) &&
            scan.literal("}") && scan.at_end();
 }
 

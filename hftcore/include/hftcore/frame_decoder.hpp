@@ -14,6 +14,7 @@
 #include "hftcore/event_batch.hpp"
 #include "hftcore/kraken.hpp"
 #include "hftcore/kraken_template.hpp"
+#include "hftcore/matcher.hpp"
 #include "hftcore/short_symbols.hpp"
 #include "hftcore/symbol_table.hpp"
 
@@ -33,7 +34,13 @@ inline void forget_symbols(std::uint8_t exchange) noexcept {
 class FrameDecoder {
 public:
     static bool supports(std::uint8_t exchange) noexcept {
-        return exchange == EXCHANGE_BINANCE || exchange == EXCHANGE_KRAKEN;
+        switch (exchange) {
+            case EXCHANGE_BINANCE:
+            case EXCHANGE_KRAKEN:
+                return true;
+            default:
+                return false;
+        }
     }
 
     void set_exchange(std::uint8_t exchange) noexcept { batch_.exchange = exchange; }
@@ -118,15 +125,30 @@ private:
     // The templates: true only for a frame that `read` would decode to the same events.
     bool match(const char* data, std::size_t size) {
         if (!use_templates_ || size < Scan::MIN_BYTES || size > MAX_TEMPLATE_BYTES) return false;
-        if (batch_.exchange == EXCHANGE_BINANCE) return binance::match_frame({data, size}, short_symbols_, &batch_);
-        return kraken::match_frame({data, size}, {short_symbols_, &minute_, &batch_});
+        const Scan scan(data, size);
+        const Matcher to{short_symbols_, &minute_, &batch_};
+        switch (batch_.exchange) {
+            case EXCHANGE_BINANCE:
+                return binance::match_frame(scan, to);
+            case EXCHANGE_KRAKEN:
+                return kraken::match_frame(scan, to);
+            default:
+                return false;
+        }
     }
 
+    // The general path. Frames that are bare text, which some venues send, are judged before JSON is asked for.
     int read(const char* data, std::size_t size) {
-        if (batch_.exchange == EXCHANGE_KRAKEN && kraken::is_notice({data, size})) return FRAME_CONTROL;
-        const JsonNode& root = tree_.read(data, size);
-        return batch_.exchange == EXCHANGE_KRAKEN ? kraken::read_frame(tree_, root, &batch_)
-                                                  : binance::read_frame(tree_, root, &batch_);
+        const std::string_view frame(data, size);
+        switch (batch_.exchange) {
+            case EXCHANGE_BINANCE:
+                return binance::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_KRAKEN:
+                if (kraken::is_notice(frame)) return FRAME_CONTROL;
+                return kraken::read_frame(tree_, tree_.read(data, size), &batch_);
+            default:
+                refuse("exchange must be one with a parser", std::to_string(batch_.exchange));
+        }
     }
 
     int fail(const char* reason) noexcept {

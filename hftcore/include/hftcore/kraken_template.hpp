@@ -1,17 +1,9 @@
 // Kraken spot frames exactly as the venue writes them; any other spelling is the general path's (kraken.hpp).
 #pragma once
 
-#include "hftcore/event_batch.hpp"
-#include "hftcore/scan.hpp"
+#include "hftcore/matcher.hpp"
 
 namespace hft::kraken {
-
-// What the templates of one parser use and fill.
-struct Matcher {
-    const ShortSymbols& symbols;
-    MinuteCache* minute;
-    EventBatch* batch;
-};
 
 // hot path: begin
 
