@@ -53,7 +53,7 @@ cdef class Outlet:
 cdef class SilenceWatch:
     """When one connection, and each symbol of it, was last heard of. A Feed keeps it up to date natively.
 
-    Seconds are those of `time.monotonic`, to a few ms. Thread safety: as a feed.
+    Seconds are those of `time.monotonic`. Thread safety: as a feed.
     """
 
     def frame_seen(self):

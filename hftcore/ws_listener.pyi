@@ -1,9 +1,10 @@
-from typing import Any
+from typing import Any, final
 
 from picows import WSFrame, WSListener, WSTransport
 
 from hftcore.feed import Feed
 
+@final
 class FeedListener(WSListener):
     feed: Feed | None
     def __init__(self, messages: Any) -> None: ...
