@@ -11,10 +11,14 @@
 
 #include "hftcore/binance.hpp"
 #include "hftcore/binance_template.hpp"
+#include "hftcore/binance_usdm.hpp"
+#include "hftcore/binance_usdm_template.hpp"
 #include "hftcore/event_batch.hpp"
 #include "hftcore/kraken.hpp"
 #include "hftcore/kraken_template.hpp"
 #include "hftcore/matcher.hpp"
+#include "hftcore/okx.hpp"
+#include "hftcore/okx_template.hpp"
 #include "hftcore/short_symbols.hpp"
 #include "hftcore/symbol_table.hpp"
 
@@ -22,6 +26,9 @@ namespace hft {
 
 constexpr std::uint8_t EXCHANGE_BINANCE = 1;
 constexpr std::uint8_t EXCHANGE_KRAKEN = 3;
+constexpr std::uint8_t EXCHANGE_OKX = 5;
+constexpr std::uint8_t EXCHANGE_BINANCE_FUTURE = 8;
+constexpr std::uint8_t EXCHANGE_OKX_SWAP = 9;
 
 // How often the instruments of each venue changed in this process: a decoder that saw another number forgets its table.
 inline std::atomic<std::uint64_t> instrument_generation[256];
@@ -37,6 +44,9 @@ public:
         switch (exchange) {
             case EXCHANGE_BINANCE:
             case EXCHANGE_KRAKEN:
+            case EXCHANGE_OKX:
+            case EXCHANGE_BINANCE_FUTURE:
+            case EXCHANGE_OKX_SWAP:
                 return true;
             default:
                 return false;
@@ -132,6 +142,11 @@ private:
                 return binance::match_frame(scan, to);
             case EXCHANGE_KRAKEN:
                 return kraken::match_frame(scan, to);
+            case EXCHANGE_OKX:
+            case EXCHANGE_OKX_SWAP:
+                return okx::match_frame(scan, to);
+            case EXCHANGE_BINANCE_FUTURE:
+                return binance_usdm::match_frame(scan, to);
             default:
                 return false;
         }
@@ -142,10 +157,16 @@ private:
         const std::string_view frame(data, size);
         switch (batch_.exchange) {
             case EXCHANGE_BINANCE:
-                return binance::read_frame(tree_, tree_.read(data, size), &batch_);
+                return binance::read_frame<binance::Spot>(tree_, tree_.read(data, size), &batch_);
             case EXCHANGE_KRAKEN:
                 if (kraken::is_notice(frame)) return FRAME_CONTROL;
                 return kraken::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_OKX:
+            case EXCHANGE_OKX_SWAP:
+                if (okx::is_keep_alive(frame)) return FRAME_CONTROL;
+                return okx::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_BINANCE_FUTURE:
+                return binance::read_frame<binance::UsdMargined>(tree_, tree_.read(data, size), &batch_);
             default:
                 refuse("exchange must be one with a parser", std::to_string(batch_.exchange));
         }
