@@ -32,7 +32,7 @@ test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done
+	$(BIN)/python -m pytest benchmarks -q $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 	$(BIN)/ruff check .
