@@ -166,7 +166,7 @@ def test_every_event_needs_its_keys(venue: str, frame: bytes) -> None:
         result = outcome(parser, renamed)
         assert result == expected(venue, renamed), key
         if result is None:
-            with pytest.raises(ParseError, match="must have the key|must be"):
+            with pytest.raises(ParseError, match=r"must have the key|must be"):
                 parser.parse(renamed)
             missed += 1
     assert missed >= 4 or frame.startswith(b"[")

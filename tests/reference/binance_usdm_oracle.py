@@ -23,7 +23,8 @@ def payload(root: dict[str, Any], stream: str) -> tuple[str, list[Row]]:
         return "control", []
     levels = sum(key in root for key in "bBaA")
     looks = levels > 0 and levels + ("u" in root) + ("s" in root) >= 4
-    if stream.endswith("@bookTicker") or stream == "!bookTicker" or event == "bookTicker" or (looks and "e" not in root):
+    named = event == "bookTicker" or stream == "!bookTicker" or stream.endswith("@bookTicker")
+    if named or (looks and "e" not in root):
         seq = root["u"]
         if not isinstance(seq, Integer) or seq.is_signed() or seq >= 2**64:
             raise ValueError("u")

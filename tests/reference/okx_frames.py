@@ -5,7 +5,9 @@ TICKER = (
     b'"64001.2","bidSz":"%s","open24h":"63000","high24h":"65000.5","low24h":"62000.1","sodUtc0":"63500",'
     b'"sodUtc8":"63600.7","volCcy24h":"229576048.730317321","vol24h":"3601.1585121","ts":"1790439594900"}'
 )
-SPOT_TICKER = b'{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[%s]}' % (TICKER % (b"SPOT", b"BTC-USDT", b"0.5"))
+SPOT_TICKER = b'{"arg":{"channel":"tickers","instId":"BTC-USDT"},"data":[%s]}' % (
+    TICKER % (b"SPOT", b"BTC-USDT", b"0.5")
+)
 SWAP_TICKER = b'{"arg":{"channel":"tickers","instId":"1000SHIB-USDT-SWAP"},"data":[%s]}' % (
     TICKER % (b"SWAP", b"1000SHIB-USDT-SWAP", b"779.3")
 )
