@@ -169,7 +169,7 @@ def test_every_event_needs_its_keys(venue: str, frame: bytes) -> None:
             with pytest.raises(ParseError, match=r"must have the key|must be"):
                 parser.parse(renamed)
             missed += 1
-    assert missed >= 4 or frame.startswith(b"[")
+    assert missed >= 2 or frame.startswith(b"[")
 
 
 @pytest.mark.parametrize(
