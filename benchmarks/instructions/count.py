@@ -28,7 +28,8 @@ BASELINE = HERE / "baseline.json"
 LIMIT_PERCENT = 3.0
 SIMDJSON = "fallback"
 # The same memcpy, memcmp and memchr on every x86-64.
-PLAIN_LIBC = "glibc.cpu.hwcaps=-AVX2,-AVX,-AVX512F,-AVX512VL,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-AVX_Fast_Unaligned_Load"
+_FEATURES = "AVX2 AVX AVX512F AVX512VL ERMS FSRM SSSE3 SSE4_1 SSE4_2 AVX_Fast_Unaligned_Load"
+PLAIN_LIBC = "glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in _FEATURES.split())
 Counts = dict[str, float]
 
 
@@ -122,7 +123,7 @@ def compare(counts: Counts, baseline: Counts, limit_percent: float = LIMIT_PERCE
         if name not in baseline:
             lines.append(f"{name:44} {'-':>10} {now:10.1f}      new: --update adds it to the baseline")
             continue
-        change = (now / baseline[name] - 1) * 100
+        change = round((now / baseline[name] - 1) * 100, 6)
         remark = ""
         if change > limit_percent:
             remark = f"  rose above {limit_percent:g}%"
@@ -153,8 +154,8 @@ def check(key: str, counts: Counts, path: Path = BASELINE, update: bool = False,
         print("\n".join(f"{name:44} {now:10.1f}" for name, now in counts.items()))
         print(
             f"instructions: not compared: {path.name} has no baseline for {key!r} (it has: {', '.join(baselines)}).\n"
-            "To add it, check out a commit that is known to be good, run make instructions ARGS=--update there with this\n"
-            f"compiler and libc, and commit {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}."
+            "To add it, check out a commit that is known to be good, run make instructions ARGS=--update there with\n"
+            f"this compiler and libc, and commit {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}."
         )
         return 0
     verdict = compare(counts, baselines[key], limit)
