@@ -123,7 +123,7 @@ def sim(
 
 @app.command()
 def decode(
-    venue: Annotated[str, typer.Argument(help="kraken or binance.")],
+    venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
