@@ -22,7 +22,10 @@ import zmq
 from hftcore import symbols as _symbols
 from hftcore.enums import Exchange
 from hftcore.symbols import pair_of_id
-from hftcore.topic import MARKET_TOPIC_BYTES, pad
+from hftcore.topic import pad
+
+cdef object MARKET_TOPIC_BYTES, TICKER_DTYPE, TRADE_DTYPE
+from hftcore.topic import MARKET_TOPIC_BYTES
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
 
 

@@ -294,4 +294,6 @@ cdef int _raise_unless_interrupted(int error) except -1:
     if error == EINTR:
         PyErr_CheckSignals()
         return 0
+    if error == zmq.ETERM:
+        raise zmq.ContextTerminated
     raise zmq.ZMQError(error)
