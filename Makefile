@@ -8,11 +8,11 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench lint check clean sanitize
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='-k ring' is handed to pytest, hftpy demo or the benchmarks."
 
 setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
@@ -34,6 +34,10 @@ test: $(STAMP)  ## all tests
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
 	$(BIN)/python -m pytest benchmarks -q $(ARGS)
 
+bench-peers: $(STAMP)  ## install the heavier peers of the benchmarks
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement benchmarks/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
+
 lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -45,6 +49,9 @@ check: lint test  ## lint and test
 
 sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
 	HFTPY_STRESS_ITEMS=20000000 $(BIN)/python -m pytest -m native tests/native --timeout 1800 $(ARGS)
+
+fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_FUZZ_INPUTS and HFTPY_FUZZ_SEED for other ones
+	HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

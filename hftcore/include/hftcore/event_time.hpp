@@ -72,7 +72,12 @@ inline bool ns_from_rfc3339(std::string_view text, std::int64_t* out) noexcept {
     if (p != end || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59) return false;
     const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     if (day < 1 || day > DAYS[month - 1] + (month == 2 && leap)) return false;
-    const std::int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    std::int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    // Rounded towards zero: the earliest second fits only together with its fraction.
+    if (seconds < 0 && fraction > 0) {
+        ++seconds;
+        fraction -= NS_PER_SECOND;
+    }
     std::int64_t ns;
     if (__builtin_mul_overflow(seconds, NS_PER_SECOND, &ns) || __builtin_add_overflow(ns, fraction, &ns)) return false;
     *out = ns;
@@ -106,6 +111,15 @@ inline bool ns_from_epoch(std::uint64_t value, std::int64_t* out) noexcept {
 inline bool ns_from_epoch(std::string_view text, std::int64_t* out) noexcept {
     std::uint64_t value;
     return parse_unsigned(text, &value) == NumberStatus::OK && ns_from_epoch(value, out);
+}
+
+inline bool ns_from_milliseconds(std::uint64_t value, std::int64_t* out) noexcept {
+    return !__builtin_mul_overflow(value, 1'000'000, out);
+}
+
+inline bool ns_from_milliseconds(std::string_view text, std::int64_t* out) noexcept {
+    std::uint64_t value;
+    return parse_unsigned(text, &value) == NumberStatus::OK && ns_from_milliseconds(value, out);
 }
 
 }  // namespace hft
