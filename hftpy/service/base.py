@@ -15,7 +15,7 @@ from typing import Any
 from hftcore.latency import LatencyHistogram
 from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.log import LimitedLog
-from hftpy.errors import AddressInUseError, ConfigError, HftError
+from hftpy.errors import AddressInUseError, ConfigError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring

@@ -259,7 +259,6 @@ def _check_values(key: str, setting: Setting) -> None:
         if not task.interval > 0 or not task.delay >= 0:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
 
-
     _check_keys(f"{key}.queues", setting.queues, tuple(OVERFLOWS))
     for name, queue in setting.queues.items():
         where = f"{key}.queues.{name}"

@@ -96,9 +96,8 @@ class Delivery:
             failed=lambda: service._hook_failed(name),
             on_halt=self._market_halted,
         )
-        for hop in HOPS:
-            service.latency.setdefault(hop, LatencyHistogram())
-        inbox.ring.measure(*(service.latency[hop] for hop in HOPS), since_ns=self._born_ns)
+        to_callback, to_receipt = (service.latency.setdefault(hop, LatencyHistogram()) for hop in HOPS)
+        inbox.ring.measure(to_callback, to_receipt, self._born_ns)
         inbox.ring.count_in(service.counters, f"{channel}s")
         return inbox
 

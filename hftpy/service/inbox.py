@@ -61,9 +61,7 @@ class Dispatcher:
         Called while the exception of a hook is handled; None: the exception passes through.
     """
 
-    def __init__(
-        self, ring: Ring[Any] | ObjectRing[Any], hook: Hook, failed: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, ring: Ring[Any] | ObjectRing[Any], hook: Hook, failed: Callable[[], None] | None = None) -> None:
         self._ring = ring
         self._hook = hook
         self._failed = failed

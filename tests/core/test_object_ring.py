@@ -1,4 +1,4 @@
-"""hftcore.object_ring: references, the garbage collector, waiting. Policies: test_ring_policies.py, test_ring_model.py."""
+"""hftcore.object_ring: references, garbage collection, waiting. Policies: test_ring_policies.py, test_ring_model.py."""
 
 import asyncio
 import gc

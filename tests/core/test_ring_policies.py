@@ -321,7 +321,7 @@ def test_producers_must_be_one_or_many():
     with pytest.raises(ValueError, match="producers must be one or many, was 'two'"):
         Ring(Ticker, 8, producers="two")
     assert repr(Ring(Ticker, 8, producers="many")).startswith("Ring(Ticker, capacity=8, overflow='drop_oldest', prod")
-    with pytest.raises(ValueError, match="block_timeout must be from 0 to 1e9 seconds, was -1.0"):
+    with pytest.raises(ValueError, match=r"block_timeout must be from 0 to 1e9 seconds, was -1.0"):
         Ring(Ticker, 8, "block", block_timeout=-1)
 
 
