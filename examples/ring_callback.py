@@ -1,4 +1,4 @@
-"""A thread floods a ring, the event loop takes: conflated by symbol, so that a slow consumer reads the latest prices."""
+"""A thread floods a ring that conflates by symbol: the loop, however late, reads the latest price of each."""
 
 import asyncio
 import threading

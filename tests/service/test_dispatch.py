@@ -117,7 +117,8 @@ async def test_the_counter_is_exact_inside_the_hook_and_latency_is_measured(root
     service = Counts(config())
     async with running(service, eventually):
         for seq in range(300):
-            service.ticker_queue.put_nowait(ticker(seq, localTimeNs=time.time_ns(), exchangeTimeNs=time.time_ns() - 10**6))
+            now = time.time_ns()
+            service.ticker_queue.put_nowait(ticker(seq, localTimeNs=now, exchangeTimeNs=now - 10**6))
         await eventually(lambda: len(service.seen) == 300)
         assert service.seen == list(range(1, 301))
         assert service.latency["receipt_to_callback"].count == service.latency["venue_to_receipt"].count == 300
