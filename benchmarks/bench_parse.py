@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+from parse_derivatives import DERIVATIVES
 from parse_kinds import FRAMES, KINDS, Kind, frames_of, plain_rows, rows_of
 
 from hftcore.parse import Parser
@@ -43,7 +44,7 @@ def sides_of(kind: Kind) -> tuple[list[bytes], Parser, "msgspec.json.Decoder[obj
     return frames, parser, decoder
 
 
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+every_kind = pytest.mark.parametrize("kind", KINDS + DERIVATIVES, ids=lambda kind: kind.name)
 
 
 @every_kind
