@@ -406,7 +406,7 @@ def test_closing_within_a_callback_ends_the_batch(sockets: Any) -> None:
     while got[-1:] != [3]:
         assert time.monotonic() < end
         made.drain(100)
-    assert got == [2, 2, 3] and made.drain(100) is False
+    assert got == [2, 2, 3] and made.drain(100) is False and made.take_counts() == (2, 3)
     made.resume(NativeSocket(sub))
     drain(made, 3)
     assert got == [2, 2, 3, 4, 4, 5, 5, 6, 6]
