@@ -386,6 +386,32 @@ def test_other_queues_refusals_and_failures(sockets: Any) -> None:
     assert python.failed == ["fails", "wrong"] * 3
 
 
+def test_a_ring_that_blocks_refuses_instead_of_stopping_the_reader(sockets: Any) -> None:
+    pub, sub = sockets
+    python = Python()
+    made = subscription(sub, python)
+    ring = Ring(Ticker, 2, "block", block_timeout=1e9)
+    made.bind([("one", ring)])
+    for seq in range(1, 6):
+        pub.send(TOPIC + encode_ticker(ticker(seq), seq, 9))
+    drain(made, 5)
+    assert [item.seq for item in ring.get_batch()] == [2, 3] and python.refused == ["one", "one"]
+
+
+@pytest.mark.parametrize("options", [{"producers": "many"}, {"overflow": "conflate"}, {"overflow": "drop_oldest"}])
+def test_rings_of_every_kind_get_structs(sockets: Any, options: dict[str, Any]) -> None:
+    pub, sub = sockets
+    python = Python()
+    made = subscription(sub, python)
+    ring = Ring(Ticker, 8, **options)
+    made.bind([("one", ring)])
+    for seq in range(1, 6):
+        pub.send(TOPIC + encode_ticker(ticker(seq), seq, 9))
+    drain(made, 5)
+    expected = [5] if options.get("overflow") == "conflate" else [2, 3, 4, 5]
+    assert [item.seq for item in ring.get_batch()] == expected and not python.refused
+
+
 def test_closing_within_a_callback_ends_the_batch(sockets: Any) -> None:
     pub, sub = sockets
     python = Python()
