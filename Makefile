@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench lint check clean sanitize
+.PHONY: help setup demo test bench lint check clean sanitize fuzz
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -32,7 +32,7 @@ test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS) || exit 1; done
+	$(BIN)/python -m pytest benchmarks -q $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 	$(BIN)/ruff check .
@@ -45,6 +45,9 @@ check: lint test  ## lint and test
 
 sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
 	HFTPY_STRESS_ITEMS=20000000 $(BIN)/python -m pytest -m native tests/native --timeout 1800 $(ARGS)
+
+fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_FUZZ_INPUTS and HFTPY_FUZZ_SEED for other ones
+	HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -1,10 +1,8 @@
-"""The ring against asyncio.Queue: one item in and out, batches of 64, an awaited get, and a thread feeding a loop."""
+"""T7, T8: the ring against asyncio.Queue. One item in and out, batches of 64, an awaited get, a thread feeding a loop."""
 
 import asyncio
 import threading
 from collections.abc import Callable
-
-from peers import Result, arguments, compare, report, require_release
 
 from hftcore.ring import Ring
 from hftcore.types import Ticker
@@ -101,43 +99,32 @@ def thread_to_loop_by_ring(count: int) -> None:
     asyncio.run(main())
 
 
-def main() -> None:
-    """Measure and report."""
-    chosen = arguments(__doc__ or "")
-    require_release()
-    count = 640 if chosen.quick else 64_000
-    threaded = 640 if chosen.quick else 16_384
-    ring, queue = Ring(Ticker, 4096), asyncio.Queue[Ticker](4096)
-    queue_name = "asyncio.Queue"
-    results: list[Result] = [
-        compare(
-            "put_nowait + get_nowait",
-            queue_name,
-            one_by_one(queue),
-            one_by_one(ring),
-            count=count,
-            rounds=chosen.rounds,
-        ),
-        compare("put 64, drain 64", queue_name, batches_of_queue, batches_of_ring, count=count, rounds=chosen.rounds),
-        compare(
-            "put 64, await get() 64",
-            queue_name,
-            awaited(lambda: asyncio.Queue(4096)),
-            awaited(lambda: Ring(Ticker, 4096)),
-            count=count,
-            rounds=chosen.rounds,
-        ),
-        compare(
-            "flood from a thread into the loop",
-            "call_soon_threadsafe",
-            thread_to_loop_by_call_soon,
-            thread_to_loop_by_ring,
-            count=threaded,
-            rounds=chosen.rounds,
-        ),
-    ]
-    report(results, chosen)
+def test_one_in_and_out(versus):
+    n = versus.scale(64_000)
+    queue, ring = asyncio.Queue[Ticker](4096), Ring(Ticker, 4096)
+    theirs, ours = one_by_one(queue), one_by_one(ring)
+    versus("T7", "put_nowait + get_nowait", operations=n, ours=lambda: ours(n),
+           peers={"asyncio.Queue": lambda: theirs(n)}, floors={"asyncio.Queue": 5},
+           goals={"asyncio.Queue": 7})  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def test_batches_of_64(versus):
+    n = versus.scale(64_000, multiple=BATCH)
+    versus("T7", "put 64, drain 64", operations=n, ours=lambda: batches_of_ring(n),
+           peers={"asyncio.Queue": lambda: batches_of_queue(n)}, floors={"asyncio.Queue": 4},
+           goals={"asyncio.Queue": 6})  # fmt: skip
+
+
+def test_awaited(versus):
+    n = versus.scale(64_000, multiple=BATCH)
+    theirs = awaited(lambda: asyncio.Queue(4096))
+    ours = awaited(lambda: Ring(Ticker, 4096))
+    versus("T7", "put 64, await get() 64", operations=n, ours=lambda: ours(n),
+           peers={"asyncio.Queue": lambda: theirs(n)})  # fmt: skip
+
+
+def test_flood_from_a_thread(versus):
+    n = versus.scale(16_384)
+    versus("T8", "flood from a thread into the loop", operations=n, ours=lambda: thread_to_loop_by_ring(n),
+           peers={"asyncio": lambda: thread_to_loop_by_call_soon(n)}, floors={"asyncio": 12},
+           goals={"asyncio": 25})  # fmt: skip

@@ -1,12 +1,16 @@
-"""Native structs and account types to protobuf messages and back."""
+"""What frames carry, as protobuf messages and back.
+
+Tickers and trades go through `hftcore.codec`. Orders, fills and events are text and decimals at low rates: there the
+conversion to and from Decimal outweighs protobuf's own, and the generated classes do.
+"""
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
+from hftcore.codec import decode_ticker, decode_trade, encode_ticker, encode_trade
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
 from hftcore.symbols import CurrencyPair
-from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.wire import market_pb2 as wire
@@ -22,74 +26,6 @@ _number: Any = int
 
 Batch = Sequence[MyOrder]
 Event = Gap | Stale | Reconnected
-
-
-def encode_ticker(ticker: Ticker, seq: int, epoch: int) -> bytes:
-    message = wire.Ticker(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(ticker.exchange),
-        symbol=ticker.symbol,
-        exchange_time_ns=ticker.exchangeTimeNs,
-        local_time_ns=ticker.localTimeNs,
-        bid_price=ticker.bidPrice,
-        bid_volume=ticker.bidVolume,
-        ask_price=ticker.askPrice,
-        ask_volume=ticker.askVolume,
-        venue_seq=ticker.seq,
-        flags=_number(ticker.flags),
-    )
-    return message.SerializeToString()
-
-
-def decode_ticker(message: Any) -> Ticker:
-    return Ticker(
-        exchange=message.exchange,
-        symbol=message.symbol,
-        exchangeTimeNs=message.exchange_time_ns,
-        localTimeNs=message.local_time_ns,
-        bidPrice=message.bid_price,
-        bidVolume=message.bid_volume,
-        askPrice=message.ask_price,
-        askVolume=message.ask_volume,
-        seq=message.venue_seq,
-        flags=message.flags,
-    )
-
-
-def encode_trade(trade: Trade, seq: int, epoch: int) -> bytes:
-    message = wire.Trade(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(trade.exchange),
-        symbol=trade.symbol,
-        exchange_time_ns=trade.exchangeTimeNs,
-        local_time_ns=trade.localTimeNs,
-        trade_time_ns=trade.tradeTimeNs,
-        price=trade.price,
-        volume=trade.volume,
-        trade_id=trade.tradeId,
-        side=_number(trade.side),
-        venue_seq=trade.seq,
-        flags=_number(trade.flags),
-    )
-    return message.SerializeToString()
-
-
-def decode_trade(message: Any) -> Trade:
-    return Trade(
-        exchange=message.exchange,
-        symbol=message.symbol,
-        exchangeTimeNs=message.exchange_time_ns,
-        localTimeNs=message.local_time_ns,
-        tradeTimeNs=message.trade_time_ns,
-        price=message.price,
-        volume=message.volume,
-        tradeId=message.trade_id,
-        side=message.side,
-        seq=message.venue_seq,
-        flags=message.flags,
-    )
 
 
 def _order_message(order: MyOrder, seq: int, epoch: int) -> Any:
@@ -267,11 +203,65 @@ def decode_event(kind: str, message: Any) -> Event:
     )
 
 
-DECODERS: dict[Channel, tuple[Callable[[bytes], Any], Callable[[Any], Any]]] = {
-    Channel.TICKER: (wire.Ticker.FromString, decode_ticker),
-    Channel.TRADE: (wire.Trade.FromString, decode_trade),
-    Channel.MY_ORDER: (wire.MyOrder.FromString, decode_my_order),
-    Channel.MY_ORDER_BATCH: (wire.MyOrderBatch.FromString, decode_batch),
-    Channel.MY_TRADE: (wire.MyTrade.FromString, decode_my_trade),
+class Received(NamedTuple):
+    """A message: what a queue carries of it, and what stands beside that."""
+
+    value: Any
+    exchange: Exchange
+    symbol: CurrencyPair | None  # None: it spans symbols
+    seq: int
+    epoch: int
+    resent: bool
+
+
+def _receive_ticker(body: bytes) -> Received:
+    ticker, seq, epoch, resent = decode_ticker(body)
+    return Received(ticker, ticker.exchange, ticker.symbol, seq, epoch, resent)
+
+
+def _receive_trade(body: bytes) -> Received:
+    trade, seq, epoch, resent = decode_trade(body)
+    return Received(trade, trade.exchange, trade.symbol, seq, epoch, resent)
+
+
+def _receive_my_order(body: bytes) -> Received:
+    message = wire.MyOrder.FromString(body)
+    order = decode_my_order(message)
+    return Received(order, order.exchange, order.symbol, message.seq, message.epoch, message.resent)
+
+
+def _receive_my_trade(body: bytes) -> Received:
+    message = wire.MyTrade.FromString(body)
+    fill = decode_my_trade(message)
+    return Received(fill, fill.exchange, fill.symbol, message.seq, message.epoch, message.resent)
+
+
+def _receive_batch(body: bytes) -> Received:
+    message = wire.MyOrderBatch.FromString(body)
+    orders = decode_batch(message)
+    return Received(orders, Exchange(message.exchange), None, message.seq, message.epoch, message.resent)
+
+
+DECODERS: dict[Channel, Callable[[bytes], Received]] = {
+    Channel.TICKER: _receive_ticker,
+    Channel.TRADE: _receive_trade,
+    Channel.MY_ORDER: _receive_my_order,
+    Channel.MY_ORDER_BATCH: _receive_batch,
+    Channel.MY_TRADE: _receive_my_trade,
 }
-"""Of each channel: how a message is read, and how it becomes what a queue carries."""
+"""Of each channel: how the body of a frame is read. They raise ValueError, OverflowError or DecodeError."""
+
+__all__ = [
+    "CONTROL_TOPIC",
+    "DECODERS",
+    "RESENT",
+    "Event",
+    "Received",
+    "decode_event",
+    "encode_batch",
+    "encode_my_order",
+    "encode_my_trade",
+    "encode_ticker",
+    "encode_trade",
+    "event_fields",
+]

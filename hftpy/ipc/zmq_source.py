@@ -38,7 +38,7 @@ class ZmqSource(Source):
         decoder = codec.DECODERS.get(channel)
         if decoder is None:
             raise ConfigError(f"channel {channel} cannot be subscribed over zmq yet")
-        self._parse, self._decode = decoder
+        self._decode = decoder
         self._topic_of: dict[str, bytes] = {}  # canonical symbol -> topic; if all: as they come
         self._pair_of: dict[bytes, CurrencyPair] = {}
         self.all_symbols = False
@@ -116,11 +116,10 @@ class ZmqSource(Source):
         self._on_message(frame[:MARKET_TOPIC_BYTES], frame[MARKET_TOPIC_BYTES:], resent=False)
 
     def _on_message(self, topic: bytes, body: bytes, *, resent: bool) -> None:
-        message = self._parse(body)
+        message = self._decode(body)
         if message.exchange != self.exchange:
             raise ValueError(f"exchange must be {self.exchange}, was {message.exchange}")
-        ours = self._is_ours(message, topic)
-        value = self._decode(message) if ours else None
+        ours = self._is_ours(message.symbol, topic)
         verdict = self.tracker.on_message(topic, message.epoch, message.seq, resent or message.resent)
         if verdict.restarted:
             self._restarted()
@@ -130,31 +129,25 @@ class ZmqSource(Source):
             self.duplicates += 1
         elif ours:
             self.received += 1
+            value = message.value
             if self.channel is Channel.MY_ORDER_BATCH and not self.all_symbols:
-                value = [order for order in value or () if order.symbol in self._topic_of]
+                value = [order for order in value if order.symbol in self._topic_of]
             self._observers.put(self.channel, value, self._queue_full)
         else:
             self.filtered += 1
 
-    def _is_ours(self, message: Any, topic: bytes) -> bool:
+    def _is_ours(self, pair: CurrencyPair | None, topic: bytes) -> bool:
         """Whether the symbol inside is subscribed: two symbols can have the same topic."""
-        if self.channel is Channel.MY_ORDER_BATCH:
+        if pair is None:
             return topic == _BATCH_TOPIC
-        known = self._topic_of.get(message.symbol)
+        known = self._topic_of.get(pair)
         if known is None:
-            pair = CurrencyPair(message.symbol)
-            known = self._topic_of.get(pair)
-            if known is None:
-                known = pad(pair.topic, MARKET_TOPIC_BYTES)
-                if not self.all_symbols:
-                    if known != topic:
-                        raise ValueError(f"the topic of {message.symbol!r} must be {known!r}, was {topic!r}")
-                    return False
-                if len(self._topic_of) < _MAX_NAMES:
-                    self._remember(pair, known)
+            known = pad(pair.topic, MARKET_TOPIC_BYTES)
+            if known == topic and self.all_symbols and len(self._topic_of) < _MAX_NAMES:
+                self._remember(pair, known)
         if known != topic:
-            raise ValueError(f"the topic of {message.symbol!r} must be {known!r}, was {topic!r}")
-        return True
+            raise ValueError(f"the topic of {str(pair)!r} must be {known!r}, was {topic!r}")
+        return self.all_symbols or pair in self._topic_of
 
     def _on_control(self, frame: bytes) -> None:
         if not frame.startswith(codec.CONTROL_TOPIC):

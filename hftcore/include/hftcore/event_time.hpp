@@ -72,7 +72,12 @@ inline bool ns_from_rfc3339(std::string_view text, std::int64_t* out) noexcept {
     if (p != end || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59) return false;
     const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     if (day < 1 || day > DAYS[month - 1] + (month == 2 && leap)) return false;
-    const std::int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    std::int64_t seconds = days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    // Rounded towards zero: the earliest second fits only together with its fraction.
+    if (seconds < 0 && fraction > 0) {
+        ++seconds;
+        fraction -= NS_PER_SECOND;
+    }
     std::int64_t ns;
     if (__builtin_mul_overflow(seconds, NS_PER_SECOND, &ns) || __builtin_add_overflow(ns, fraction, &ns)) return false;
     *out = ns;

@@ -1,0 +1,106 @@
+"""Broken frames and fields under AddressSanitizer and UndefinedBehaviorSanitizer, and mutants that this must find.
+
+`HFTPY_FUZZ_INPUTS` sets how many inputs each fuzzer makes, `HFTPY_FUZZ_SEED` which ones (`make fuzz` makes a million).
+"""
+
+import os
+import re
+from pathlib import Path
+
+import corpus
+import fuzzers
+import pytest
+from mistakes import FIELD_MISTAKES, PARSER_MISTAKES
+
+from hftcore.enums import Exchange
+from hftcore.parse import Parser
+
+INPUTS = int(os.environ.get("HFTPY_FUZZ_INPUTS", "20000"))
+SEED = int(os.environ.get("HFTPY_FUZZ_SEED", "20261121"))
+FIXTURES = Path(os.environ["HFTPY_FIXTURES"]) if "HFTPY_FIXTURES" in os.environ else None
+# A long run is worth the compiler's time.
+OPTIMISED = "-O1" if INPUTS > 100_000 else "-O0"
+
+pytestmark = [
+    pytest.mark.native,
+    pytest.mark.timeout(max(300, INPUTS // 500)),
+    pytest.mark.skipif(fuzzers.COMPILER is None, reason="no C++ compiler (g++, clang++ or $CXX)"),
+]
+
+FIELDS = [
+    b"12345.678", b"0", b"1772368245123", b"1772368245123456", b"1616333924.737428", b"BTC/USD", b"BTCUSDT", b"true",
+    b"false", b"0.00000001", b"64001.20", b"99999999.99999999", b"1.5e-05", b"9007199254740993", b"-0.02", b"1e308",
+    b"2026-03-01T12:30:45.123456Z", b"2026-03-01T12:30:46.000001Z", b"2024-02-29T23:59:59Z",
+    b"2026-03-01T12:30:45.123+01:00", b"2262-04-11T23:47:16.854775807Z", b"1677-09-21T00:12:43.145224192Z",
+    b"btcusdt                         ", b"mm_demo.start                   ", b"btc", b"BTC-USDT-SWAP", b"PF_XBTUSD",
+]  # fmt: skip
+
+
+def supported() -> list[str]:
+    """The exchanges that have a parser."""
+    found = []
+    for exchange in Exchange:
+        try:
+            Parser(exchange)
+        except ValueError:
+            continue
+        found.append(str(exchange))
+    return found
+
+
+@pytest.fixture(scope="session")
+def parser_fuzz(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("parser_fuzz")
+    return fuzzers.build(folder, "parser_fuzz", [OPTIMISED, *fuzzers.SANITIZED], simdjson=True)
+
+
+def test_every_parser_has_seeds():
+    assert set(supported()) <= set(corpus.EXCHANGES)
+
+
+@pytest.mark.parametrize("exchange", supported())
+def test_no_frame_breaks_a_parser(parser_fuzz, exchange):
+    done = fuzzers.run(parser_fuzz, exchange, corpus.seeds_of(exchange, FIXTURES), INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+    print(done.stdout)
+    # It is worth something only if all ways are gone.
+    counts = re.search(r"(\d+) with events, (\d+) refused, (\d+) read by template", done.stdout)
+    assert counts is not None
+    assert min(int(count) for count in counts.groups()) > INPUTS // 100, done.stdout
+
+
+def test_no_field_is_read_wrongly(tmp_path):
+    program = fuzzers.build(tmp_path, "field_fuzz", [OPTIMISED, *fuzzers.SANITIZED])
+    done = fuzzers.run(program, "fields", FIELDS, INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+    print(done.stdout)
+    counts = re.search(r"(\d+) usual amounts, (\d+) amounts taken", done.stdout)
+    assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS, done.stdout
+
+
+def test_the_same_seed_makes_the_same_inputs(parser_fuzz):
+    seeds = corpus.seeds_of("kraken")
+    first, again, other = (fuzzers.run(parser_fuzz, "kraken", seeds, 2000, seed).stdout for seed in (5, 5, 6))
+    assert first == again and first.partition(":")[2] != other.partition(":")[2]
+
+
+# Every second mistake in a short run: each takes a build.
+SHORT = slice(None, None, 1 if INPUTS > 100_000 else 2)
+
+
+@pytest.mark.parametrize("mistake", list(FIELD_MISTAKES)[SHORT])
+def test_a_mistake_in_a_reader_is_found(tmp_path, mistake):
+    header, right, wrong = FIELD_MISTAKES[mistake]
+    include = fuzzers.changed(tmp_path, header, right, wrong)
+    program = fuzzers.build(tmp_path, "field_fuzz", ["-O0", "-w"], include)
+    done = fuzzers.run(program, "fields", FIELDS, 200_000, SEED)
+    assert done.returncode not in (0, 2), "nothing found"
+
+
+@pytest.mark.parametrize("mistake", list(PARSER_MISTAKES)[SHORT])
+def test_a_mistake_in_a_parser_is_found(tmp_path, mistake):
+    exchange, header, right, wrong = PARSER_MISTAKES[mistake]
+    include = fuzzers.changed(tmp_path, header, right, wrong)
+    program = fuzzers.build(tmp_path, "parser_fuzz", ["-O0", "-w"], include, simdjson=True)
+    done = fuzzers.run(program, exchange, corpus.seeds_of(exchange), 200_000, SEED)
+    assert done.returncode not in (0, 2, 3), "nothing found"
