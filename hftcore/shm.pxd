@@ -122,6 +122,7 @@ cdef extern from "hftcore/shm_segment.hpp" namespace "hft::shm" nogil:
 
     Segment* create_segment(const string& path, const Shape& shape, Trouble* trouble) except +
     Segment* attach_segment(const string& path, uint32_t kind, Trouble* trouble) except +
+    cbool folder_in_memory "hft::shm::in_memory" (const string& folder) except +
     int64_t monotonic_ns() noexcept
     void notify(ParkPage& page) noexcept
     cbool live(const View& view) noexcept

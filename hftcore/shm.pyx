@@ -20,12 +20,14 @@ import operator
 import os
 import time
 import weakref
+from types import GenericAlias
 
 import numpy as np
 
 from hftcore.enums import Exchange
 from hftcore.errors import RingClosed, SegmentError, SegmentInUseError
 from hftcore.symbols import CurrencyPair, pair_of_id
+cdef object TICKER_DTYPE, TRADE_DTYPE
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
 
 MAX_CAPACITY = RING_LIMIT
@@ -53,6 +55,11 @@ def _after_fork():
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def in_memory(folder):
+    """Whether the files of a folder live in memory alone (tmpfs). False where that cannot be told."""
+    return folder_in_memory(os.fsencode(folder))
 
 
 cdef object failure(Trouble trouble):
@@ -302,6 +309,11 @@ cdef class ShmWriter:
     def _disown(self):
         if self._segment is not NULL:
             self._segment.disown()
+
+    @classmethod
+    def __class_getitem__(cls, kind):
+        """`ShmWriter[Ticker]` in annotations."""
+        return GenericAlias(cls, kind)
 
     def __repr__(self):
         return f"ShmWriter({self.path!r}, {self.kind.__name__}{', closed' if self.closed else ''})"
@@ -846,6 +858,11 @@ cdef class ShmReader:
             self._watcher.abandon()
         if self._segment is not NULL:
             self._segment.disown()
+
+    @classmethod
+    def __class_getitem__(cls, kind):
+        """`ShmReader[Ticker]` in annotations."""
+        return GenericAlias(cls, kind)
 
     def __repr__(self):
         return f"ShmReader({self.path!r}, {self.kind.__name__}{', closed' if self.closed else ''})"

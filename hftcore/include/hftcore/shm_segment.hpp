@@ -12,6 +12,10 @@
 
 #include <sys/file.h>
 #include <sys/mman.h>
+#if defined(__linux__)
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#endif
 
 #include <memory>
 
@@ -398,6 +402,19 @@ private:
     bool owner_ = false;
     View view_;
 };
+
+// Whether a folder's files live in memory alone: on a disk, writing back holds up whoever writes to a mapped page.
+inline bool in_memory(const std::string& folder) noexcept {
+#if defined(__linux__)
+    struct statfs found;
+    if (statfs(folder.c_str(), &found) != 0) return false;
+    return static_cast<unsigned long>(found.f_type) == TMPFS_MAGIC ||
+           static_cast<unsigned long>(found.f_type) == RAMFS_MAGIC;
+#else
+    (void)folder;
+    return false;
+#endif
+}
 
 inline Segment* create_segment(const std::string& path, const Shape& shape, Trouble* trouble) {
     return Segment::create(path, shape, trouble).release();
