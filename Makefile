@@ -8,11 +8,11 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench lint check clean sanitize fuzz
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='-k ring' is handed to pytest, hftpy demo or the benchmarks."
 
 setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
@@ -33,6 +33,10 @@ test: $(STAMP)  ## all tests
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
 	$(BIN)/python -m pytest benchmarks -q $(ARGS)
+
+bench-peers: $(STAMP)  ## install the heavier peers of the benchmarks
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement benchmarks/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
 
 lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 	$(BIN)/ruff check .

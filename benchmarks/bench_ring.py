@@ -1,4 +1,4 @@
-"""T7, T8: the ring against asyncio.Queue. One item in and out, batches of 64, an awaited get, a thread feeding a loop."""
+"""T7, T8: the ring: one item in and out, batches of 64, an awaited get, and a thread feeding a loop."""
 
 import asyncio
 import threading

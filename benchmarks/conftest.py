@@ -3,6 +3,7 @@
 import datetime
 import importlib
 import statistics
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hftpy benchmarks")
     group.addoption("--quick", action="store_true", help="few operations: that all runs, not how fast")
     group.addoption("--rounds", type=int, default=None, help=f"default {ROUNDS}, quick {MIN_ROUNDS} (the least)")
+    group.addoption("--no-table", action="store_true", help="print no table at the end")
     group.addoption("--results", type=Path, default=None, metavar="FILE", help="default benchmarks/results/<time>.json")
 
 
@@ -31,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.benchmark_quiet = True
     # Peers warn about what they like; ours is tested under filterwarnings = error elsewhere.
     config.addinivalue_line("filterwarnings", "default")
+    warnings.simplefilter("default")
     try:
         require_release()
         rounds = require_rounds(rounds_of(config))
@@ -47,13 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash[RESULTS]
-    if not results.rows:
+    if not results.rows and not results.skipped:
         return
     path: Path | None = config.getoption("results")
     if path is None and not config.getoption("quick"):
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         path = HERE / "results" / f"{stamp}.json"
-    show(results)
+    if not config.getoption("no_table"):
+        show(results)
     if path is not None:
         results.save(path)
         terminalreporter.write_line(f"results: {path}")
@@ -86,6 +90,10 @@ class Versus:
         if not self.quick:
             return operations
         return min(operations, max(1, operations // 100 // multiple) * multiple)
+
+    def cleanup(self, close: Callable[[], object]) -> None:
+        """Call `close` when the test is over, whether it failed or not."""
+        self._request.addfinalizer(close)
 
     def peer(self, name: str) -> Any:
         """The module of this name, or None where it is not installed, which the table then says.

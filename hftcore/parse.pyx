@@ -62,7 +62,8 @@ cdef class Parser:
     Parameters
     ----------
     exchange
-        Exchange.KRAKEN (WebSocket v2 and v1) or Exchange.BINANCE (spot; single and combined streams; Binance.US).
+        Exchange.KRAKEN (WebSocket v2 and v1), Exchange.BINANCE (spot; single and combined streams; Binance.US),
+        Exchange.COINBASE (Advanced Trade and Exchange) or Exchange.KRAKEN_FUTURE.
     templates
         False reads every frame by the general path: slower, with the same results.
 
@@ -74,6 +75,9 @@ cdef class Parser:
     Notes
     -----
     Thread safety: one parser per thread.
+
+    What a frame does not say is 0: sizes in Kraken Futures' ticker_lite and in tickers of Coinbase's Exchange feed until
+    2022, times in some frames of both. An entry of Coinbase's ticker_batch without best bid and ask is no event.
     """
 
     def __init__(self, exchange, *, templates=True):

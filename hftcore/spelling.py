@@ -7,6 +7,7 @@ Source: the venues' documentation of their instrument names.
 
 import re
 
+from hftcore.derivatives import coinbase_native, coinbase_pair, kraken_future_native, kraken_future_pair
 from hftcore.enums import Exchange
 
 # Longest first: an unseparated spelling is split by the longest that fits.
@@ -73,6 +74,10 @@ def pair_text(exchange: Exchange, native: str) -> str:
             return _okx_pair(native)
         case Exchange.BINANCE_FUTURE:
             return _binance_future_pair(native)
+        case Exchange.COINBASE:
+            return coinbase_pair(native)
+        case Exchange.KRAKEN_FUTURE:
+            return kraken_future_pair(native)
         case _:
             return native
 
@@ -92,13 +97,13 @@ def native_text(exchange: Exchange, base: str, quote: str, settle: str, contract
         case Exchange.BINANCE_FUTURE:
             return _binance_future_native(base, quote, settle, contract)
         case Exchange.COINBASE:
-            return f"{base}-{quote}"
+            return coinbase_native(base, quote, settle, contract)
         case Exchange.OKX | Exchange.OKX_SWAP:
             if contract:
                 return f"{base}-{quote}-{contract}"
             return f"{base}-{quote}-SWAP" if settle or exchange is Exchange.OKX_SWAP else f"{base}-{quote}"
         case Exchange.KRAKEN_FUTURE:
-            return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
+            return kraken_future_native(base, quote, settle, contract)
         case _:
             return f"{base}/{quote}"
 

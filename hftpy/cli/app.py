@@ -123,7 +123,7 @@ def sim(
 
 @app.command()
 def decode(
-    venue: Annotated[str, typer.Argument(help="kraken or binance.")],
+    venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
@@ -141,3 +141,35 @@ def status(
     from hftpy.cli.status import show
 
     show(as_json)
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Few operations: that all runs, not how fast.")] = False,
+    keyword: Annotated[str | None, typer.Option("-k", help="Only benchmarks that match, as pytest's -k.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of every comparison; at least 9.")] = None,
+    stored: Annotated[Path | None, typer.Option("--show", help="Show this stored result instead of running.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also store the result there.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the ratios: .png, .svg or .pdf.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of the table.")] = False,
+    update: Annotated[Path | None, typer.Option(help="Replace the results in this Markdown file.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Status 1 if a floor is missed by all of the spread.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Status 1 if a median misses its floor.")] = False,
+) -> None:
+    """Measure against the field's usual tools (from a source checkout), or show a stored result."""
+    from hftpy.cli.bench import bench as run_bench
+
+    raise typer.Exit(
+        run_bench(
+            quick=quick,
+            keyword=keyword,
+            rounds=rounds,
+            stored=stored,
+            json_file=json_file,
+            plot=plot,
+            as_markdown=markdown,
+            document=update,
+            check=check,
+            strict=strict,
+        )
+    )

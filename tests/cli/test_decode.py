@@ -217,8 +217,35 @@ def test_standard_input(packed: bool, arguments: list[str]) -> None:
 def test_what_cannot_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("nowhere", [], io.StringIO()) == 2
     assert "Exchange must be one of" in capsys.readouterr().err
-    assert run("okx", [tmp_path], io.StringIO()) == 2
+    assert run("ib", [tmp_path], io.StringIO()) == 2
     assert run("kraken", [tmp_path / "missing"], io.StringIO()) == 2
     assert "missing" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         decode_files(Exchange.KRAKEN, [tmp_path / "missing"], io.StringIO())
+
+
+def test_venues_with_several_events_per_frame(tmp_path: Path) -> None:
+    coinbase = tmp_path / "coinbase.jsonl"
+    trade = '{"product_id":"BTC-USD","trade_id":"8","price":"1","size":"2","time":"2026-08-09T21:06:12Z","side":"SELL"}'
+    event = '{"type":"snapshot","trades":[' + trade + "," + trade.replace('"8"', '"7"') + "]}"
+    coinbase.write_text(
+        f'{{"channel":"market_trades","timestamp":"2026-08-09T21:06:12.2Z","sequence_num":5,"events":[{event}]}}\n'
+        '{"channel":"ticker_batch","sequence_num":6,"events":[{"type":"update","tickers":[{"product_id":"X-USD"}]}]}\n'
+        '{"channel":"subscriptions","events":[]}\n{"type":"l2update"}\n{"type":"match"}\n'
+    )
+    rows = output("coinbase", coinbase)
+    assert [row["type"] for row in rows] == ["trade", "trade", "other", "control", "other", "error"]
+    assert [row["line"] for row in rows] == [1, 1, 2, 3, 4, 5]
+    assert [(row["tradeId"], row["side"], row["seq"], row["flags"]) for row in rows[:2]] == [
+        (8, "buy", 5, 1), (7, "buy", 5, 1)
+    ]  # fmt: skip
+    futures = tmp_path / "futures.jsonl"
+    futures.write_text(
+        '{"feed":"ticker_lite","product_id":"FI_XBTUSD_210625","bid":1.5,"ask":2}\n'
+        '{"event":"subscribed","feed":"ticker_lite","product_ids":["FI_XBTUSD_210625"]}\n'
+        '{"feed":"book","product_id":"PI_XBTUSD"}\n'
+    )
+    rows = output("kraken_future", futures)
+    assert [row["type"] for row in rows] == ["ticker", "control", "other"]
+    assert (rows[0]["symbol"], rows[0]["nativeSymbol"]) == ("btc/usd:btc-210625", "FI_XBTUSD_210625")
+    assert (rows[0]["bidPrice"], rows[0]["bidVolume"], rows[0]["exchangeTimeNs"]) == (1.5, 0.0, 0)

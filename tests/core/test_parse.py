@@ -156,7 +156,8 @@ def test_cut_at_every_byte(venue: str, frame: bytes) -> None:
     assert parser.parse(frame + b" \r\n") == parser.parse(frame)
 
 
-@pytest.mark.parametrize(("venue", "frame"), SHAPES)
+# The keys of the other venues mean different things in different frames: tests/core/test_parse_<venue>.py.
+@pytest.mark.parametrize(("venue", "frame"), [shape for shape in SHAPES if shape[0] in ("kraken", "binance")])
 def test_every_event_needs_its_keys(venue: str, frame: bytes) -> None:
     optional = {b'"timestamp"', b'"trade_id"', b'"E"'}
     needed = {

@@ -214,6 +214,15 @@ PLACES = [
     ("kraken", envelope(b"ticker", b"update", QUOTE + b"}"), b"12.50000000"),
     ("kraken", envelope(b"trade", b"update", TRADE_V2), b"2.00000000"),
     ("kraken", FRAMES["kraken"][6], b"0.07000"),
+    ("coinbase", FRAMES["coinbase"][0], b"1919.24"),
+    ("coinbase", FRAMES["coinbase"][0], b"0.01194407"),
+    ("coinbase", FRAMES["coinbase"][3], b"0.00038028"),
+    ("coinbase", FRAMES["coinbase"][6], b"81222.50"),
+    ("coinbase", FRAMES["coinbase"][8], b"0.00136465"),
+    ("kraken_future", FRAMES["kraken_future"][0], b"82380.0"),
+    ("kraken_future", FRAMES["kraken_future"][0], b"0.4671"),
+    ("kraken_future", FRAMES["kraken_future"][5], b"1760.35"),
+    ("kraken_future", FRAMES["kraken_future"][7], b"34969.5"),
 ]
 
 
@@ -241,7 +250,17 @@ def test_amounts_are_bit_equal_to_float(venue: str, frame: bytes, amount: bytes)
     [("binance", BOOK_TICKER, b"400900217"), ("binance", TRADE, b"1672515782136"), ("binance", TRADE, b"12345"),
      ("binance", OLD_TRADE, b"70385936"), ("binance", AGG_TRADE, b"228424"), ("binance", AGG_TRADE, b"1}"),
      ("kraken", FRAMES["kraken"][3], b"77"), ("kraken", FRAMES["kraken"][6], b"119"),
-     ("kraken", FRAMES["kraken"][1], b"-12.5"), ("kraken", FRAMES["kraken"][1], b"123.4")],
+     ("kraken", FRAMES["kraken"][1], b"-12.5"), ("kraken", FRAMES["kraken"][1], b"123.4"),
+     ("coinbase", FRAMES["coinbase"][0], b"1021"), ("coinbase", FRAMES["coinbase"][3], b"1068572137"),
+     ("coinbase", FRAMES["coinbase"][6], b"135557035414"), ("coinbase", FRAMES["coinbase"][6], b"1088490716"),
+     ("coinbase", FRAMES["coinbase"][8], b"1100243480"), ("coinbase", FRAMES["coinbase"][8], b"136999327713"),
+     ("kraken_future", FRAMES["kraken_future"][0], b"1791518715420"),
+     ("kraken_future", FRAMES["kraken_future"][0], b"-1.58E-4"),
+     ("kraken_future", FRAMES["kraken_future"][0], b"80320.0"),
+     ("kraken_future", FRAMES["kraken_future"][4], b"1554076800684"),
+     ("kraken_future", FRAMES["kraken_future"][5], b"0}"),
+     ("kraken_future", FRAMES["kraken_future"][7], b"653355"),
+     ("kraken_future", FRAMES["kraken_future"][9], b"842137")],
 )  # fmt: skip
 def test_whole_numbers_and_skipped_ones(venue: str, frame: bytes, number: bytes) -> None:
     generator = random.Random(6)

@@ -172,6 +172,21 @@ def test_native_by_the_venues_rule(exchange, pair, native):
         (Exchange.BINANCE_FUTURE, "BTCUSDT_240927", "btc/usdt:usdt-240927"),
         (Exchange.BINANCE_FUTURE, "BTCUSD_240927", "btc/usd:btc-240927"),
         (Exchange.BINANCE_FUTURE, "BNBUSD_PERP", "bnb/usd:bnb"),
+        (Exchange.KRAKEN_FUTURE, "PF_XBTUSD", "btc/usd:usd"),
+        (Exchange.KRAKEN_FUTURE, "PI_XBTUSD", "btc/usd:btc"),
+        (Exchange.KRAKEN_FUTURE, "PI_ETHUSD", "eth/usd:eth"),
+        (Exchange.KRAKEN_FUTURE, "FI_XBTUSD_210625", "btc/usd:btc-210625"),
+        (Exchange.KRAKEN_FUTURE, "FI_ETHUSD_210730", "eth/usd:eth-210730"),
+        (Exchange.KRAKEN_FUTURE, "FF_XBTUSD_260327", "btc/usd:usd-260327"),
+        (Exchange.KRAKEN_FUTURE, "PF_BNBUSD", "bnb/usd:usd"),
+        (Exchange.KRAKEN_FUTURE, "PF_USDTUSD", "usdt/usd:usd"),
+        (Exchange.KRAKEN_FUTURE, "PF_ETHXBT", "eth/btc:btc"),
+        (Exchange.COINBASE, "BTC-USD", "btc/usd"),
+        (Exchange.COINBASE, "00-USD", "00/usd"),
+        (Exchange.COINBASE, "PERP-USD", "perp/usd"),
+        (Exchange.COINBASE, "BTC-PERP-INTX", "btc/usdc:usdc"),
+        (Exchange.COINBASE, "BIT-24APR26-CDE", "bit/usd:usd-260424"),
+        (Exchange.COINBASE, "ET-01DEC25-CDE", "et/usd:usd-251201"),
     ],
 )
 def test_derivatives_by_the_venues_rule(fresh, exchange, native, pair):
@@ -192,6 +207,15 @@ def test_derivatives_by_the_venues_rule(fresh, exchange, native, pair):
         *((Exchange.BINANCE_FUTURE, text) for text in (
             "BTC", "USDT", "BTC/USDT", "BTC-USDT", "BTCUSDT_", "BTCUSDT_PERP", "BTCUSDT_2409", "USD_PERP",
             "BTCUSDT_NEXT", "BTCUSDT_240927_1", "BTCEUR_240927", "",
+        )),
+        *((Exchange.KRAKEN_FUTURE, text) for text in (
+            "XBTUSD", "PF_", "PF_USD", "PF_XBT", "PF_XBTUSD_260327", "FI_XBTUSD", "FI_XBTUSD_2603",
+            "FI_XBTUSD_26O327", "OF_XBTUSD_260327_60000_C", "in_xbtusd", "rr_xbtusd", "PX_XBTUSD", "PF_XBT/USD",
+            "PF_XBT-USD", "btc/usd", "", "PF_XBTUSD ", "FI_XBTUSD_２10625",
+        )),
+        *((Exchange.COINBASE, text) for text in (
+            "BTC", "BTCUSD", "BTC/USD", "BTC_USD", "BTC-USD-PERP", "BTC-PERP-", "BIT-24APX26-CDE",
+            "BIT-4APR26-CDE", "BIT-24APR2026-CDE", "-USD", "BTC-", "BTC-PERP-INTX-", "A:B-USD", "",
         )),
     ],
 )  # fmt: skip
@@ -214,6 +238,23 @@ def test_dated_contracts_are_no_perpetuals():
             CurrencyPair(text)
     with pytest.raises(ValueError, match="Binance futures have no options"):
         native_symbol(Exchange.BINANCE_FUTURE, option)
+
+
+@pytest.mark.parametrize("native", ["pi_xbtusd", "PI_XBTUSD", "Pi_xbtUSD"])
+def test_kraken_futures_take_letters_of_either_case(fresh, native):
+    assert pair_of_native(Exchange.KRAKEN_FUTURE, native) == "btc/usd:btc"
+
+
+def test_contracts_that_a_venue_does_not_have(fresh):
+    for exchange, pair in (
+        (Exchange.COINBASE, "btc/usdt:usdt"), (Exchange.COINBASE, "btc/usdc:usdc-260424"),
+        (Exchange.COINBASE, "bit/usd:usd-261324"), (Exchange.COINBASE, "bit/usd:usd"),
+        (Exchange.COINBASE, "bit/usd:usd-260424-60000-c"), (Exchange.KRAKEN_FUTURE, "btc/usd:eth"),
+        (Exchange.KRAKEN_FUTURE, "btc/usd:usd-260327-60000-c"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="no such contract, was "):
+            native_symbol(exchange, pair)
+    assert native_symbol(Exchange.KRAKEN_FUTURE, "btc/usd") == "PF_XBTUSD"
 
 
 @pytest.fixture

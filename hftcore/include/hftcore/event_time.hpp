@@ -113,4 +113,13 @@ inline bool ns_from_epoch(std::string_view text, std::int64_t* out) noexcept {
     return parse_unsigned(text, &value) == NumberStatus::OK && ns_from_epoch(value, out);
 }
 
+inline bool ns_from_milliseconds(std::uint64_t value, std::int64_t* out) noexcept {
+    return !__builtin_mul_overflow(value, 1'000'000, out);
+}
+
+inline bool ns_from_milliseconds(std::string_view text, std::int64_t* out) noexcept {
+    std::uint64_t value;
+    return parse_unsigned(text, &value) == NumberStatus::OK && ns_from_milliseconds(value, out);
+}
+
 }  // namespace hft

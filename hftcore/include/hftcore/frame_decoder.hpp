@@ -11,8 +11,12 @@
 
 #include "hftcore/binance.hpp"
 #include "hftcore/binance_template.hpp"
+#include "hftcore/coinbase.hpp"
+#include "hftcore/coinbase_template.hpp"
 #include "hftcore/event_batch.hpp"
 #include "hftcore/kraken.hpp"
+#include "hftcore/kraken_futures.hpp"
+#include "hftcore/kraken_futures_template.hpp"
 #include "hftcore/kraken_template.hpp"
 #include "hftcore/matcher.hpp"
 #include "hftcore/short_symbols.hpp"
@@ -21,7 +25,9 @@
 namespace hft {
 
 constexpr std::uint8_t EXCHANGE_BINANCE = 1;
+constexpr std::uint8_t EXCHANGE_COINBASE = 2;
 constexpr std::uint8_t EXCHANGE_KRAKEN = 3;
+constexpr std::uint8_t EXCHANGE_KRAKEN_FUTURE = 11;
 
 // How often the instruments of each venue changed in this process: a decoder that saw another number forgets its table.
 inline std::atomic<std::uint64_t> instrument_generation[256];
@@ -36,7 +42,9 @@ public:
     static bool supports(std::uint8_t exchange) noexcept {
         switch (exchange) {
             case EXCHANGE_BINANCE:
+            case EXCHANGE_COINBASE:
             case EXCHANGE_KRAKEN:
+            case EXCHANGE_KRAKEN_FUTURE:
                 return true;
             default:
                 return false;
@@ -130,8 +138,12 @@ private:
         switch (batch_.exchange) {
             case EXCHANGE_BINANCE:
                 return binance::match_frame(scan, to);
+            case EXCHANGE_COINBASE:
+                return coinbase::match_frame(scan, to);
             case EXCHANGE_KRAKEN:
                 return kraken::match_frame(scan, to);
+            case EXCHANGE_KRAKEN_FUTURE:
+                return kraken_futures::match_frame(scan, to);
             default:
                 return false;
         }
@@ -143,6 +155,10 @@ private:
         switch (batch_.exchange) {
             case EXCHANGE_BINANCE:
                 return binance::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_COINBASE:
+                return coinbase::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_KRAKEN_FUTURE:
+                return kraken_futures::read_frame(tree_, tree_.read(data, size), &batch_);
             case EXCHANGE_KRAKEN:
                 if (kraken::is_notice(frame)) return FRAME_CONTROL;
                 return kraken::read_frame(tree_, tree_.read(data, size), &batch_);

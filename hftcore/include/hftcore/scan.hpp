@@ -110,6 +110,33 @@ public:
         return moved_to(skip_any_number(p_, end_));
     }
 
+    // The same in any of JSON's spellings: of any length, with or without an exponent.
+    HFT_INLINE bool skip_real() noexcept {
+#if defined(__SSE2__)
+        // A sign, two times the sixteen bytes that are looked at, and the point between.
+        if (left() >= 34) {
+            const char* p = p_ + (*p_ == '-');
+            const int whole = swar::first_unset(swar::digits16(p));
+            if (whole == 0 || (whole > 1 && *p == '0')) return false;
+            if (whole < 16) {
+                const bool has_point = p[whole] == '.';
+                p = swar::guessed(p, whole);
+                if (has_point) {
+                    const int places = swar::first_unset(swar::digits16(++p));
+                    if (places == 0) return false;
+                    p = swar::guessed(p, places);
+                }
+                // Where there are more digits, what follows is one.
+                if ((*p | 0x20) != 'e' && !is_digit(*p)) {
+                    p_ = p;
+                    return true;
+                }
+            }
+        }
+#endif
+        return moved_to(skip_any_real(p_, end_));
+    }
+
     // The rest of a plain string with its closing quote.
     HFT_INLINE bool skip_string() noexcept {
 #if defined(__SSE2__)
@@ -190,6 +217,28 @@ public:
                 return true;
             }
         }
+        return moved_to(any_timestamp(p_, end_, minute, ns));
+    }
+
+    // The same with one to nine digits of fraction: "2026-08-09T21:06:12.591505938Z".
+    HFT_INLINE bool fine_timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
+#if defined(__SSE2__)
+        if (left() >= 36 && ShortText{swar::load8(p_), swar::load8(p_ + 8)} == minute->text) {
+            const unsigned tens = static_cast<unsigned char>(p_[17] - '0');
+            const unsigned ones = static_cast<unsigned char>(p_[18] - '0');
+            const int places = swar::first_unset(swar::digits16(p_ + 20));
+            if (tens < 6 && ones < 10 && p_[16] == ':' && p_[19] == '.' && static_cast<unsigned>(places - 1) < 9 &&
+                p_[20 + places] == 'Z' && p_[21 + places] == '"') {
+                const std::uint64_t digits = swar::load8(p_ + 20) ^ swar::ZEROS;
+                const std::uint64_t fraction =
+                    places == 9 ? swar::number_of(digits, 8) * 10 + static_cast<std::uint64_t>(p_[28] - '0')
+                                : swar::number_of(digits, places) * swar::POWERS[9 - places];
+                *ns = minute->ns + static_cast<std::int64_t>((tens * 10 + ones) * std::uint64_t{NS_PER_SECOND} + fraction);
+                p_ = swar::guessed(p_ + 20, places) + 2;
+                return true;
+            }
+        }
+#endif
         return moved_to(any_timestamp(p_, end_, minute, ns));
     }
 

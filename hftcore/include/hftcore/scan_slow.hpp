@@ -58,6 +58,16 @@ HFT_COLD const char* skip_any_number(const char* p, const char* end) noexcept {
     return p == fraction ? nullptr : p;
 }
 
+// A number of any spelling, with its sign.
+HFT_COLD const char* skip_any_real(const char* p, const char* end) noexcept {
+    const char* stop = p;
+    while (stop != end && (is_digit(*stop) || *stop == '.' || *stop == 'e' || *stop == 'E' || *stop == '-' || *stop == '+')) {
+        ++stop;
+    }
+    Decimal decimal;
+    return scan_decimal(text_between(p, stop), &decimal) ? stop : nullptr;
+}
+
 HFT_COLD const char* skip_any_string(const char* p, const char* end) noexcept {
     for (;;) {
         const int count = swar::first_marked(swar::not_plain(swar::load8_within(p, end)));
