@@ -236,11 +236,13 @@ public:
         symbols_.push_back(Symbol{0, wanted, true});
         Symbol& symbol = symbols_.back();
         if (!joining || !wanted) return false;
-        if (!read_last(number, last)) {
-            // A writer that stands in the middle of it: what comes next is the first.
-            // acquire: as in seqlock_read
-            symbol.known = view_.symbols[number].last.sequence.load(std::memory_order_acquire) == 0;
-            return false;
+        for (int tries = 0; !read_last(number, last); ++tries) {
+            // acquire: as in seqlock_read. None yet: all of the symbol's messages are still to come.
+            if (view_.symbols[number].last.sequence.load(std::memory_order_acquire) == 0) return false;
+            if (tries == 3) {
+                symbol.known = false;  // the writer stands in the middle of it: what comes next is the first
+                return false;
+            }
         }
         symbol.seen = last->topicSeq;
         return true;
