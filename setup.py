@@ -6,8 +6,10 @@ reuses the other's objects. Everything that is not about compiling stands in pyp
 
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -43,6 +45,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "zmq": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "feed": ([], True),
+    "ws_listener": ([], True),
     "strategy": ([], False),
 }
 
@@ -57,6 +60,24 @@ def simdjson_include() -> str:
     if spec is None or spec.origin is None:
         sys.exit("simdjson.h was not found: build with isolation, or pip install pysimdjson==7.0.2")
     return str(Path(spec.origin).parent)
+
+
+def can_build(name: str) -> bool:
+    """Whether an extension's source and what it is compiled against are here; it says so where that is missing."""
+    if not Path(f"hftcore/{name}.pyx").exists():
+        return False
+    if name != "ws_listener":
+        return True
+    text = Path("hftcore/picows_version.py").read_text()
+    wanted = re.search(r'^PICOWS_VERSION = "(.+)"$', text, re.MULTILINE)
+    assert wanted is not None
+    try:
+        found = version("picows")
+    except PackageNotFoundError:
+        found = "missing"
+    if found != wanted[1]:
+        print(f"hftcore.ws_listener is left out: it needs picows {wanted[1]}, found {found}", file=sys.stderr)
+    return found == wanted[1]
 
 
 def extension(name: str) -> Extension:
@@ -93,7 +114,7 @@ class BuildPerMode(build_ext):
 if __name__ == "__main__":
     setup(
         ext_modules=cythonize(
-            [extension(name) for name in EXTENSIONS if Path(f"hftcore/{name}.pyx").exists()],
+            [extension(name) for name in EXTENSIONS if can_build(name)],
             build_dir=f"build/cython-{MODE}",
             compiler_directives={
                 "language_level": 3,
