@@ -152,8 +152,9 @@ int join_often(const std::string& path) {
             if (reader.learn(true, true, &last)) {
                 check(last);
                 expect("symbol of a last value", number, last.symbol);
-                base[number] = last.topicSeq;
+                expect("number of a last value", last.topicSeq, reader.seen(number));
             }
+            base[number] = reader.seen(number);
         }
         for (int i = 0; i < 2000; ++i) {
             if (!step(reader, &counts, &next)) break;

@@ -46,7 +46,7 @@ inline bool seqlock_copy(const Word& sequence, const Word* from, std::uint64_t* 
 
 // Reads a seqlock that changes in place. False: nothing there, or its writer stays in the middle of it.
 inline bool seqlock_read(const Word& sequence, const Word* from, std::uint64_t* to, int count) noexcept {
-    for (int tries = 0; tries < 100'000; ++tries) {
+    for (int tries = 0; tries < 1000; ++tries) {
         const std::uint64_t seen = sequence.load(std::memory_order_acquire);  // pairs with the release in seqlock_write
         if (seen == 0) return false;
         if ((seen & 1) == 0 && seqlock_copy(sequence, from, to, count, seen)) return true;
@@ -184,18 +184,17 @@ public:
                 return STEP_UNKNOWN;
             }
             Symbol& symbol = symbols_[out->symbol];
-            if (!symbol.wanted || (symbol.known && out->topicSeq <= symbol.seen)) {
+            if (!symbol.wanted || out->topicSeq <= symbol.seen) {
                 pass();
                 continue;
             }
-            if (symbol.known && out->topicSeq != symbol.seen + 1) {
+            if (out->topicSeq != symbol.seen + 1) {
                 gapSymbol_ = out->symbol;
                 gapLost_ = out->topicSeq - symbol.seen - 1;
                 symbol.seen = out->topicSeq - 1;
                 return STEP_GAP;
             }
             if (out->kind != (out->symbol == CONTROL ? KIND_EVENT : view_.header->kind)) return skip_bad();
-            symbol.known = true;
             symbol.seen = out->topicSeq;
             pass();
             return out->kind == KIND_EVENT ? STEP_EVENT : STEP_ITEM;
@@ -233,16 +232,16 @@ public:
     // first message of the symbol that this reader takes; later ones follow it in the ring.
     bool learn(bool wanted, bool joining, Record* last) {
         const auto number = static_cast<std::uint32_t>(symbols_.size());
-        symbols_.push_back(Symbol{0, wanted, true});
+        symbols_.push_back(Symbol{0, wanted});
         Symbol& symbol = symbols_.back();
         if (!joining || !wanted) return false;
-        for (int tries = 0; !read_last(number, last); ++tries) {
-            // acquire: as in seqlock_read. None yet: all of the symbol's messages are still to come.
-            if (view_.symbols[number].last.sequence.load(std::memory_order_acquire) == 0) return false;
-            if (tries == 3) {
-                symbol.known = false;  // the writer stands in the middle of it: what comes next is the first
-                return false;
-            }
+        while (!read_last(number, last)) {
+            const std::uint64_t mark = view_.symbols[number].last.sequence.load(std::memory_order_acquire);  // as above
+            if (mark != 0 && (mark & 1) == 0) continue;
+            // Nothing yet, or the writer stands in the middle of the next one, whose slot is published already: our
+            // start lies before that slot, since `head` moves on only after the last value.
+            symbol.seen = mark / 2;
+            return false;
         }
         symbol.seen = last->topicSeq;
         return true;
@@ -253,7 +252,8 @@ public:
         for (std::uint32_t number = 0; number < symbols_.size(); ++number) {
             Symbol& symbol = symbols_[number];
             Record last;
-            if (!symbol.wanted || !symbol.known || !read_last(number, &last)) continue;
+            // One that cannot be read is being written: its message is still to come, and shows what is missing.
+            if (!symbol.wanted || !read_last(number, &last)) continue;
             if (last.position < position_ && last.topicSeq > symbol.seen) {
                 gaps_.push_back({number, last.topicSeq - symbol.seen});
                 symbol.seen = last.topicSeq;
@@ -296,7 +296,6 @@ private:
     struct Symbol {
         std::uint64_t seen;  // the last number that was taken or told as lost
         bool wanted;
-        bool known;  // whether `seen` means anything yet
     };
     struct Gap {
         std::uint32_t symbol;
