@@ -162,7 +162,7 @@ def test_a_mistake_in_the_algorithm_is_found(tmp_path: Path, memory: Path, mista
 
 def test_pauses_alone_are_no_mistake(tmp_path: Path, memory: Path) -> None:
     program = build(tmp_path / "paused", "plain", "shm_stress.cpp", include=changed(tmp_path, PAUSES))
-    for capacity, reads in ((1, 1000), (8, 20_000), (1024, 200_000)):
+    for capacity, reads in ((1, 200), (8, 5000), (1024, 50_000)):
         done = run(program, memory, capacity, reads, 2)
         assert done.returncode == 0, done.stderr[-4000:]
 
