@@ -1,4 +1,4 @@
-"""Ours and its peers over one host: a ping-pong between two processes, and a flood from one into a callback of the other.
+"""Ours and its peers on one host: a ping-pong of two processes, and a flood from one into a callback of the other.
 
     python shm_sides.py SIDE FOLDER     the other process: reads "pong N" and "flood N" from standard input
 
@@ -124,7 +124,7 @@ class PythonRing:
 
 
 class _Payload(ctypes.Structure):
-    _fields_ = [("words", ctypes.c_uint8 * PAYLOAD_BYTES)]  # noqa: RUF012 - as ctypes wants it
+    _fields_ = [("words", ctypes.c_uint8 * PAYLOAD_BYTES)]
 
     @staticmethod
     def type_name() -> str:
