@@ -1,7 +1,7 @@
 """T9, T10, T11: shared memory between two processes: a spinning half round trip, and a flood into a Python callback.
 
-Our items are tickers: 64 bytes, what the 184 bytes of the peers' messages say as protobuf under a topic. Our reader gets
-a Ticker, the peers' readers the bytes alone.
+Our items are tickers: 64 bytes, what the 184 bytes of the peers' messages say as protobuf under a topic. Our reader
+gets a Ticker, the peers' readers the bytes alone.
 """
 
 import os
