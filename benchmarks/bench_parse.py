@@ -7,10 +7,14 @@ where our parser cannot fill its objects again. The means are those of the rows 
 from collections.abc import Callable
 
 import msgspec
+import parse_kinds
+import parse_kinds_derivatives
 import pytest
-from parse_kinds import FRAMES, KINDS, Kind, frames_of, plain_rows, rows_of
+from parse_kinds import FRAMES, Kind, frames_of, plain_rows, rows_of
 
 from hftcore.parse import Parser
+
+KINDS = parse_kinds.KINDS + parse_kinds_derivatives.KINDS
 
 
 def over(frames: list[bytes], read: Callable[[bytes], object], times: int) -> Callable[[], None]:
