@@ -56,4 +56,4 @@ fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_F
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find hftcore hftpy tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
-	rm -f hftcore/*.so
+	rm -f hftcore/*.so hftcore/layout.pxd hftcore/layout.pyx
