@@ -7,8 +7,10 @@ reuses the other's objects. Everything that is not about compiling stands in pyp
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -45,6 +47,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "zmq": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "feed": ([], True),
+    "ws_listener": ([], True),
     "layout": ([], False),
     "strategy": ([], False),
 }
@@ -99,6 +102,24 @@ def simdjson_include() -> str:
     return str(Path(spec.origin).parent)
 
 
+def can_build(name: str) -> bool:
+    """Whether an extension's source and what it is compiled against are here; it says so where that is missing."""
+    if not Path(f"hftcore/{name}.pyx").exists():
+        return False
+    if name != "ws_listener":
+        return True
+    text = Path("hftcore/picows_version.py").read_text()
+    wanted = re.search(r'^PICOWS_VERSION = "(.+)"$', text, re.MULTILINE)
+    assert wanted is not None
+    try:
+        found = version("picows")
+    except PackageNotFoundError:
+        found = "missing"
+    if found != wanted[1]:
+        print(f"hftcore.ws_listener is left out: it needs picows {wanted[1]}, found {found}", file=sys.stderr)
+    return found == wanted[1]
+
+
 def extension(name: str) -> Extension:
     extra, needs_simdjson = EXTENSIONS[name]
     mode = MODES[MODE]
@@ -134,7 +155,7 @@ if __name__ == "__main__":
     write_layout()
     setup(
         ext_modules=cythonize(
-            [extension(name) for name in EXTENSIONS if Path(f"hftcore/{name}.pyx").exists()],
+            [extension(name) for name in EXTENSIONS if can_build(name)],
             build_dir=f"build/cython-{MODE}",
             compiler_directives={
                 "language_level": 3,

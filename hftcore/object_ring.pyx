@@ -122,6 +122,8 @@ cdef class ObjectRing(RingBase):
         else:
             # Counted to the end before anything is let go of, whose finalizer might look into the ring.
             if self._size() == self._capacity:
+                if not self._capacity:
+                    raise RuntimeError("the ring was not made: a subclass must call ObjectRing.__init__")
                 if self._policy == OVERFLOW_BLOCK:
                     return OFFER_FULL
                 self._dropped += 1

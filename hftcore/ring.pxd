@@ -17,6 +17,7 @@ ctypedef void (*trade_handler)(void* context, const TradeStruct* item) noexcept 
 
 cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
     const uint64_t NO_LIMIT
+    const uint64_t ANYWHERE
 
     cdef cppclass AnyRing "hft::AnyRing":
         AnyRing(size_t capacity, Overflow overflow, bint many) except +
@@ -24,7 +25,7 @@ cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
         Offer push_within(const void* item, int64_t timeout_ns) noexcept
         Offer refuse() noexcept
         size_t pop(void* items, size_t limit) noexcept
-        size_t pop(void* items, size_t limit, uint64_t until) noexcept
+        size_t pop(void* items, size_t limit, uint64_t until, uint64_t since) noexcept
         bint views() noexcept
         size_t peek(const void** first, size_t limit) noexcept
         void retire(size_t n) noexcept
@@ -48,6 +49,16 @@ cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
         void close() noexcept
 
 
+# One call of drain or dispatch: which items, when to stop, and how many it took.
+cdef struct Batch:
+    size_t limit
+    uint64_t until
+    uint64_t since
+    int64_t budget_ns
+    bint stops
+    Py_ssize_t done
+
+
 cdef class Ring(RingBase):
     cdef AnyRing* _ring
     # what it was made as
@@ -61,6 +72,11 @@ cdef class Ring(RingBase):
     cdef LatencyHistogram _to_callback
     cdef LatencyHistogram _to_receipt
     cdef int64_t _measured_since_ns
+    # where they count, under which name, and how many
+    cdef dict _counters
+    cdef str _counter
+    cdef uint64_t _counted
+    cdef uint64_t _reached
 
     # Producer threads. Copies the struct; False if it was refused (or, with block, found no room for as long as
     # `block_timeout`), which is counted as dropped. The ring's kind must fit (debug builds do not check).
@@ -79,9 +95,7 @@ cdef class Ring(RingBase):
     cdef bint _push_waiting(self, const void* item) noexcept nogil
     cdef bint _push_waiting_with_gil(self, const void* item) except -1
     cdef void _let_in_from_outside(self) noexcept nogil
-    cdef object _deliver(
-        self, object callback, size_t limit, uint64_t until, int64_t budget_ns, bint stops, Py_ssize_t* done
-    )
+    cdef object _deliver(self, object callback, Batch* batch)
     cdef void _measure(self, const void* item, int64_t now) noexcept nogil
     cdef const void* _struct_of(self, object item) except NULL
     cdef int _check_free(self) except -1

@@ -406,11 +406,11 @@ cdef class Ring(RingBase):
         return self.drain_c(callback, checked_limit(limit))
 
     cdef Py_ssize_t drain_c(self, object callback, Py_ssize_t limit) except -1:
-        cdef Py_ssize_t done = 0
-        self._deliver(callback, limit, NO_LIMIT, 0, False, &done)
-        return done
+        cdef Batch batch = Batch(limit, NO_LIMIT, ANYWHERE, 0, False, 0)
+        self._deliver(callback, &batch)
+        return batch.done
 
-    def dispatch(self, hook, limit=None, *, until=None, int64_t budget_ns=0):
+    def dispatch(self, hook, limit=None, *, until=None, since=None, int64_t budget_ns=0):
         """As `drain`, for a hook that may be a coroutine function: stops at a result that is not None, and returns it.
 
         Parameters
@@ -419,6 +419,9 @@ cdef class Ring(RingBase):
             As the callback of `drain`.
         until
             A position (see `mark`) that no delivered item shall reach; None: any.
+        since
+            The position that the first delivered item must have, each later one the next: it stops before an item
+            whose predecessor gave way. `reached` tells how far it came. None: whatever is there.
         budget_ns
             Stop after this many ns, as soon as an item is done; 0: do not look.
 
@@ -432,15 +435,15 @@ cdef class Ring(RingBase):
         ValueError, RuntimeError
             As `drain`, and whatever the hook raises.
         """
-        cdef Py_ssize_t done = 0
-        return self._deliver(
-            hook, checked_limit(limit), NO_LIMIT if until is None else <uint64_t>until, budget_ns, True, &done
+        cdef Batch batch = Batch(
+            checked_limit(limit), NO_LIMIT if until is None else <uint64_t>until,
+            ANYWHERE if since is None else <uint64_t>since, budget_ns, True, 0,
         )
+        return self._deliver(hook, &batch)
 
-    cdef object _deliver(
-        self, object callback, size_t limit, uint64_t until, int64_t budget_ns, bint stops, Py_ssize_t* done
-    ):
-        cdef size_t left = min(limit, self._ring.size())
+    cdef object _deliver(self, object callback, Batch* batch):
+        # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
+        cdef size_t left = min(batch.limit, self._ring.size())
         cdef object item = None
         cdef void* target = NULL
         cdef int64_t now = 0, end = 0
@@ -454,26 +457,49 @@ cdef class Ring(RingBase):
                 else:
                     item = Trade.__new__(Trade)
                     target = &(<Trade>item).c
-            if not self._ring.pop(target, 1, until):
+            if not self._ring.pop(target, 1, batch.until, batch.since):
                 break
             left -= 1
-            done[0] += 1
+            batch.done += 1
+            if batch.since != ANYWHERE:
+                batch.since += 1
+                self._reached = batch.since
             if self._putters:
                 self._let_in()
-            if budget_ns or self._to_callback is not None:
+            if self._counters is not None:
+                self._counted += 1
+                self._counters[self._counter] = self._counted
+            if self._to_callback is not None or batch.budget_ns:
                 now = now_ns()
                 if self._to_callback is not None:
                     self._measure(target, now)
+                if end == 0:
+                    end = now + batch.budget_ns
+                elif batch.budget_ns and now >= end:
+                    left = 0  # this one still
             result = callback(item)
-            if stops:
-                if result is not None:
-                    return result
-                if budget_ns:
-                    if end == 0:
-                        end = now + budget_ns
-                    elif now >= end:
-                        break
+            if batch.stops and result is not None:
+                return result
         return None
+
+    @property
+    def reached(self):
+        """The position after the last item that `dispatch` with `since` took; 0 before the first."""
+        return self._reached
+
+    def count_in(self, counters, name):
+        """Keep ``counters[name]`` at the number of items that `drain` and `dispatch` have delivered, natively.
+
+        Raises
+        ------
+        TypeError
+            If `counters` is no dict, or `name` no text.
+        """
+        if counters is None or name is None:
+            raise TypeError(f"counters must be a dict and name a text, were {counters!r} and {name!r}")
+        self._counter = name
+        self._counters = counters
+        counters[name] = self._counted
 
     def measure(self, to_callback, to_receipt, since_ns=0):
         """Record durations of every item that `drain` and `dispatch` deliver, natively.

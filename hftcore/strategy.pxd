@@ -5,7 +5,7 @@ cimport hftcore.layout
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from hftcore.ring cimport Ring
+from hftcore.ring cimport Batch, Ring
 from hftcore.types cimport TickerStruct, TradeStruct
 
 
@@ -31,6 +31,9 @@ cdef class NativeStrategy:
     # To be called by the handlers: `on_signal` is to run once, after the batch.
     cdef void signal_c(self) noexcept nogil
 
-    # Consumer thread. Hands over what the ring holds now: at most `limit` items, none that stands at the position
-    # `until` or behind it (hft::NO_LIMIT: none does). The ring must have no view. Returns how many.
-    cdef Py_ssize_t drain_c(self, Ring ring, size_t limit, uint64_t until) noexcept nogil
+    # Consumer thread. Hands over what the ring holds now, at most `limit` items; returns how many. The ring must have no
+    # view.
+    cdef Py_ssize_t drain_c(self, Ring ring, Py_ssize_t limit) noexcept nogil
+
+    cdef void _drain(self, Ring ring, Batch* batch) noexcept nogil
+    cdef int _hand_over(self, Ring ring, Batch* batch) except -1

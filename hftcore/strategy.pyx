@@ -5,10 +5,10 @@ the consumer of its rings. Handlers run without the GIL. What must be done in Py
 by `signal_c`, and done by `on_signal` once the batch is through.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from hftcore.latency cimport now_ns
-from hftcore.ring cimport NO_LIMIT, Ring
+from hftcore.ring cimport ANYWHERE, NO_LIMIT, Batch, Ring
 from hftcore.ring_base cimport checked_limit
 from hftcore.types cimport TickerStruct, TradeStruct
 
@@ -45,44 +45,47 @@ cdef class NativeStrategy:
     cdef void signal_c(self) noexcept nogil:
         self._signalled = True
 
-    cdef Py_ssize_t drain_c(self, Ring ring, size_t limit, uint64_t until) noexcept nogil:
+    cdef Py_ssize_t drain_c(self, Ring ring, Py_ssize_t limit) noexcept nogil:
+        cdef Batch batch = Batch(max(limit, 0), NO_LIMIT, ANYWHERE, 0, False, 0)
+        self._drain(ring, &batch)
+        return batch.done
+
+    cdef void _drain(self, Ring ring, Batch* batch) noexcept nogil:
         cdef TickerStruct[CHUNK] tickers
         cdef TradeStruct[CHUNK] trades
         cdef size_t found, index
-        cdef Py_ssize_t done = 0
         cdef bint measured = ring._to_callback is not None
+        cdef int64_t end = now_ns() + batch.budget_ns if batch.budget_ns else INT64_MAX
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
-        cdef size_t left = min(limit, ring._ring.size())
-        if ring._is_ticker:
-            while left:
-                found = ring._ring.pop(tickers, min(left, <size_t>CHUNK), until)
-                if not found:
-                    break
+        cdef size_t left = min(batch.limit, ring._ring.size())
+        while left:
+            found = min(left, <size_t>CHUNK)
+            if ring._is_ticker:
+                found = ring._ring.pop(tickers, found, batch.until, batch.since)
                 for index in range(found):
                     if measured:
                         ring._measure(&tickers[index], now_ns())
                     self.on_ticker_c(&tickers[index])
-                left -= found
-                done += found
-            self._tickers += done
-        else:
-            while left:
-                found = ring._ring.pop(trades, min(left, <size_t>CHUNK), until)
-                if not found:
-                    break
+                self._tickers += found
+            else:
+                found = ring._ring.pop(trades, found, batch.until, batch.since)
                 for index in range(found):
                     if measured:
                         ring._measure(&trades[index], now_ns())
                     self.on_trade_c(&trades[index])
-                left -= found
-                done += found
-            self._trades += done
-        if done and ring._waits:
+                self._trades += found
+            left -= found
+            batch.done += found
+            if batch.since != ANYWHERE:
+                batch.since += found
+                ring._reached = batch.since
+            if not found or (end != INT64_MAX and now_ns() >= end):
+                break
+        if batch.done and ring._waits:
             ring._let_in_from_outside()
-        return done
     # hot path: end
 
-    def drain(self, Ring ring not None, limit=None, *, until=None):
+    def drain(self, Ring ring not None, limit=None):
         """Hand what the ring holds now to the handlers. Returns at once.
 
         Parameters
@@ -91,8 +94,6 @@ cdef class NativeStrategy:
             A ring of Tickers or of Trades.
         limit
             At most so many items; None: all that are there.
-        until
-            A position (see `Ring.mark`) that no item shall reach; None: any.
 
         Returns
         -------
@@ -106,13 +107,47 @@ cdef class NativeStrategy:
         RuntimeError
             If the ring has a view that was not released.
         """
-        cdef size_t wanted = checked_limit(limit)
-        cdef uint64_t end = NO_LIMIT if until is None else <uint64_t>until
-        cdef Py_ssize_t done
+        cdef Batch batch = Batch(checked_limit(limit), NO_LIMIT, ANYWHERE, 0, False, 0)
+        self._hand_over(ring, &batch)
+        return batch.done
+
+    def dispatch(self, Ring ring not None, limit=None, *, until=None, since=None, int64_t budget_ns=0):
+        """As `Ring.dispatch` with the handlers as its hook, but for what it returns: what a service calls.
+
+        Parameters
+        ----------
+        ring
+            A ring of Tickers or of Trades.
+        limit, until, since
+            As of `Ring.dispatch`.
+        budget_ns
+            Stop after this many ns, as soon as 64 items are done; 0: do not look.
+
+        Returns
+        -------
+        object
+            What `on_signal` returned, None if no handler asked for it.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            As `drain`, and whatever `on_signal` raises.
+        """
+        cdef Batch batch = Batch(
+            checked_limit(limit), NO_LIMIT if until is None else <uint64_t>until,
+            ANYWHERE if since is None else <uint64_t>since, budget_ns, False, 0,
+        )
+        self._hand_over(ring, &batch)
+        return self.on_signal() if self.take_signal() else None
+
+    cdef int _hand_over(self, Ring ring, Batch* batch) except -1:
         ring._check_free()
         with nogil:
-            done = self.drain_c(ring, wanted, end)
-        return done
+            self._drain(ring, batch)
+        if ring._counters is not None:
+            ring._counted += batch.done
+            ring._counters[ring._counter] = ring._counted
+        return 0
 
     async def run(self, Ring ring not None, *, batch=1024):
         """Hand over all that arrives until the ring is closed and empty, or the task is cancelled.
@@ -135,11 +170,9 @@ cdef class NativeStrategy:
         try:
             while True:
                 await ring.wait()
-                self.drain(ring, batch)
-                if self.take_signal():
-                    result = self.on_signal()
-                    if result is not None:
-                        await result
+                result = self.dispatch(ring, batch)
+                if result is not None:
+                    await result
                 await asyncio.sleep(0)
         except RingClosed:
             return

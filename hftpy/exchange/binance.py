@@ -10,18 +10,18 @@ import msgspec
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
-from hftcore.parse import FrameKind, Parser
+from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair, native_symbol, register_instruments
-from hftcore.types import Ticker, Trade
+from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.stream import gather_all
-from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
+from hftpy.exchange.venue import NativeStream
 
 URL = "wss://stream.binance.com:9443/stream"
 STREAMS_PER_CONNECTION = 1024
 STREAMS_PER_MESSAGE = 200
 
 
-class BinanceMarketProtocol(VenueProtocol):
+class BinanceMarketProtocol(MarketProtocol):
     """One combined connection of ``bookTicker``, ``trade`` or ``aggTrade`` streams.
 
     An unknown symbol is acknowledged like any other and never delivers: only its silence tells (`Stale`).
@@ -29,14 +29,12 @@ class BinanceMarketProtocol(VenueProtocol):
 
     exchange = Exchange.BINANCE
     url = URL
+    rules = FeedRules(tickers="newest", trades="by_one")
     send_interval_s = 0.25  # the venue closes at more than 5 incoming messages a second, pongs included
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)
         self._aggregate = bool(self.args.pop("aggregate", False))
-        self._parser = Parser(self.exchange)
-        self._trades = TradeCounter(self)
-        self._last_update: dict[CurrencyPair, int] = {}
         self._asked: dict[int, tuple[CurrencyPair, ...]] = {}
         self._number = 0
 
@@ -48,8 +46,7 @@ class BinanceMarketProtocol(VenueProtocol):
         return "aggTrade" if self._aggregate else "trade"
 
     def open(self) -> list[str]:
-        self.fault, self.refused, self.pending = "", {}, set(self.pairs)
-        self._last_update.clear()
+        self.forget()
         self._asked.clear()
         messages = []
         for start in range(0, len(self.pairs), STREAMS_PER_MESSAGE):
@@ -61,29 +58,7 @@ class BinanceMarketProtocol(VenueProtocol):
             messages.append(msgspec.json.encode(message).decode())
         return messages
 
-    def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
-        parser = self._parser
-        events = parser.parse(frame, local_ns)
-        if parser.kind is not FrameKind.EVENTS:
-            self._control(frame)
-            return ()
-        if self.channel is Channel.TRADE:
-            trades = [event for event in events if isinstance(event, Trade) and event.symbol in self.wanted]
-            self.unwanted += len(events) - len(trades)
-            return self._trades.check(trades)
-        tickers = [event for event in events if isinstance(event, Ticker) and event.symbol in self.wanted]
-        self.unwanted += len(events) - len(tickers)
-        return [ticker for ticker in tickers if self._is_newer(ticker)]
-
-    def _is_newer(self, ticker: Ticker) -> bool:
-        last, number = self._last_update.get(ticker.symbol, 0), ticker.seq
-        if number < last:
-            self.outdated += 1
-            return False
-        self._last_update[ticker.symbol] = number
-        return True
-
-    def _control(self, frame: bytes) -> None:
+    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
         try:
             message = msgspec.json.decode(frame)
         except (msgspec.MsgspecError, ValueError, RecursionError) as failed:

@@ -6,6 +6,7 @@ is silent, and tell once by `on_closed` that the connection is over. One event l
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from abc import ABC, abstractmethod
@@ -18,6 +19,10 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
+from hftcore.feed import Feed
+from hftcore.picows_version import picows_complaint
+from hftpy.exchange.tls import TlsContext
+
 ClientName = Literal["picows", "websockets"]
 CLIENTS: tuple[ClientName, ...] = ("picows", "websockets")
 
@@ -26,6 +31,8 @@ ADDRESS_TIMEOUT_S = 3.0  # for each of a host's addresses
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 15.0
 PING_TIMEOUT_S = 10.0
+logger = logging.getLogger("hftpy.exchange")
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 OnFrame = Callable[[bytes], None]
@@ -53,10 +60,14 @@ class Connection(ABC):
     async def close(self) -> None:
         """Close, waiting for the peer's answer at most `CLOSE_TIMEOUT_S`; may be called twice."""
 
+    def attach(self, feed: Feed | None) -> None:  # noqa: B027  a client that has no native way leaves it
+        """Give whole data messages to a feed from now on, where the client can; None: to `on_frame` again."""
 
-class _PicowsListener(WSListener):
+
+class _Messages:
+    """What both picows listeners share: everything but the fast way of a whole data message."""
+
     def __init__(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
-        super().__init__()
         self._on_frame = on_frame
         self._on_closed = on_closed
         self._fragments: list[bytes] = []
@@ -64,11 +75,12 @@ class _PicowsListener(WSListener):
         self._code = 1006
         self._reason = ""
         self._open = False
+        self.joining = False
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    def connected(self, transport: WSTransport) -> None:
         self._open = True
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             code = frame.get_close_code()
@@ -77,9 +89,12 @@ class _PicowsListener(WSListener):
             self._reason = bytes(message).decode("utf-8", "replace")
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
-        elif kind in (WSMsgType.PING, WSMsgType.PONG):
+        elif kind is WSMsgType.PING:
+            # Not left to picows: it would hide the frame from us, and with it the end of a batch.
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is WSMsgType.PONG:
             return
-        elif frame.fin and not self._fragments:
+        elif frame.fin and not self.joining:
             self._on_frame(frame.get_payload_as_bytes())
         else:
             self._join(transport, frame)
@@ -94,21 +109,61 @@ class _PicowsListener(WSListener):
             transport.disconnect()
             return
         self._fragments.append(part)
+        self.joining = not frame.fin
         if frame.fin:
             whole = b"".join(self._fragments)
             self._fragments.clear()
             self._size = 0
             self._on_frame(whole)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def disconnected(self) -> None:
         # A handshake that failed ends here too: only an open connection may report its end.
         if self._open:
             self._on_closed(self._code, self._reason)
 
 
+class _PicowsListener(WSListener):
+    """For a picows that the native listener was not built for."""
+
+    def __init__(self, messages: _Messages) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._messages.connected(transport)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self._messages.frame(transport, frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._messages.disconnected()
+
+
+def _load_native_listener() -> Any:
+    """The compiled listener; None, after a warning, where it does not fit the picows that is installed."""
+    complaint = picows_complaint()
+    if not complaint:
+        try:
+            from hftcore.ws_listener import FeedListener
+
+            return FeedListener
+        except ImportError as error:
+            complaint = f"hftcore.ws_listener cannot be imported: {error}"
+    logger.warning("market data takes the slower way through Python: %s", complaint)
+    return None
+
+
+_NATIVE_LISTENER = _load_native_listener()
+
+
 class _PicowsConnection(Connection):
-    def __init__(self, transport: WSTransport) -> None:
+    def __init__(self, transport: WSTransport, listener: WSListener) -> None:
         self._transport = transport
+        self._listener: Any = listener
+
+    def attach(self, feed: Feed | None) -> None:
+        if not isinstance(self._listener, _PicowsListener):
+            self._listener.feed = feed
 
     async def send(self, message: str | bytes) -> None:
         if self._transport.is_disconnected or self._transport.is_close_frame_sent:
@@ -160,7 +215,15 @@ class _WebsocketsConnection(Connection):
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-async def connect(url: str, on_frame: OnFrame, on_closed: OnClosed, client: ClientName = "picows") -> Connection:
+async def connect(
+    url: str,
+    on_frame: OnFrame,
+    on_closed: OnClosed,
+    client: ClientName = "picows",
+    *,
+    tls: TlsContext | None = None,
+    deflate: bool = False,
+) -> Connection:
     """Open a connection.
 
     Parameters
@@ -173,22 +236,28 @@ async def connect(url: str, on_frame: OnFrame, on_closed: OnClosed, client: Clie
         Called once with close code and reason when the connection is over, whoever ended it.
     client
         Which library to use.
+    tls
+        How ``wss://`` is checked; None: by the system's authorities.
+    deflate
+        Offer permessage-deflate (the client websockets alone can). A message inflates to `MAX_MESSAGE_BYTES` at most.
 
     Raises
     ------
     ConnectError
         If there is no connection within `CONNECT_TIMEOUT_S`.
     ValueError
-        If there is no such client.
+        If there is no such client, or it cannot deflate.
     """
+    if deflate and client != "websockets":
+        raise ValueError(f"client must be websockets for permessage-deflate, was {client!r}")
     if client not in CLIENTS:
         raise ValueError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
     shown = url.partition("?")[0]
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             if client == "picows":
-                return await _connect_picows(url, on_frame, on_closed)
-            return await _connect_websockets(url, on_frame, on_closed)
+                return await _connect_picows(url, on_frame, on_closed, tls)
+            return await _connect_websockets(url, on_frame, on_closed, tls, deflate)
     except TimeoutError as error:
         raise ConnectError(f"no connection to {shown} within {CONNECT_TIMEOUT_S:g} s") from error
     except (OSError, ssl.SSLError, picows.WSError, websockets.WebSocketException, EOFError) as error:
@@ -196,7 +265,7 @@ async def connect(url: str, on_frame: OnFrame, on_closed: OnClosed, client: Clie
         raise ConnectError(f"no connection to {shown}: {type(error).__name__} {first_line}"[:300]) from error
 
 
-async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
+async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None) -> Connection:
     sockets: list[socket.socket] = []
 
     async def connected_socket(parsed: Any) -> socket.socket:
@@ -204,7 +273,7 @@ async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed) -> C
         return sockets[-1]
 
     try:
-        return await _handshake(url, on_frame, on_closed, connected_socket)
+        return await _handshake(url, _Messages(on_frame, on_closed), connected_socket, tls)
     except asyncio.CancelledError:
         # picows keeps the transport of a handshake that was cancelled: end it through its socket.
         for item in sockets:
@@ -235,22 +304,39 @@ async def _open_socket(host: str, port: int) -> socket.socket:
     raise error
 
 
-async def _handshake(url: str, on_frame: OnFrame, on_closed: OnClosed, connected_socket: Any) -> Connection:
-    transport, _ = await picows.ws_connect(
-        lambda: _PicowsListener(on_frame, on_closed),
+async def _handshake(url: str, messages: _Messages, connected_socket: Any, tls: TlsContext | None) -> Connection:
+    options: dict[str, Any] = {}
+    if tls is not None:
+        options["ssl_context"] = tls.context
+        if tls.server_name and url.startswith("wss:"):
+            options["server_hostname"] = tls.server_name
+    transport, listener = await picows.ws_connect(
+        lambda: (_NATIVE_LISTENER or _PicowsListener)(messages),
         url,
         socket_factory=connected_socket,
         enable_auto_ping=True,
+        enable_auto_pong=False,
         auto_ping_idle_timeout=PING_INTERVAL_S,
         auto_ping_reply_timeout=PING_TIMEOUT_S,
         max_frame_size=MAX_MESSAGE_BYTES,
         websocket_handshake_timeout=CONNECT_TIMEOUT_S,
+        **options,
     )
-    return _PicowsConnection(transport)
+    return _PicowsConnection(transport, listener)
 
 
-async def _connect_websockets(url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
-    options: dict[str, Any] = {"compression": None, "max_queue": 1024, "close_timeout": CLOSE_TIMEOUT_S}
+async def _connect_websockets(
+    url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None, deflate: bool
+) -> Connection:
+    options: dict[str, Any] = {
+        "compression": "deflate" if deflate else None,
+        "max_queue": 1024,
+        "close_timeout": CLOSE_TIMEOUT_S,
+    }
+    if tls is not None and url.startswith("wss:"):
+        options["ssl"] = tls.context
+        if tls.server_name:
+            options["server_hostname"] = tls.server_name
     opened = await websockets_connect(
         url,
         max_size=MAX_MESSAGE_BYTES,

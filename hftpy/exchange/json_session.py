@@ -85,6 +85,7 @@ class JsonSession(Session):
         except Exception as error:  # noqa: BLE001  a callback's error is the user's: counted, logged, kills nothing
             self._failed(error)
             return
+        self._stream.end_batch()
         if inspect.iscoroutine(result):
             # From the first coroutine on, packets go through one worker, so that they stay in order.
             self._worker = asyncio.create_task(self._work(result), name=f"hftpy {self.name} on_packet")

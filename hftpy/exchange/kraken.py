@@ -3,34 +3,30 @@
 Source: https://docs.kraken.com/api/docs/websocket-v2 (ticker, trade, heartbeat, status).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hftcore.enums import Channel, Exchange
-from hftcore.errors import ParseError
-from hftcore.parse import FrameKind, Parser
-from hftcore.symbols import CurrencyPair, native_symbol
-from hftcore.types import Ticker, Trade
+from hftcore.parse import FrameKind
+from hftcore.symbols import native_symbol
 from hftpy.errors import ConfigError
 from hftpy.exchange import registry
 from hftpy.exchange.kraken_api import KrakenApi
 from hftpy.exchange.kraken_executions import ExecutionsProtocol
 from hftpy.exchange.kraken_v2 import KrakenV2Protocol, decode_control, is_proxy_restart
-from hftpy.exchange.venue import Item, NativeStream, TradeCounter, VenueProtocol
+from hftpy.exchange.market import FeedRules, MarketProtocol
+from hftpy.exchange.venue import NativeStream, VenueProtocol
 
 SYMBOLS_PER_MESSAGE = 200
 
 
-class KrakenMarketProtocol(KrakenV2Protocol):
+class KrakenMarketProtocol(MarketProtocol, KrakenV2Protocol):
     """Ticker or trade of the v2 API."""
 
-    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
-        super().__init__(channel, pairs, args)
-        self._parser = Parser(self.exchange)
-        self._trades = TradeCounter(self)
+    rules = FeedRules(trades="by_one")
 
     def open(self) -> list[str]:
-        self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        self.forget()
         self._asked.clear()
         natives = {native_symbol(self.exchange, pair): pair for pair in self.pairs}
         self._pair_of = natives
@@ -42,31 +38,18 @@ class KrakenMarketProtocol(KrakenV2Protocol):
                 params.setdefault("event_trigger", "bbo")
             else:
                 params.pop("event_trigger", None)
-                if self._trades.started:
+                if self.trades_started:
                     # History fills what the lost connection missed; what was delivered before is left out.
                     params["snapshot"] = True
             messages.append(self.request(params, [natives[symbol] for symbol in symbols]))
         return messages
 
-    def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
-        parser = self._parser
-        try:
-            events = parser.parse(frame, local_ns)
-        except ParseError:
-            if is_proxy_restart(frame):
-                return ()
-            raise
-        if parser.kind is not FrameKind.EVENTS:
-            if parser.kind is FrameKind.CONTROL and not frame.startswith(b'{"channel":"heartbeat"'):
-                self.control(decode_control(frame))
-            return ()
-        if self.channel is Channel.TRADE:
-            trades = [event for event in events if isinstance(event, Trade) and event.symbol in self.wanted]
-            self.unwanted += len(events) - len(trades)
-            return self._trades.check(trades)
-        tickers = [event for event in events if isinstance(event, Ticker) and event.symbol in self.wanted]
-        self.unwanted += len(events) - len(tickers)
-        return tickers
+    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
+        if kind is FrameKind.CONTROL and not frame.startswith(b'{"channel":"heartbeat"'):
+            self.control(decode_control(frame))
+
+    def is_notice(self, frame: bytes) -> bool:
+        return is_proxy_restart(frame)
 
 
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:

@@ -11,9 +11,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, connect
 from hftpy.exchange.policy import ReconnectPolicy
+from hftpy.exchange.tls import TlsContext
 
 GOODBYE_S = 1.0
 
@@ -32,6 +34,7 @@ class Session(ABC):
         self._wake: asyncio.Event | None = None
         self.fault = ""  # why this connection must be given up; the runner then connects again
         self.fatal: Exception | None = None  # ends the runner
+        self.feed: Feed | None = None  # takes frames in natively, in place of `frame`
 
     @abstractmethod
     async def url(self) -> str:
@@ -89,8 +92,18 @@ class Session(ABC):
 class Runner:
     """Keeps one session connected until it is cancelled, fails for good, or the policy is exhausted."""
 
-    def __init__(self, session: Session, policy: ReconnectPolicy, client: ClientName) -> None:
+    def __init__(
+        self,
+        session: Session,
+        policy: ReconnectPolicy,
+        client: ClientName,
+        *,
+        tls: TlsContext | None = None,
+        deflate: bool = False,
+    ) -> None:
         self._session = session
+        self._tls = tls
+        self._deflate = deflate
         self._policy = policy
         self._client: ClientName = client
         self.reconnects = 0
@@ -144,7 +157,9 @@ class Runner:
                 waiting.append(data)
 
         try:
-            connection = await connect(await session.url(), on_frame, on_closed, self._client)
+            connection = await connect(
+                await session.url(), on_frame, on_closed, self._client, tls=self._tls, deflate=self._deflate
+            )
         except ConnectError as error:
             return str(error)
         except VenueError as error:
@@ -155,6 +170,7 @@ class Runner:
             live = True
             for data in waiting:
                 session.frame(data)
+            connection.attach(session.feed)
             await self._send(connection, messages)
             session.sent()
             return await self._watch(wake, closed)
@@ -171,6 +187,7 @@ class Runner:
         finally:
             self.connection = None
             live = False
+            connection.attach(None)
             session._wake = None
             was_ready = self._ready_at is not None
             session.ready = False

@@ -15,7 +15,11 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from hftcore.enums import Channel, Exchange
+from hftcore.feed import Feed
+from hftcore.latency import LatencyHistogram
+from hftcore.ring import Ring
 from hftcore.symbols import CurrencyPair
+from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, ObserverError
@@ -23,6 +27,7 @@ from hftpy.exchange.client import CLIENTS, ClientName
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
+from hftpy.exchange.tls import make_tls
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -30,6 +35,7 @@ logger = logging.getLogger("hftpy.exchange")
 STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 300.0}
 
 StreamEvent = Gap | Stale | Reconnected
+_CHANNEL_OF: Mapping[type, Channel] = {Ticker: Channel.TICKER, Trade: Channel.TRADE}
 _HANDLERS: dict[type, str] = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
 
 
@@ -50,6 +56,12 @@ class ChannelStats:
     unwanted: int = 0
     connected: bool = False
     dropped: list[int] = field(default_factory=list)
+    latency: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add counters of the same names."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -58,11 +70,12 @@ class ChannelStats:
 class Sink:
     """One observer's queue of one channel; what it cannot take is counted here and touches nobody else."""
 
-    __slots__ = ("_log", "dropped", "name", "put")
+    __slots__ = ("_log", "dropped", "name", "put", "queue")
 
-    def __init__(self, name: str, put: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, queue: Any) -> None:
         self.name = name
-        self.put = put
+        self.queue = queue
+        self.put: Callable[[Any], Any] = queue.put_nowait
         self.dropped = 0
         self._log = LimitedLog(logger)
 
@@ -137,6 +150,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
     stale_after
         Seconds of silence until a symbol counts as stale: a number for all channels, or a mapping by channel name.
         0: never. Default 30 for ticker, 300 for trade.
+    tls
+        How ``wss://`` is checked, see `hftpy.exchange.tls`; None: the system's authorities.
 
     Empty strings and None mean "not given".
 
@@ -167,6 +182,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         subscribe_args: Mapping[str, Any] | str | None = None,
         client: str | None = None,
         stale_after: float | Mapping[str, float] | None = None,
+        tls: Mapping[str, Any] | None = None,
     ) -> None:
         if exchange is not None and exchange != "":
             self.exchange = Exchange.parse(exchange)
@@ -189,6 +205,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._api_key = api_key or ""
         self._api_secret = api_secret or ""
         self._api_auth_data = api_auth_data or {}
+        self._tls = make_tls(tls)
         self._policy = ReconnectPolicy.read(reconnect_times)
         self._stale_after = _read_stale_after(stale_after)
         self._observers: list[Any] = []
@@ -199,6 +216,11 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._event_log = LimitedLog(logger)
         self._loss_log = LimitedLog(logger, 1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
+        self._feeds: list[tuple[Channel, Feed]] = []
+        self._drains: list[tuple[Ring[Any], Callable[[Any], Any]]] = []
+        self._batch_callbacks: list[Callable[[], Any]] = []
+        self._callback_log = LimitedLog(logger)
+        self.latency: dict[str, dict[str, LatencyHistogram]] = {}
 
     def __repr__(self) -> str:
         pairs = ", ".join(self.currency_pairs[:5]) + (", …" if len(self.currency_pairs) > 5 else "")
@@ -206,9 +228,20 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
     @property
     def stats(self) -> dict[str, dict[str, Any]]:
-        """Counters per channel name; `dropped` is a list with one number per observer, in the order of binding."""
+        """Counters per channel name; `dropped` is a list with one number per observer, in the order of binding.
+
+        `latency` has percentiles per hop (see docs/streams.md), where the client is picows; the histograms themselves
+        are `latency` of the stream, by channel name and hop.
+        """
+        for channel, feed in self._feeds:
+            self._stats[channel].add(feed.take_counts())
         for channel, stats in self._stats.items():
             stats.dropped = [sink.dropped for sink in self._sinks[channel]]
+            stats.latency = {
+                hop: {"count": found.count, "p50_ns": found.percentile(50), "p99_ns": found.percentile(99),
+                      "max_ns": found.max_ns}
+                for hop, found in self.latency.get(str(channel), {}).items()
+            }  # fmt: skip
         return {str(channel): stats.to_dict() for channel, stats in self._stats.items()}
 
     def bind_observer(self, observer: Any) -> None:
@@ -238,7 +271,53 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             found.append((channel, queue))
         self._observers.append(observer)
         for channel, queue in found:
-            self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue.put_nowait))
+            self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue))
+            for bound_channel, feed in self._feeds:
+                if bound_channel is channel:
+                    feed.bind(queue, self._sinks[channel][-1].failed)
+
+    def drain(self, ring: Ring[Any], callback: Callable[[Any], Any]) -> None:
+        """Empty a bound ring into `callback(item)` at the end of each batch of frames, in the socket's own call.
+
+        The shortest way to a strategy: no task is woken. Nothing else may take from the ring meanwhile. What the
+        callback raises is counted in `callback_errors` and logged, and the next item follows.
+
+        Parameters
+        ----------
+        ring
+            Of Ticker or Trade; a queue of an observer that is bound.
+        callback
+            An ordinary function, called on the event loop; it should return soon.
+
+        Raises
+        ------
+        TypeError
+            If `ring` is no Ring or `callback` cannot be called.
+        """
+        if not isinstance(ring, Ring):
+            raise TypeError(f"ring must be a Ring, was {ring!r}")
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, was {callback!r}")
+        self._drains.append((ring, callback))
+        for _, feed in self._feeds:
+            if feed.kind is ring.kind:
+                feed.drain(ring, callback)
+
+    def on_batch(self, callback: Callable[[], Any]) -> None:
+        """Call `callback()` after each batch of frames that delivered something, in the socket's own call.
+
+        A batch is what one read of the socket brought. What the callback raises is counted in `callback_errors`.
+
+        Raises
+        ------
+        TypeError
+            If `callback` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, was {callback!r}")
+        self._batch_callbacks.append(callback)
+        for _, feed in self._feeds:
+            feed.on_batch(callback)
 
     async def start(self) -> None:
         """Run all channels until `stop`.
@@ -321,7 +400,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             url = replace_host(url, self.api_host)
         session = JsonSession(self, Channel.parse(channel), url, subscribe, on_packet, on_connected, on_disconnected)
         try:
-            await Runner(session, self._policy, self._client).run()
+            await Runner(session, self._policy, self._client, tls=self._tls).run()
         finally:
             await session.finish()
 
@@ -332,6 +411,52 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
                 sink.put(item)
             except Exception as error:  # noqa: BLE001  one observer's queue must never affect another; counted and logged
                 sink.failed(error)
+
+    def end_batch(self) -> None:
+        """Drain the rings that `drain` named, then call what `on_batch` named. A native feed does so by itself."""
+        for ring, drained in self._drains:
+            for _ in range(ring.qsize()):
+                try:
+                    drained(ring.get_nowait())
+                except asyncio.QueueEmpty:
+                    break
+                except Exception as error:  # noqa: BLE001  a callback's error is the user's: counted, logged
+                    self.callback_failed(_CHANNEL_OF[ring.kind])(error)
+        for callback in self._batch_callbacks:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001  as above
+                self.callback_failed(self.subscribe_channels[0])(error)
+
+    def callback_failed(self, channel: Channel) -> Callable[[Exception], None]:
+        """What counts and logs the errors of callbacks."""
+
+        def failed(error: Exception) -> None:
+            self._stats[channel if channel in self._stats else self.subscribe_channels[0]].callback_errors += 1
+            self._callback_log.warning(
+                "callback", f"{self.exchange}.{channel}: a callback raised {error!r}", exc_info=error
+            )
+
+        return failed
+
+    def attach_feed(self, channel: Channel, feed: Feed) -> None:
+        """Let a feed deliver to this channel's observers, those of now and those to come."""
+        self._feeds.append((channel, feed))
+        for sink in self._sinks[channel]:
+            feed.bind(sink.queue, sink.failed)
+        for ring, drained in self._drains:
+            if feed.kind is ring.kind:
+                feed.drain(ring, drained)
+        for callback in self._batch_callbacks:
+            feed.on_batch(callback)
+        feed.share_latency(self.latency.setdefault(str(channel), {}))
+
+    def detach_feed(self, feed: Feed) -> None:
+        """The feed is at its end; its counters stay."""
+        for channel, known in self._feeds:
+            if known is feed:
+                self._stats[channel].add(feed.take_counts())
+        self._feeds = [entry for entry in self._feeds if entry[1] is not feed]
 
     def emit(self, event: StreamEvent) -> None:
         """Tell every observer about a gap, silence or a new connection."""

@@ -6,17 +6,19 @@ protocol for which channel). Neither touches a socket.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from hftcore.enums import Channel, Exchange, Flag
+from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
+from hftcore.feed import Feed, SilenceWatch
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import SubscribeError
+from hftpy.exchange.client import ClientName
 from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
@@ -52,6 +54,7 @@ class VenueProtocol(ABC):
     ack_timeout_s: ClassVar[float] = 10.0
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
+    needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         self.channel = channel
@@ -89,6 +92,10 @@ class VenueProtocol(ABC):
             If the frame is not what the protocol says.
         """
 
+    def make_feed(self, watch: SilenceWatch) -> Feed | None:
+        """What reads this protocol's market data natively; None: everything goes through `receive`."""
+        return None
+
     def retryable(self, reason: str) -> bool:
         """Whether a refusal may be temporary."""
         return False
@@ -106,44 +113,20 @@ class VenueProtocol(ABC):
         )
 
 
-class TradeCounter:
-    """Finds lost and repeated trades where a venue counts the trades of a symbol one by one."""
-
-    def __init__(self, protocol: VenueProtocol) -> None:
-        self._protocol = protocol
-        self._last: dict[CurrencyPair, tuple[int, int]] = {}  # trade id and time
-
-    @property
-    def started(self) -> bool:
-        """Whether any trade has been seen."""
-        return bool(self._last)
-
-    def check(self, trades: Iterable[Trade]) -> list[Item]:
-        """The trades to deliver, each lost stretch as a Gap before the next trade."""
-        items: list[Item] = []
-        for trade in trades:
-            number = trade.tradeId
-            symbol = trade.symbol
-            last = self._last.get(symbol)
-            if number and last is not None:
-                if number <= last[0]:
-                    if trade.tradeTimeNs <= last[1]:
-                        self._protocol.duplicates += 1
-                        continue
-                    # A lower number at a later time: the venue counts anew. Going on to compare would drop everything.
-                    items.append(self._protocol.gap(symbol, "trade ids started anew", None))
-                elif number != last[0] + 1:
-                    items.append(self._protocol.gap(symbol, "trade ids", number - last[0] - 1))
-            if number:
-                self._last[symbol] = (number, trade.tradeTimeNs)
-            items.append(trade)
-        return items
-
-
 class VenueSession(Session):
-    """Drives a protocol: hands on what it yields, watches its acknowledgements, heartbeats and silences."""
+    """Drives a protocol: hands on what it yields, watches its acknowledgements, heartbeats and silences.
 
-    def __init__(self, stream: "NativeStream", protocol: VenueProtocol, url: str, channels: Sequence[Channel]) -> None:
+    Where the client can, frames go natively through the protocol's `Feed` and only the rest comes here.
+    """
+
+    def __init__(
+        self,
+        stream: "NativeStream",
+        protocol: VenueProtocol,
+        url: str,
+        channels: Sequence[Channel],
+        native: bool = True,
+    ) -> None:
         super().__init__(f"{stream.exchange}.{protocol.channel}")
         self.send_interval_s = protocol.send_interval_s
         self.fatal_close_codes = protocol.fatal_close_codes
@@ -155,22 +138,38 @@ class VenueSession(Session):
         self._stats = stream.channel_stats(protocol.channel)
         self._log = LimitedLog(logger)
         self._limit = stream.stale_after(protocol.channel) if protocol.pairs else None
-        self._last_frame = self._last_event = self._sent_at = 0.0
-        self._seen: dict[CurrencyPair, float] = {}
-        self._stale: set[CurrencyPair] = set()
-        self._silence_factor = 1
+        self._watch = SilenceWatch()
+        self._sent_at = 0.0
         self._known_refusals = 0
+        self._counted = (0, 0, 0)  # the protocol's counters, as far as they are in the channel's
         self._exposed = False  # something may have been missed since the last Gap
         self._was_ready = False
+        # A stream that overrides `deliver` wants to see every item.
+        if native and type(stream).deliver is StreamBase.deliver:
+            self.feed = protocol.make_feed(self._watch)
+        if self.feed is not None:
+            self.feed.on_frame = self._frame
+            self.feed.on_gap = self._found_gap
+            self.feed.on_error = stream.callback_failed(protocol.channel)
+            stream.attach_feed(protocol.channel, self.feed)
+
+    def end(self) -> None:
+        """The session is over: what its feed counted goes into the stream's counters."""
+        if self.feed is not None:
+            self._stream.detach_feed(self.feed)
 
     async def url(self) -> str:
         return self._url
 
     async def opened(self) -> Sequence[str | bytes]:
         await self._protocol.prepare()
-        self._last_frame = self._last_event = self._sent_at = time.monotonic()
+        self._sent_at = time.monotonic()
+        self._watch.connected()
         self._known_refusals = 0
         messages = self._protocol.open()
+        if self.feed is not None:
+            self.feed.reset()
+            self.feed.on_handled = self._after_frame  # until ready
         # The acknowledgement's time starts when the last message is sent.
         self._sent_at += self.send_interval_s * len(messages)
         return messages
@@ -179,13 +178,20 @@ class VenueSession(Session):
         self._sent_at = time.monotonic()
 
     def frame(self, data: bytes) -> None:
+        if self.feed is not None:
+            self.feed.feed(data)
+        else:
+            self._frame(data)
+            self._stream.end_batch()
+
+    def _frame(self, data: bytes) -> None:
+        """Take a frame in through the protocol."""
         local_ns = time.time_ns()
-        self._last_frame = time.monotonic()
+        self._watch.frame_seen()
         stats = self._stats
         stats.frames += 1
-        protocol = self._protocol
         try:
-            items = protocol.receive(data, local_ns)
+            items = self._protocol.receive(data, local_ns)
         except ParseError as error:
             stats.parse_errors += 1
             self._log.warning("parse", f"{self.name}: {error} in {data[:SHOWN_BYTES]!r}")
@@ -196,38 +202,44 @@ class VenueSession(Session):
             return
         if items:
             self._deliver(items)
-        if protocol.fault:
-            self.give_up(protocol.fault)
+        self._after_frame()
+
+    def _after_frame(self) -> None:
+        if self._protocol.fault:
+            self.give_up(self._protocol.fault)
         elif not self.ready:
             self._acknowledged()
 
     def _deliver(self, items: Sequence[Item]) -> None:
-        stream, now, counters = self._stream, self._last_frame, self._counters
+        stream, counters, watch = self._stream, self._counters, self._watch
         self._exposed = True
         for item in items:
-            kind = type(item)
             if isinstance(item, Gap):
-                for channel in self._channels:
-                    stream.emit(item if channel is item.channel else _with_channel(item, channel))
+                self._tell(item)
                 continue
             if isinstance(item, MARKET):
-                symbol = item.symbol
-                self._last_event = now
-                self._seen[symbol] = now
-                if self._stale:
-                    self._stale.discard(symbol)
-                if self._silence_factor > 1 and not item.flags & Flag.SNAPSHOT:
-                    self._silence_factor = 1
-            channel = CHANNEL_OF[kind]
+                watch.event_seen(item.symbol, item.flags)
+            channel = CHANNEL_OF[type(item)]
             counter = counters.get(channel)
             if counter is not None:
                 counter.events += 1
                 stream.deliver(channel, item)
         self._count()
 
+    def _found_gap(self, symbol: CurrencyPair, reason: str, lost: int | None) -> None:
+        self._tell(self._protocol.gap(symbol, reason, lost))
+
+    def _tell(self, gap: Gap) -> None:
+        for channel in self._channels:
+            self._stream.emit(gap if channel is gap.channel else _with_channel(gap, channel))
+
     def _count(self) -> None:
-        protocol, stats = self._protocol, self._stats
-        stats.duplicates, stats.outdated, stats.unwanted = protocol.duplicates, protocol.outdated, protocol.unwanted
+        """Bring the channel's counters up to date; several connections may share them."""
+        protocol, stats, before = self._protocol, self._stats, self._counted
+        self._counted = (protocol.duplicates, protocol.outdated, protocol.unwanted)
+        stats.duplicates += protocol.duplicates - before[0]
+        stats.outdated += protocol.outdated - before[1]
+        stats.unwanted += protocol.unwanted - before[2]
 
     def _acknowledged(self) -> None:
         protocol = self._protocol
@@ -246,10 +258,10 @@ class VenueSession(Session):
             else:
                 self.fail(SubscribeError(f"{self.name}: {what or protocol.channel} was refused: {reason}", code=reason))
             return
-        now = time.monotonic()
-        self._seen = {pair: now for pair in protocol.pairs if pair not in protocol.refused}
-        self._last_event = now
+        self._watch.begin([pair for pair in protocol.pairs if pair not in protocol.refused])
         self.ready = self._exposed = self._was_ready = True
+        if self.feed is not None:
+            self.feed.on_handled = None
         for channel in self._channels:
             self._counters[channel].connected = True
         self.wake()
@@ -260,19 +272,19 @@ class VenueSession(Session):
         if not self.ready:
             deadlines.append(self._sent_at + protocol.ack_timeout_s)
         if protocol.heartbeat_timeout_s is not None:
-            deadlines.append(self._last_frame + protocol.heartbeat_timeout_s)
+            deadlines.append(self._watch.last_frame_s + protocol.heartbeat_timeout_s)
         if self.ready and self._limit is not None:
-            deadlines.append(self._last_event + self._limit * self._silence_factor)
-            fresh = [seen for pair, seen in self._seen.items() if pair not in self._stale]
-            if fresh:
-                deadlines.append(min(fresh) + self._limit)
+            watch = self._watch
+            deadlines.append(watch.last_event_s + self._limit * watch.silence_factor)
+            if (oldest := watch.oldest_s) is not None:
+                deadlines.append(oldest + self._limit)
         return min(deadlines, default=None)
 
     def check(self, now: float) -> None:
-        protocol = self._protocol
+        protocol, watch = self._protocol, self._watch
         timeout = protocol.heartbeat_timeout_s
-        if timeout is not None and now - self._last_frame >= timeout:
-            self.fault = f"no frame for {now - self._last_frame:.1f} s"
+        if timeout is not None and now - watch.last_frame_s >= timeout:
+            self.fault = f"no frame for {now - watch.last_frame_s:.1f} s"
             return
         if not self.ready:
             if now - self._sent_at >= protocol.ack_timeout_s:
@@ -282,28 +294,29 @@ class VenueSession(Session):
         limit = self._limit
         if limit is None:
             return
-        for pair, seen in self._seen.items():
-            if pair not in self._stale and now - seen >= limit:
-                self._stale.add(pair)
-                self._stream.emit(
-                    Stale(
-                        exchange=self._stream.exchange,
-                        channel=protocol.channel,
-                        symbol=pair,
-                        silent_s=now - seen,
-                        timestamp=time.time_ns() // 1000,
-                    )
+        for pair, silent_s in watch.newly_stale(now, limit):
+            self._stream.emit(
+                Stale(
+                    exchange=self._stream.exchange,
+                    channel=protocol.channel,
+                    symbol=pair,
+                    silent_s=silent_s,
+                    timestamp=time.time_ns() // 1000,
                 )
-        silence = now - self._last_event
-        if silence >= limit * self._silence_factor:
+            )
+        silence = now - watch.last_event_s
+        if silence >= limit * watch.silence_factor:
             # A quiet market looks the same: each reconnect that brings nothing new doubles the patience.
-            self._silence_factor = min(self._silence_factor * 2, MAX_SILENCE_FACTOR)
+            watch.silence_factor = min(watch.silence_factor * 2, MAX_SILENCE_FACTOR)
             self.fault = f"no data for {silence:.1f} s"
 
     async def lost(self, reason: str) -> None:
         for channel in self._channels:
             self._counters[channel].connected = False
         self._count()
+        if self.feed is not None:
+            self._exposed |= self.feed.exposed
+            self.feed.exposed = False
         if self._exposed and not self._stream.stopping:
             self._exposed = False
             for channel in self._channels:
@@ -363,5 +376,12 @@ class NativeStream(StreamBase):
         channels
             The channels that it feeds; empty: its own.
         """
-        session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,))
-        await Runner(session, self._policy, self._client).run()
+        client: ClientName = "websockets" if protocol.needs_deflate else self._client
+        session = VenueSession(
+            self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native=client == "picows"
+        )
+        runner = Runner(session, self._policy, client, tls=self._tls, deflate=protocol.needs_deflate)
+        try:
+            await runner.run()
+        finally:
+            session.end()

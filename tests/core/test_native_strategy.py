@@ -176,10 +176,16 @@ def test_limit_and_until_leave_the_rest(imbalance: Any) -> None:
         if volume == 199:
             mark = ring.mark()
     assert strategy.drain(ring, 70) == 70 and ring.qsize() == 230
-    assert strategy.drain(ring, until=mark) == 130 and ring.qsize() == 100
-    assert strategy.drain(ring, until=mark) == 0
-    assert ring.get_nowait().bidVolume == 200
-    assert strategy.drain(ring) == 99
+    assert strategy.dispatch(ring, until=mark) is None and ring.qsize() == 100
+    assert strategy.dispatch(ring, until=mark, since=200) is None and (ring.qsize(), strategy.tickers) == (100, 200)
+    strategy.dispatch(ring, 30, since=150)  # what stood there is gone
+    assert (ring.qsize(), strategy.tickers) == (100, 200)
+    strategy.dispatch(ring, 30, since=200)
+    assert (ring.qsize(), strategy.tickers, ring.reached) == (70, 230, 230)
+    assert ring.get_nowait().bidVolume == 230
+    strategy.dispatch(ring, since=230)
+    assert ring.qsize() == 69
+    assert strategy.drain(ring) == 69
 
 
 @needs_compiler

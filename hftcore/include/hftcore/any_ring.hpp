@@ -43,12 +43,13 @@ public:
         return mpsc_ ? mpsc_->offer(item) : conflating_->offer(item);
     }
 
-    std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT) noexcept {
+    std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
+                    std::uint64_t since = ANYWHERE) noexcept {
         std::size_t n;
         if (spsc_) {
-            n = spsc_->pop(items, limit, until);
+            n = spsc_->pop(items, limit, until, since);
         } else {
-            n = mpsc_ ? mpsc_->pop(items, limit, until) : conflating_->pop(items, limit, until);
+            n = mpsc_ ? mpsc_->pop(items, limit, until, since) : conflating_->pop(items, limit, until, since);
         }
         if (gated_) note_taken(n);
         return n;

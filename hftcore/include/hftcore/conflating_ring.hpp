@@ -74,14 +74,16 @@ public:
     }
 
     // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first, none of them at position
-    // `until` or beyond; returns how many.
-    std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT) noexcept {
+    // `until` or beyond, and none at all unless the oldest stands at `since`; returns how many.
+    std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
+                    std::uint64_t since = ANYWHERE) noexcept {
         std::size_t taken = 0;
         while (taken < limit) {
             const std::size_t n = take(static_cast<char*>(items) + taken * 64,
-                                       limit - taken < AT_ONCE ? limit - taken : AT_ONCE, until);
+                                       limit - taken < AT_ONCE ? limit - taken : AT_ONCE, until, since);
             if (n == 0) break;
             taken += n;
+            if (since != ANYWHERE) since += n;
         }
         return taken;
     }
@@ -159,9 +161,10 @@ private:
         index_[hole].position_plus_1 = 0;
     }
 
-    std::size_t take(char* items, std::size_t limit, std::uint64_t until) noexcept {
+    std::size_t take(char* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
         std::lock_guard<std::mutex> lock(mutex_);
         const std::uint64_t head = head_.load(std::memory_order_relaxed);
+        if (since != ANYWHERE && since != head) return 0;
         const std::size_t n = batch_of(head, tail_.load(std::memory_order_relaxed), limit, until);
         for (std::size_t i = 0; i < n; ++i) {
             copy_words(items + i * 64, slots_[(head + i) & mask_].words);

@@ -1,0 +1,115 @@
+"""The feed's C face: a native listener hands it frames in place."""
+
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
+from libcpp cimport bool as cbool
+
+from hftcore.latency cimport LatencyHistogram
+from hftcore.parse cimport Parser
+from hftcore.ring cimport Ring
+from hftcore.types cimport TickerStruct, TradeStruct
+
+
+cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
+    # time.monotonic() in ns
+    int64_t watch_now_ns() noexcept
+
+    enum TickerRule "hft::TickerRule":
+        TICKERS_ALL "hft::TICKERS_ALL"
+        TICKERS_NEWEST "hft::TICKERS_NEWEST"
+
+    enum TradeRule "hft::TradeRule":
+        TRADES_ALL "hft::TRADES_ALL"
+        TRADES_BY_ONE "hft::TRADES_BY_ONE"
+        TRADES_RISING "hft::TRADES_RISING"
+
+    const int VERDICT_DELIVER
+    const int VERDICT_UNWANTED
+    const int VERDICT_OUTDATED
+    const int VERDICT_DUPLICATE
+    const int VERDICT_GAP
+    const int VERDICT_ANEW
+
+    struct SymbolState "hft::SymbolState":
+        int64_t seenNs
+        int32_t symbol
+        cbool wanted
+        cbool watched
+        cbool stale
+
+    cdef cppclass FeedState "hft::FeedState":
+        TickerRule tickers
+        TradeRule trades
+        cbool numbered_by_seq
+        int64_t lastFrameNs
+        int64_t lastEventNs
+        int silence_factor
+        SymbolState& state_of(int32_t symbol) except +
+        int check(const TickerStruct& ticker) noexcept
+        int check(const TradeStruct& trade, uint64_t* lost) noexcept
+        void note(SymbolState* state, uint16_t flags) noexcept
+        cbool any_counted() noexcept
+        void forget_updates() noexcept
+        void unwatch_all() noexcept
+        size_t size() noexcept
+        SymbolState& at(size_t index) noexcept
+        cbool oldest(int64_t* seen) noexcept
+
+
+cdef class Outlet:
+    # one sink: a ring of the feed's kind, or whatever has put_nowait
+    cdef Ring ring
+    cdef bint halts
+    cdef object put
+    cdef object failed
+
+
+cdef class SilenceWatch:
+    cdef FeedState state
+
+
+cdef class Feed:
+    cdef Parser parser
+    cdef readonly SilenceWatch watch
+    cdef readonly type kind
+    cdef bint _is_ticker
+    # sinks, and who drains a ring in the socket's own call
+    cdef tuple _outlets
+    cdef tuple _drains
+    cdef tuple _batch_callbacks
+    # of the batch that is being read: whether there is one, and when it was received
+    cdef bint _in_batch
+    cdef bint _busy
+    cdef bint _delivered
+    cdef int64_t _localTimeNs
+    cdef uint16_t _flags
+    # counters since the last take_counts()
+    cdef uint64_t _frames
+    cdef uint64_t _events
+    cdef uint64_t _duplicates
+    cdef uint64_t _outdated
+    cdef uint64_t _unwanted
+    # hooks
+    cdef public object on_frame
+    cdef public object on_gap
+    cdef public object on_handled
+    cdef public object on_error
+    # something may have been missed since the last gap
+    cdef public bint exposed
+    cdef readonly LatencyHistogram venue_to_socket
+    cdef readonly LatencyHistogram socket_to_parse
+    cdef readonly LatencyHistogram parse_to_ring
+
+    # Event loop's thread, with the GIL. The bytes need no padding and are the caller's again afterwards.
+    cdef int feed_c(self, const char* data, size_t size, bint last) except -1
+    # The end of a batch: drains, then wakes the consumers that sleep. Cheap where there is no batch.
+    cdef int flush_c(self) except -1
+    cdef int _read(self, const char* data, size_t size, bint last) except -1
+    cdef int _fall_back(self, const char* data, size_t size) except -1
+    cdef int _tickers(self, size_t count) except -1
+    cdef int _trades(self, size_t count) except -1
+    cdef int _tell_gap(self, const TradeStruct* trade, int verdict, uint64_t lost) except -1
+    cdef int _put_ticker(self, const TickerStruct* ticker) except -1
+    cdef int _put_trade(self, const TradeStruct* trade) except -1
+    cdef int _refused(self, Outlet outlet) except -1
+    cdef int _failed(self, object error) except -1
+    cdef int _drain(self, Ring ring, object callback) except -1

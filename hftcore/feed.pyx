@@ -1,0 +1,540 @@
+"""Feed: a venue's frames into rings, without a Python object on the way.
+
+A frame that carries events is parsed in place, checked (wanted symbols, updates out of order, trades lost or repeated)
+and copied into each sink: into a Ring of the feed's kind as a struct, into any other queue as an object. Every other
+frame (control, refusal, not readable) goes to `on_frame` as bytes.
+
+Frames come in batches: what one read of the socket brought. Consumers are woken once per batch, at its end.
+
+Threads: all calls come from one thread, that of the event loop; the rings' consumers may live elsewhere. The feed owns
+its parser and its memory; it never keeps a frame.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
+
+from hftcore.latency cimport LatencyHistogram, now_ns
+from hftcore.parse cimport FRAME_EVENTS, Parser
+from hftcore.ring cimport Ring
+from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
+
+import asyncio
+
+from hftcore.errors import ParseError
+from hftcore.symbols import CurrencyPair, pair_of_id
+
+cdef dict TICKER_RULES = {"all": TICKERS_ALL, "newest": TICKERS_NEWEST}
+cdef dict TRADE_RULES = {"all": TRADES_ALL, "by_one": TRADES_BY_ONE, "rising": TRADES_RISING}
+cdef dict NUMBERS = {"tradeId": False, "seq": True}
+# A full ring of another policy makes its producer wait, or is a policy that put_nowait alone knows.
+cdef frozenset NATIVE_POLICIES = frozenset({"drop_oldest", "drop_newest", "conflate", "halt"})
+# An older event is history, not latency.
+cdef int64_t MAX_VENUE_LATENCY_NS = 3600 * 1000000000
+cdef enum:
+    SNAPSHOT = 1
+
+cdef object QueueFull = asyncio.QueueFull
+
+
+cdef object checked(str name, object value, dict known):
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, was {value!r}")
+    return known[value]
+
+
+@cython.final
+cdef class Outlet:
+    pass
+
+
+@cython.final
+cdef class SilenceWatch:
+    """When one connection, and each symbol of it, was last heard of. A Feed keeps it up to date natively.
+
+    Seconds are those of `time.monotonic`. Thread safety: as a feed.
+    """
+
+    def frame_seen(self):
+        """A frame arrived that no feed saw."""
+        self.state.lastFrameNs = watch_now_ns()
+
+    def event_seen(self, symbol, uint16_t flags=0):
+        """An event of a symbol was delivered past a feed, in the frame of the last `frame_seen`."""
+        self.state.note(&self.state.state_of(CurrencyPair(symbol).id), flags)
+
+    def begin(self, symbols):
+        """Watch these symbols and no others, as if each had just been heard of."""
+        cdef int64_t now = watch_now_ns()
+        self.state.unwatch_all()
+        self.state.lastEventNs = now
+        for symbol in symbols:
+            number = CurrencyPair(symbol).id
+            self.state.state_of(number).watched = True
+            self.state.state_of(number).seenNs = now
+
+    def connected(self):
+        """A new connection: its silence starts now."""
+        self.state.lastFrameNs = self.state.lastEventNs = watch_now_ns()
+
+    @property
+    def last_frame_s(self):
+        """When the last frame arrived."""
+        return self.state.lastFrameNs / 1e9
+
+    @property
+    def last_event_s(self):
+        """When the last event was delivered."""
+        return self.state.lastEventNs / 1e9
+
+    @property
+    def oldest_s(self):
+        """When the longest silent symbol that was not reported yet was last heard of; None where there is none."""
+        cdef int64_t seen = 0
+        return seen / 1e9 if self.state.oldest(&seen) else None
+
+    @property
+    def silence_factor(self):
+        """How many times the usual patience the silence of all gets; 1 again with the first event that is no history."""
+        return self.state.silence_factor
+
+    @silence_factor.setter
+    def silence_factor(self, int factor):
+        self.state.silence_factor = factor
+
+    def newly_stale(self, double now_s, double limit_s):
+        """The watched symbols that were silent for `limit_s` and not reported yet, with their silence in seconds."""
+        cdef size_t index
+        cdef SymbolState* state
+        cdef double silent
+        found = []
+        for index in range(self.state.size()):
+            state = &self.state.at(index)
+            silent = now_s - state.seenNs / 1e9
+            if state.watched and not state.stale and silent >= limit_s:
+                state.stale = True
+                found.append((pair_of_id(state.symbol), silent))
+        return found
+
+
+@cython.final
+cdef class Feed:
+    """One connection's way from frames to sinks, and what it remembers of each symbol.
+
+    Parameters
+    ----------
+    exchange
+        A venue that `hftcore.parse.Parser` reads.
+    kind
+        Ticker or Trade: what the connection carries; events of the other kind count as unwanted.
+    symbols
+        The pairs to deliver; nothing else is.
+    tickers
+        ``all``, or ``newest``: an update whose `seq` is lower than the symbol's last is dropped, and counts as outdated.
+    trades
+        ``all``; ``by_one``: the numbers of a symbol's trades count by one, so that lost ones are told by `on_gap` and
+        repeated ones are dropped; ``rising``: repeated ones are dropped, numbers may be left out.
+    number
+        The number of a trade: ``tradeId`` or ``seq``. Trades without one (0) are delivered as they are.
+    flags
+        Flag bits that every event gets.
+    watch
+        What it tells of each frame and event; None: one of its own.
+
+    Attributes
+    ----------
+    on_frame
+        Called with the bytes of each frame that carries no events or cannot be read; None: nobody is told.
+    on_gap
+        Called with pair, reason and number of lost trades (None: unknown), before the next trade is delivered.
+    on_handled
+        While set, called without arguments after each frame with events.
+    on_error
+        Called with each exception that a drain, a batch's callback, `on_frame` or `on_gap` raised; must not raise.
+    exposed
+        True from the first event on, until the owner clears it.
+
+    Raises
+    ------
+    ValueError
+        If there is no parser for the exchange, a symbol is no pair, or a rule is none.
+    TypeError
+        If `kind` is neither Ticker nor Trade.
+
+    Notes
+    -----
+    Thread safety: none; see the module. A call from within a sink or callback is a RuntimeError.
+    """
+
+    def __init__(
+        self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", uint16_t flags=0,
+        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None,
+    ):
+        if kind is not Ticker and kind is not Trade:
+            raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
+        self.parser = Parser(exchange)
+        self.kind = kind
+        self.watch = SilenceWatch() if watch is None else watch
+        self._is_ticker = kind is Ticker
+        self.watch.state.tickers = <TickerRule><int>checked("tickers", tickers, TICKER_RULES)
+        self.watch.state.trades = <TradeRule><int>checked("trades", trades, TRADE_RULES)
+        self.watch.state.numbered_by_seq = checked("number", number, NUMBERS)
+        for symbol in symbols:
+            self.watch.state.state_of(CurrencyPair(symbol).id).wanted = True
+        self._flags = flags
+        self._outlets = ()
+        self._drains = ()
+        self._batch_callbacks = ()
+        self.on_frame = on_frame
+        self.on_gap = on_gap
+        self.on_error = on_error
+        self.venue_to_socket = LatencyHistogram()
+        self.socket_to_parse = LatencyHistogram()
+        self.parse_to_ring = LatencyHistogram()
+
+    # The way of a frame
+
+    cdef int feed_c(self, const char* data, size_t size, bint last) except -1:
+        if self._busy:
+            raise RuntimeError("a feed must not be called from within its own sinks and callbacks")
+        self._busy = True
+        try:
+            self._read(data, size, last)
+        finally:
+            self._busy = False
+        if last:
+            self.flush_c()
+        return 0
+
+    cdef int _read(self, const char* data, size_t size, bint last) except -1:
+        cdef int64_t parsed_ns = 0
+        cdef size_t count
+        if not self._in_batch:
+            self._in_batch = True
+            self._localTimeNs = now_ns()
+            self.watch.state.lastFrameNs = watch_now_ns()
+        if self.parser.decode_c(data, size, self._localTimeNs, self._flags) != FRAME_EVENTS:
+            return self._fall_back(data, size)
+        if self.parser.decoder.unknown():
+            try:
+                self.parser.resolve_c()
+            except ParseError:
+                return self._fall_back(data, size)
+        # Timed at the end of a batch: its last frame has waited longest, and a burst pays for one reading of the clock.
+        if last:
+            parsed_ns = now_ns()
+        self._frames += 1
+        count = self.parser.decoder.count()
+        if self._is_ticker == (self.parser.decoder.ticker_count() != 0):
+            if self._is_ticker:
+                self._tickers(count)
+            else:
+                self._trades(count)
+            if last and self._delivered:
+                self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
+                self.parse_to_ring.record_c(now_ns() - parsed_ns)
+        else:
+            self._unwanted += count
+        if self.on_handled is not None:
+            try:
+                self.on_handled()
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _fall_back(self, const char* data, size_t size) except -1:
+        if self.on_frame is not None:
+            try:
+                self.on_frame(data[:size])
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _tickers(self, size_t count) except -1:
+        cdef const TickerStruct* tickers = self.parser.decoder.tickers()
+        cdef const TickerStruct* ticker
+        cdef size_t index
+        cdef int verdict
+        for index in range(count):
+            ticker = tickers + index
+            verdict = self.watch.state.check(ticker[0])
+            if verdict == VERDICT_DELIVER:
+                self._put_ticker(ticker)
+            elif verdict == VERDICT_OUTDATED:
+                self._outdated += 1
+            else:
+                self._unwanted += 1
+        return 0
+
+    cdef int _trades(self, size_t count) except -1:
+        cdef const TradeStruct* trades = self.parser.decoder.trades()
+        cdef const TradeStruct* trade
+        cdef size_t index
+        cdef uint64_t lost = 0
+        cdef int verdict
+        for index in range(count):
+            trade = trades + index
+            verdict = self.watch.state.check(trade[0], &lost)
+            if verdict == VERDICT_DELIVER:
+                self._put_trade(trade)
+            elif verdict == VERDICT_DUPLICATE:
+                self._duplicates += 1
+            elif verdict == VERDICT_UNWANTED:
+                self._unwanted += 1
+            else:
+                self._tell_gap(trade, verdict, lost)
+                self._put_trade(trade)
+        return 0
+
+    cdef int _tell_gap(self, const TradeStruct* trade, int verdict, uint64_t lost) except -1:
+        self.exposed = True
+        if self.on_gap is not None:
+            pair = pair_of_id(trade.symbol)
+            try:
+                if verdict == VERDICT_ANEW:
+                    self.on_gap(pair, "trade ids started anew", None)
+                else:
+                    self.on_gap(pair, "trade ids", lost)
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _put_ticker(self, const TickerStruct* ticker) except -1:
+        cdef Outlet outlet
+        cdef object item = None
+        cdef int64_t delay = ticker.localTimeNs - ticker.exchangeTimeNs
+        self.exposed = self._delivered = True
+        self._events += 1
+        if ticker.exchangeTimeNs != 0 and not ticker.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
+            self.venue_to_socket.record_c(delay)
+        for outlet in self._outlets:
+            if outlet.ring is not None:
+                if not outlet.ring.push_ticker(ticker) and outlet.halts:
+                    self._refused(outlet)
+                continue
+            if item is None:
+                item = ticker_of(ticker)
+            try:
+                outlet.put(item)
+            except Exception as error:
+                outlet.failed(error)
+        return 0
+
+    cdef int _put_trade(self, const TradeStruct* trade) except -1:
+        cdef Outlet outlet
+        cdef object item = None
+        cdef int64_t delay = trade.localTimeNs - trade.exchangeTimeNs
+        self.exposed = self._delivered = True
+        self._events += 1
+        if trade.exchangeTimeNs != 0 and not trade.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
+            self.venue_to_socket.record_c(delay)
+        for outlet in self._outlets:
+            if outlet.ring is not None:
+                if not outlet.ring.push_trade(trade) and outlet.halts:
+                    self._refused(outlet)
+                continue
+            if item is None:
+                item = trade_of(trade)
+            try:
+                outlet.put(item)
+            except Exception as error:
+                outlet.failed(error)
+        return 0
+
+    cdef int _refused(self, Outlet outlet) except -1:
+        """As put_nowait of a halted ring: a closed one takes nothing without a word."""
+        if not outlet.ring.closed:
+            outlet.failed(QueueFull(f"ring of {outlet.ring.capacity} items is halted: it was full; take, then reset"))
+        return 0
+
+    # The end of a batch
+
+    cdef int flush_c(self) except -1:
+        cdef Outlet outlet
+        cdef Ring ring
+        if not self._in_batch or self._busy:
+            return 0
+        self._in_batch = False
+        if not self._delivered:
+            return 0
+        self._delivered = False
+        if self._drains:
+            self._busy = True
+            try:
+                for ring, callback in self._drains:
+                    self._drain(ring, callback)
+            finally:
+                self._busy = False
+        for outlet in self._outlets:
+            # A ring that was drained here has nothing to wake its consumer for.
+            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
+                outlet.ring.notify()
+        if self._batch_callbacks:
+            self._busy = True
+            try:
+                for callback in self._batch_callbacks:
+                    try:
+                        callback()
+                    except Exception as error:
+                        self._failed(error)
+            finally:
+                self._busy = False
+        return 0
+
+    cdef int _failed(self, object error) except -1:
+        if self.on_error is not None:
+            self.on_error(error)
+        return 0
+
+    cdef int _drain(self, Ring ring, object callback) except -1:
+        # What is there now bounds the work: a producer elsewhere must not keep the loop here.
+        cdef Py_ssize_t left = ring.qsize()
+        cdef object item
+        while left > 0:
+            try:
+                while left > 0:
+                    left -= 1
+                    item = ring._pop()
+                    if item is None:
+                        return 0
+                    callback(item)
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    # What Python calls
+
+    @cython.binding(False)
+    def feed(self, frame, bint last=True):
+        """Take one frame in.
+
+        Parameters
+        ----------
+        frame
+            Its bytes (bytes, bytearray or a contiguous memoryview).
+        last
+            False inside a burst, which `flush` or a last frame ends: its events share one time of receipt, and
+            consumers are woken once.
+
+        Raises
+        ------
+        RuntimeError
+            If it is called from within a sink or callback of this feed.
+        """
+        cdef Py_buffer view
+        if PyBytes_CheckExact(frame):
+            self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), last)
+            return
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.feed_c(<const char*>view.buf, view.len, last)
+        finally:
+            PyBuffer_Release(&view)
+
+    def feed_all(self, frames):
+        """Take a burst of frames (bytes) in, and end it.
+
+        Raises
+        ------
+        RuntimeError
+            As `feed`.
+        TypeError
+            If one is not bytes; those before it are taken in.
+        """
+        try:
+            for frame in frames:
+                if not PyBytes_CheckExact(frame):
+                    raise TypeError(f"frame must be bytes, was {type(frame).__name__}")
+                self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), False)
+        finally:
+            self.flush_c()
+
+    def flush(self):
+        """End a burst: drains run, consumers that sleep are woken. May be called at any time."""
+        self.flush_c()
+
+    def bind(self, queue, failed=None):
+        """Deliver to one more sink, after the others.
+
+        Parameters
+        ----------
+        queue
+            A Ring of the feed's kind takes structs; anything else objects, by its `put_nowait`.
+        failed
+            Called with the exception of an item that the sink did not take; None: nobody is told.
+        """
+        cdef Outlet outlet = Outlet()
+        outlet.put = queue.put_nowait
+        outlet.failed = _nobody if failed is None else failed
+        if type(queue) is Ring and (<Ring>queue).kind is self.kind and (<Ring>queue).overflow in NATIVE_POLICIES:
+            outlet.ring = queue
+            outlet.halts = (<Ring>queue).overflow == "halt"
+        self._outlets += (outlet,)
+
+    def drain(self, Ring ring not None, callback):
+        """Empty a ring into `callback(item)` at the end of each batch, in the socket's own call.
+
+        The ring must be bound too, and nobody else may take from it at the same time. An exception goes to `on_error`;
+        the next item follows.
+
+        Raises
+        ------
+        TypeError
+            If `callback` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, was {callback!r}")
+        self._drains += ((ring, callback),)
+
+    def on_batch(self, callback):
+        """Call `callback()` after each batch that delivered something, and after its drains.
+
+        Raises
+        ------
+        TypeError
+            If `callback` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, was {callback!r}")
+        self._batch_callbacks += (callback,)
+
+    def take_counts(self):
+        """Counters since the last call, by the names of a stream's `stats`."""
+        counts = {
+            "frames": self._frames, "events": self._events, "duplicates": self._duplicates,
+            "outdated": self._outdated, "unwanted": self._unwanted,
+        }
+        self._frames = self._events = self._duplicates = self._outdated = self._unwanted = 0
+        return counts
+
+    def share_latency(self, dict histograms not None):
+        """Record into these histograms, by hop (``venue_to_socket``, ``socket_to_parse``, ``parse_to_ring``).
+
+        A hop that is missing is put in, so that several feeds can record into one dict's histograms.
+        """
+        self.venue_to_socket = histograms.setdefault("venue_to_socket", self.venue_to_socket)
+        self.socket_to_parse = histograms.setdefault("socket_to_parse", self.socket_to_parse)
+        self.parse_to_ring = histograms.setdefault("parse_to_ring", self.parse_to_ring)
+
+    @property
+    def counting(self):
+        """Whether any numbered trade was delivered."""
+        return self.watch.state.any_counted()
+
+    @property
+    def templateHits(self):
+        """As `hftcore.parse.Parser.templateHits`."""
+        return self.parser.templateHits
+
+    def reset(self):
+        """A new connection: its first ticker of each symbol is new whatever its number. Numbers of trades go on."""
+        self._in_batch = self._delivered = False
+        self.watch.state.forget_updates()
+
+    def __repr__(self):
+        return f"Feed({self.parser.exchange}, {self.kind.__name__}, sinks={len(self._outlets)})"
+
+
+def _nobody(error):
+    """Where nobody asked to be told of failures."""

@@ -1,0 +1,155 @@
+"""What market data protocols share: which events are delivered, and how lost, repeated and old ones are found.
+
+A venue says how it counts by `FeedRules`. They are obeyed twice: natively by `hftcore.feed.Feed`, and by
+`MarketProtocol.receive`, which serves the client websockets and is the model that the native way is tested against.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from hftcore.enums import Channel
+from hftcore.errors import ParseError
+from hftcore.feed import Feed, SilenceWatch
+from hftcore.parse import FrameKind, Parser
+from hftcore.symbols import CurrencyPair
+from hftcore.types import Ticker, Trade
+from hftpy.exchange.venue import Item, VenueProtocol
+
+KINDS: Mapping[Channel, type[Ticker] | type[Trade]] = {Channel.TICKER: Ticker, Channel.TRADE: Trade}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRules:
+    """How a venue counts.
+
+    Parameters
+    ----------
+    tickers
+        ``all``, or ``newest``: a ticker whose `seq` is lower than the symbol's last is dropped as outdated.
+    trades
+        ``all``; ``by_one``: a symbol's trades count by one: lost ones are told as a Gap, repeated ones dropped;
+        ``rising``: repeated ones are dropped, but numbers may be left out.
+    number
+        The number of a trade; 0 is none.
+    """
+
+    tickers: Literal["all", "newest"] = "all"
+    trades: Literal["all", "by_one", "rising"] = "all"
+    number: Literal["tradeId", "seq"] = "tradeId"
+
+
+class TradeCounter:
+    """Finds lost and repeated trades where a venue numbers the trades of a symbol."""
+
+    def __init__(self, protocol: VenueProtocol, rules: FeedRules) -> None:
+        self._protocol = protocol
+        self._rules = rules
+        self._last: dict[CurrencyPair, tuple[int, int]] = {}  # number and time
+
+    @property
+    def started(self) -> bool:
+        """Whether any numbered trade has been seen."""
+        return bool(self._last)
+
+    def check(self, trades: Iterable[Trade]) -> list[Item]:
+        """The trades to deliver, each lost stretch as a Gap before the next trade."""
+        if self._rules.trades == "all":
+            return list(trades)
+        items: list[Item] = []
+        for trade in trades:
+            number: int = getattr(trade, self._rules.number)
+            symbol = trade.symbol
+            last = self._last.get(symbol)
+            if number and last is not None:
+                if number <= last[0]:
+                    if trade.tradeTimeNs <= last[1]:
+                        self._protocol.duplicates += 1
+                        continue
+                    # A lower number at a later time: the venue counts anew. Going on to compare would drop everything.
+                    items.append(self._protocol.gap(symbol, "trade ids started anew", None))
+                elif self._rules.trades == "by_one" and number != last[0] + 1:
+                    items.append(self._protocol.gap(symbol, "trade ids", number - last[0] - 1))
+            if number:
+                self._last[symbol] = (number, trade.tradeTimeNs)
+            items.append(trade)
+        return items
+
+
+class MarketProtocol(VenueProtocol):
+    """Ticker or trade of a venue that `hftcore.parse.Parser` reads.
+
+    A venue says `rules`, writes `open`, which begins with `forget`, and takes the other frames in `control_frame`.
+    """
+
+    rules: ClassVar[FeedRules] = FeedRules()
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self._kind = KINDS[channel]
+        self._parser = Parser(self.exchange)
+        self._trades = TradeCounter(self, self.rules)
+        self._last_update: dict[CurrencyPair, int] = {}
+        self._feed: Feed | None = None
+
+    @property
+    def trades_started(self) -> bool:
+        """Whether any numbered trade has been seen, on whatever connection."""
+        return self._trades.started or (self._feed is not None and self._feed.counting)
+
+    def make_feed(self, watch: SilenceWatch) -> Feed | None:
+        if type(self).receive is not MarketProtocol.receive:
+            return None  # a venue that reads its frames by itself
+        rules = self.rules
+        self._feed = Feed(
+            self.exchange, self._kind, self.pairs, tickers=rules.tickers, trades=rules.trades, number=rules.number,
+            watch=watch,
+        )  # fmt: skip
+        return self._feed
+
+    def forget(self) -> None:
+        """Forget the last connection; everything is asked for again."""
+        self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        self._last_update.clear()
+
+    def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
+        parser, kind = self._parser, self._kind
+        try:
+            events = parser.parse(frame, local_ns)
+        except ParseError:
+            if self.is_notice(frame):
+                return ()
+            raise
+        if parser.kind is not FrameKind.EVENTS:
+            self.control_frame(frame, parser.kind or FrameKind.OTHER)
+            return ()
+        wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
+        self.unwanted += len(events) - len(wanted)
+        if kind is Trade:
+            return self._trades.check(wanted)  # type: ignore[arg-type]
+        if self.rules.tickers == "newest":
+            return [ticker for ticker in wanted if self._is_newer(ticker)]
+        return wanted
+
+    def _is_newer(self, ticker: Ticker | Trade) -> bool:
+        last, number = self._last_update.get(ticker.symbol, 0), ticker.seq
+        if number < last:
+            self.outdated += 1
+            return False
+        self._last_update[ticker.symbol] = number
+        return True
+
+    def is_notice(self, frame: bytes) -> bool:
+        """Whether a frame that is no JSON is one that the venue may send all the same."""
+        return False
+
+    @abstractmethod
+    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
+        """Take a frame without events: acknowledgements and faults show in `pending`, `refused` and `fault`.
+
+        Raises
+        ------
+        ParseError
+            If the frame is not what the protocol says.
+        """
