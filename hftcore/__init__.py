@@ -15,8 +15,7 @@ __all__ = ["build_mode", "get_include"]
 def get_include() -> str:
     """The folder of the C++ headers that extensions need which cimport hftcore.
 
-    It belongs into `include_dirs` of the extension. The .pxd files stand in the package itself, where Cython finds
-    them (where the package is an editable install, by `include_path=[os.path.dirname(os.path.dirname(hftcore.__file__))]`
-    of `cythonize`).
+    It belongs into the `include_dirs` of the extension. The .pxd files stand in the package itself, where Cython finds
+    them; of an editable install, only if the folder that holds `hftcore` is in the `include_path` of `cythonize`.
     """
     return str(Path(__file__).parent / "include")

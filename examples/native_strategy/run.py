@@ -14,9 +14,9 @@ async def main() -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(strategy.run(tickers))
         group.create_task(strategy.run(trades))
-        for bid_volume in (1.0, 9.0, 9.5, 1.0, 0.1):
+        for volume in (1.0, 9.0, 9.5, 1.0, 0.1):
             tickers.put_nowait(
-                Ticker(exchange="kraken", symbol="btc/usdt", bidPrice=99, bidVolume=bid_volume, askPrice=101, askVolume=1)
+                Ticker(exchange="kraken", symbol="btc/usdt", bidPrice=99, bidVolume=volume, askPrice=101, askVolume=1)
             )
             tickers.put_nowait(Ticker(exchange="kraken", symbol="eth/usdt", bidPrice=9, bidVolume=8, askPrice=11))
             trades.put_nowait(Trade(exchange="kraken", symbol="btc/usdt", price=100, volume=2, side="buy"))

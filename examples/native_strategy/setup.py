@@ -1,4 +1,4 @@
-"""Compiles the strategy. It needs Cython, a C++17 compiler and an installed hftpy, and nothing of hftpy's source tree."""
+"""Compiles the strategy: with Cython, a C++17 compiler and an installed hftpy, and nothing of hftpy's source tree."""
 
 from pathlib import Path
 
