@@ -45,6 +45,8 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "shm": ([], False),
     "codec": ([], False),
     "zmq": ([], False),
+    "publication": ([], False),
+    "subscription": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "feed": ([], True),
     "ws_listener": ([], True),

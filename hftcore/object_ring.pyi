@@ -1,10 +1,13 @@
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, SupportsIndex, TypeVar
 
+from typing_extensions import disjoint_base
+
 from hftcore.ring_base import RingBase
 
 _Item = TypeVar("_Item")
 
+@disjoint_base
 class ObjectRing(RingBase[_Item]):
     def __init__(
         self,

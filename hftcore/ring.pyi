@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal, SupportsIndex, TypeVar, final
@@ -82,4 +83,5 @@ class RingView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...

@@ -1,10 +1,13 @@
 from collections.abc import Coroutine
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
+from typing_extensions import disjoint_base
+
 MAX_CAPACITY: Final[int]
 
 _Item = TypeVar("_Item")
 
+@disjoint_base
 class RingBase(Generic[_Item]):
     @property
     def overflow(self) -> str: ...
