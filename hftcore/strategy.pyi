@@ -1,8 +1,11 @@
 from collections.abc import Awaitable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from hftcore.ring import Ring
 
+@disjoint_base
 class NativeStrategy:
     @property
     def tickers(self) -> int: ...
