@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz instructions
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz instructions wheels asan
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -55,6 +55,9 @@ fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_F
 
 instructions: $(STAMP)  ## instructions per operation of the hot paths against the baseline; ARGS=--update renews it
 	$(BIN)/python benchmarks/instructions/count.py $(ARGS)
+
+wheels: $(STAMP)  ## build a wheel for every CPython that is found, and test each where there is no compiler
+	$(BIN)/python tests/check_wheels.py $(ARGS)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -80,7 +80,8 @@ def check(version: str, python: Path, arguments: list[str]) -> None:
     run(folder / "tester/bin/python", "-m", "pip", "install", "--quiet", "--only-binary", ":all:", f"{wheel}[test]")
     empty = folder / "empty"
     empty.mkdir()
-    environment = {key: value for key, value in os.environ.items() if key not in ("CXX", "CC", "PYTHONPATH", "VIRTUAL_ENV")}
+    ours = ("CXX", "CC", "PYTHONPATH", "VIRTUAL_ENV")
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
     environment["PATH"] = os.pathsep.join([str(folder / "tester/bin"), path_without_compilers(folder / "programs")])
     # The interpreter itself would put the folder it runs in first on its path: run in an empty one.
     run(

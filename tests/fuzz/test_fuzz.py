@@ -78,6 +78,23 @@ def test_no_field_is_read_wrongly(tmp_path):
     assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS, done.stdout
 
 
+# What other machines compile: no SSE2 (arm64), no from_chars for doubles (libc++).
+PORTABLE = {"arm64": ["-U__SSE2__"], "libc++": ["-DHFT_USE_STRTOD"], "macOS on arm64": ["-U__SSE2__", "-DHFT_USE_STRTOD"]}
+
+
+@pytest.mark.parametrize("machine", sorted(PORTABLE))
+def test_other_machines_read_the_same_fields(tmp_path, machine):
+    program = fuzzers.build(tmp_path, "field_fuzz", ["-O0", *fuzzers.SANITIZED, *PORTABLE[machine]])
+    done = fuzzers.run(program, "fields", FIELDS, INPUTS // 4, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+
+
+def test_a_parser_without_sse2(tmp_path):
+    program = fuzzers.build(tmp_path, "parser_fuzz", ["-O0", *PORTABLE["macOS on arm64"]], simdjson=True)
+    done = fuzzers.run(program, "kraken", corpus.seeds_of("kraken"), INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+
+
 def test_the_same_seed_makes_the_same_inputs(parser_fuzz):
     seeds = corpus.seeds_of("kraken")
     first, again, other = (fuzzers.run(parser_fuzz, "kraken", seeds, 2000, seed).stdout for seed in (5, 5, 6))
