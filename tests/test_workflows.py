@@ -1,4 +1,4 @@
-"""The workflows are well-formed and cover what is promised: the Pythons, the platforms, minimal rights, pinned actions."""
+"""The workflows are well-formed and cover what is promised: Pythons, platforms, minimal rights, pinned actions."""
 
 import re
 import tomllib
@@ -75,7 +75,8 @@ def test_wheels_are_built_for_every_python_and_platform():
     entries = document["jobs"]["wheels"]["strategy"]["matrix"]["include"]
     platforms = {entry["platform"] for entry in entries}
     assert platforms >= {
-        "manylinux_x86_64", "manylinux_aarch64", "musllinux_x86_64", "musllinux_aarch64", "macosx_x86_64", "macosx_arm64",
+        "manylinux_x86_64", "manylinux_aarch64", "musllinux_x86_64", "musllinux_aarch64", "macosx_x86_64",
+        "macosx_arm64",
     }  # fmt: skip
     for entry in entries:
         assert entry["platform"].endswith(entry["arch"])
