@@ -38,6 +38,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "types": ([], False),
     "topic": ([], False),
     "latency": ([], False),
+    "ring_base": ([], False),
     "ring": ([], False),
     "object_ring": ([], False),
     "shm": ([], False),
