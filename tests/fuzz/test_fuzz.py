@@ -10,7 +10,7 @@ from pathlib import Path
 import corpus
 import fuzzers
 import pytest
-from mistakes import FIELD_MISTAKES, PARSER_MISTAKES
+from mistakes import CODEC_MISTAKES, FIELD_MISTAKES, PARSER_MISTAKES
 
 from hftcore.enums import Exchange
 from hftcore.parse import Parser
@@ -78,8 +78,21 @@ def test_no_field_is_read_wrongly(tmp_path):
     assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS, done.stdout
 
 
+def test_no_message_breaks_the_codec(tmp_path):
+    program = fuzzers.build(tmp_path, "codec_fuzz", [OPTIMISED, *fuzzers.SANITIZED])
+    done = fuzzers.run(program, "codec", [], INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+    print(done.stdout)
+    counts = re.search(r"(\d+) decoded, (\d+) refused, (\d+) written", done.stdout)
+    assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS // 10, done.stdout
+
+
 # What other machines compile: no SSE2 (arm64), no from_chars for doubles (libc++).
-PORTABLE = {"arm64": ["-U__SSE2__"], "libc++": ["-DHFT_USE_STRTOD"], "macOS on arm64": ["-U__SSE2__", "-DHFT_USE_STRTOD"]}
+PORTABLE = {
+    "arm64": ["-U__SSE2__"],
+    "macOS": ["-DHFT_USE_STRTOD"],
+    "macOS on arm64": ["-U__SSE2__", "-DHFT_USE_STRTOD"],
+}
 
 
 @pytest.mark.parametrize("machine", sorted(PORTABLE))
@@ -121,3 +134,12 @@ def test_a_mistake_in_a_parser_is_found(tmp_path, mistake):
     program = fuzzers.build(tmp_path, "parser_fuzz", ["-O0", "-w"], include, simdjson=True)
     done = fuzzers.run(program, exchange, corpus.seeds_of(exchange), 200_000, SEED)
     assert done.returncode not in (0, 2, 3), "nothing found"
+
+
+@pytest.mark.parametrize("mistake", list(CODEC_MISTAKES)[SHORT])
+def test_a_mistake_in_the_codec_is_found(tmp_path, mistake):
+    header, right, wrong = CODEC_MISTAKES[mistake]
+    include = fuzzers.changed(tmp_path, header, right, wrong)
+    program = fuzzers.build(tmp_path, "codec_fuzz", ["-O0", "-w"], include)
+    done = fuzzers.run(program, "codec", [], 200_000, SEED)
+    assert done.returncode not in (0, 2), "nothing found"
