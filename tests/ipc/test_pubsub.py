@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
+from hftcore.ring import Ring
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -288,6 +289,24 @@ async def test_a_full_queue_of_one_observer_affects_no_other(
         assert full.log == []
 
 
+@pytest.mark.parametrize("overflow", ["block", "halt", "drop_newest", "conflate"])
+async def test_a_full_ring_of_one_observer_affects_no_other(
+    root: Path, publisher: IPCPublisher, until: Callable[..., Any], overflow: Any
+) -> None:
+    async with subscribed(root, publisher) as (subscriber, observer):
+        full = Observer()
+        ring = Ring(Ticker, 1, overflow, block_timeout=3600)
+        full.ticker_queue = ring  # type: ignore[attr-defined]
+        await asyncio.to_thread(ring.get_batch)  # its consumer is another thread, which takes nothing more
+        subscriber.bind_observer(full)
+        for seq in range(1, 4):
+            publisher.send(ticker(seq))
+        await until(lambda: len(observer.log) == 3)
+        refused = 0 if overflow == "conflate" else 2
+        assert subscriber.stats["queue_full"] == refused
+        assert ring.get_nowait() == observer.log[2 - refused]
+
+
 async def test_a_full_queue_of_own_orders_is_told(
     root: Path, publisher: IPCPublisher, until: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -363,8 +382,8 @@ async def test_a_socket_without_a_lock_is_not_stolen(root: Path) -> None:
 
 
 def test_bad_arguments(root: Path, publisher: IPCPublisher) -> None:
-    with pytest.raises(ConfigError, match="shm"):
-        IPCPublisher(root, transport="shm")
+    with pytest.raises(ConfigError, match="'zmq' or 'shm', was 'pigeon'"):
+        IPCPublisher(root, transport="pigeon")
     with pytest.raises(ConfigError, match="'carrier'"):
         IPCSubscriber([(KRAKEN, TICKER, "")], root=root, transport="carrier")
     with pytest.raises(ConfigError, match="book"):
