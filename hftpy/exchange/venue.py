@@ -200,6 +200,7 @@ class VenueSession(Session):
             stats.parse_errors += 1
             self._log.warning("receive", f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
             return
+        self._count()
         if items:
             self._deliver(items)
         self._after_frame()
@@ -224,7 +225,6 @@ class VenueSession(Session):
             if counter is not None:
                 counter.events += 1
                 stream.deliver(channel, item)
-        self._count()
 
     def _found_gap(self, symbol: CurrencyPair, reason: str, lost: int | None) -> None:
         self._tell(self._protocol.gap(symbol, reason, lost))
