@@ -157,7 +157,7 @@ def binance_script(chance, length):
 
 
 def kraken_script(chance, length):
-    number, script = 100, []
+    number, script = 100_000, []
     for second in range(length):
         symbol = chance.choice(["BTC/USD", "ETH/USD", "SOL/USD", "BAD"])
         choice = chance.random()
@@ -165,7 +165,7 @@ def kraken_script(chance, length):
             script.append(kraken_ticker(chance.randint(1, 99999) / 4, symbol, chance.choice(["snapshot", "update"])))
         elif choice < 0.8:
             count = chance.randint(0, 4)
-            first = number + chance.choice([0, 0, 0, 1, 3, -2, -90])
+            first = number + chance.choice([0, 0, 0, 1, 3, -2, -9])
             kind = chance.choice(["snapshot", "update", "update"])
             script.append(
                 kraken_trades(*range(first, first + count), symbol=symbol, kind=kind, second=second // 8 % 60)
