@@ -69,6 +69,9 @@ class RawServer:
                 unmasked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
                 self.received.append((first & 0x0F, unmasked))
                 self.changed.set()
+                if first & 0x0F == CLOSE:
+                    writer.close()
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 

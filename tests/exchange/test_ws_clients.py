@@ -274,6 +274,17 @@ async def test_sending_on_a_closed_connection_is_an_error(client):
         await opened.close()
 
 
+async def test_peer_that_goes_away_before_it_answers(client):
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(ConnectError, match="no connection to ws://127.0.0.1"):
+            await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", print, print, client)
+
+
 async def test_the_compiled_listener_is_the_usual_one():
     assert hftcore.picows_version.picows_complaint() == ""
     assert client_module._NATIVE_LISTENER.__name__ == "FeedListener"
