@@ -81,6 +81,9 @@ cdef class Feed:
     cdef bint _busy
     cdef bint _delivered
     cdef int64_t _localTimeNs
+    # events since consumers were last served, and at how many they are served
+    cdef size_t _pending
+    cdef size_t _pump_every
     cdef uint16_t _flags
     # counters since the last take_counts()
     cdef uint64_t _frames
@@ -111,5 +114,6 @@ cdef class Feed:
     cdef int _put_ticker(self, const TickerStruct* ticker) except -1
     cdef int _put_trade(self, const TradeStruct* trade) except -1
     cdef int _refused(self, Outlet outlet) except -1
+    cdef int _pump(self) except -1
     cdef int _failed(self, object error) except -1
     cdef int _drain(self, Ring ring, object callback) except -1

@@ -34,6 +34,9 @@ cdef frozenset NATIVE_POLICIES = frozenset({"drop_oldest", "drop_newest", "confl
 cdef int64_t MAX_VENUE_LATENCY_NS = 3600 * 1000000000
 cdef enum:
     SNAPSHOT = 1
+    # Events after which a batch that still goes on is drained and its consumers woken: a flood fills no ring, and the
+    # first event of a long read does not wait for the last.
+    PUMP_EVERY = 256
 
 cdef object QueueFull = asyncio.QueueFull
 
@@ -186,6 +189,7 @@ cdef class Feed:
         self._outlets = ()
         self._drains = ()
         self._batch_callbacks = ()
+        self._pump_every = PUMP_EVERY
         self.on_frame = on_frame
         self.on_gap = on_gap
         self.on_error = on_error
@@ -319,6 +323,9 @@ cdef class Feed:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
+        self._pending += 1
+        if self._pending >= self._pump_every:
+            self._pump()
         return 0
 
     cdef int _put_trade(self, const TradeStruct* trade) except -1:
@@ -340,6 +347,9 @@ cdef class Feed:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
+        self._pending += 1
+        if self._pending >= self._pump_every:
+            self._pump()
         return 0
 
     cdef int _refused(self, Outlet outlet) except -1:
@@ -351,25 +361,17 @@ cdef class Feed:
     # The end of a batch
 
     cdef int flush_c(self) except -1:
-        cdef Outlet outlet
-        cdef Ring ring
         if not self._in_batch or self._busy:
             return 0
         self._in_batch = False
         if not self._delivered:
             return 0
         self._delivered = False
-        if self._drains:
-            self._busy = True
-            try:
-                for ring, callback in self._drains:
-                    self._drain(ring, callback)
-            finally:
-                self._busy = False
-        for outlet in self._outlets:
-            # A ring that was drained here has nothing to wake its consumer for.
-            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
-                outlet.ring.notify()
+        self._busy = True
+        try:
+            self._pump()
+        finally:
+            self._busy = False
         if self._batch_callbacks:
             self._busy = True
             try:
@@ -380,6 +382,19 @@ cdef class Feed:
                         self._failed(error)
             finally:
                 self._busy = False
+        return 0
+
+    cdef int _pump(self) except -1:
+        """Drain, and wake the consumers that sleep."""
+        cdef Outlet outlet
+        cdef Ring ring
+        self._pending = 0
+        for ring, callback in self._drains:
+            self._drain(ring, callback)
+        for outlet in self._outlets:
+            # A ring that was drained here has nothing to wake its consumer for.
+            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
+                outlet.ring.notify()
         return 0
 
     cdef int _failed(self, object error) except -1:
@@ -475,7 +490,7 @@ cdef class Feed:
     def drain(self, Ring ring not None, callback):
         """Empty a ring into `callback(item)` at the end of each batch, in the socket's own call.
 
-        The ring must be bound too, and nobody else may take from it at the same time. An exception goes to `on_error`;
+        Long batches are drained in between, so that a flood does not fill the ring. The ring must be bound too, and nobody else may take from it at the same time. An exception goes to `on_error`;
         the next item follows.
 
         Raises
@@ -486,6 +501,7 @@ cdef class Feed:
         if not callable(callback):
             raise TypeError(f"callback must be callable, was {callback!r}")
         self._drains += ((ring, callback),)
+        self._pump_every = min(self._pump_every, max(<size_t>1, <size_t>ring.capacity // 2))
 
     def on_batch(self, callback):
         """Call `callback()` after each batch that delivered something, and after its drains.

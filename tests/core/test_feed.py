@@ -297,13 +297,27 @@ def test_drain_without_anybody_to_tell_errors():
     assert calls == [1, 2]
 
 
-def test_drain_of_a_small_ring_keeps_the_newest():
+@pytest.mark.parametrize("capacity", [1, 2, 64, 4096])
+def test_drain_keeps_a_flood_from_filling_the_ring(capacity):
     feed, seen = ticker_feed(), []
-    ring = bound(feed, Ring(Ticker, 2))
+    ring = bound(feed, Ring(Ticker, capacity))
     feed.drain(ring, lambda ticker: seen.append(ticker.seq))
-    feed.feed_all([quote(update) for update in range(1, 6)])
-    assert seen == [4, 5]
-    assert ring.stats["dropped"] == 3
+    feed.feed_all([quote(update) for update in range(1, 10_001)])
+    assert seen == list(range(1, 10_001))
+    assert ring.stats["dropped"] == 0
+
+
+def test_drain_reaches_into_one_long_frame():
+    rows = b",".join(
+        b'{"symbol":"BTC/USD","side":"buy","price":%d.5,"qty":0.25,"ord_type":"limit","trade_id":%d,'
+        b'"timestamp":"2026-11-20T10:00:00.000001Z"}' % (number, number)
+        for number in range(1, 1001)
+    )
+    feed, seen = Feed("kraken", Trade, ["btc/usd"], trades="by_one"), []
+    ring = bound(feed, Ring(Trade, 16))
+    feed.drain(ring, lambda trade: seen.append(trade.tradeId))
+    feed.feed(b'{"channel":"trade","type":"snapshot","data":[%b]}' % rows)
+    assert seen == list(range(1, 1001))
 
 
 def test_callback_after_each_batch_that_delivered():

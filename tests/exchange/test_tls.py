@@ -92,7 +92,7 @@ async def test_name_that_is_asked_for_and_checked(certificates, client):
         await opened.close()
         assert venue.names[-1] == "venue.test"
         wrong = make_tls({"ca_file": certificates / "ca.pem", "server_name": "other.test"})
-        with pytest.raises(ConnectError, match="(?i)certificate"):
+        with pytest.raises(ConnectError, match=r"(?i)certificate"):
             await connect(venue.url, print, print, client, tls=wrong)
 
 
@@ -101,7 +101,7 @@ async def test_name_that_is_asked_for_and_checked(certificates, client):
 async def test_venue_of_an_unknown_authority_is_refused(certificates, client, ca_file):
     tls = make_tls({"ca_file": str(certificates / ca_file)} if ca_file else None)
     async with TlsVenue(certificates) as venue:
-        with pytest.raises(ConnectError, match="(?i)certificate.verify.failed"):
+        with pytest.raises(ConnectError, match=r"(?i)certificate.verify.failed"):
             await connect(venue.url, print, print, client, tls=tls)
 
 
@@ -207,7 +207,7 @@ async def test_nobody_else_deflates(run_stream):
 
 
 async def test_message_that_inflates_beyond_the_limit_ends_the_connection():
-    """A few KiB on the wire that would be 4 GiB in memory."""
+    """A few KiB on the wire that would be 64 MiB in memory."""
 
     class Bomb(RawServer):
         async def _serve(self, reader, writer):
