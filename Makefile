@@ -8,11 +8,11 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz instructions
 .DEFAULT_GOAL := help
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='-k ring' is handed to pytest, hftpy demo or the benchmarks."
 
 setup: $(STAMP)  ## .venv with the compiled core and everything that tests need
@@ -52,6 +52,9 @@ sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSaniti
 
 fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_FUZZ_INPUTS and HFTPY_FUZZ_SEED for other ones
 	HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)
+
+instructions: $(STAMP)  ## instructions per operation of the hot paths against the baseline; ARGS=--update renews it
+	$(BIN)/python benchmarks/instructions/count.py $(ARGS)
 
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -3,15 +3,29 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from hftcore.ring import Ring
+import pytest
+
+from hftcore.ring import ObjectRing, Ring
 from hftcore.types import Ticker
 
 BATCH = 64
 TICKER = Ticker(exchange="kraken", symbol="btc/usdt", bidPrice=50000.0, askPrice=50000.1, bidVolume=1.0, askVolume=2.0)
+RINGS: dict[str, Callable[[], Any]] = {
+    "": lambda: Ring(Ticker, 4096),
+    ", many producers": lambda: Ring(Ticker, 4096, producers="many"),
+    ", conflate": lambda: Ring(Ticker, 4096, "conflate"),
+    ", block": lambda: Ring(Ticker, 4096, "block"),
+    ", ObjectRing": lambda: ObjectRing(4096, "drop_oldest"),
+}
 
 
-def one_by_one(queue: "asyncio.Queue[Ticker] | Ring[Ticker]") -> Callable[[int], None]:
+def ignore(item: Ticker) -> None:
+    """The callback: called by both sides."""
+
+
+def one_by_one(queue: Any) -> Callable[[int], None]:
     put, get = queue.put_nowait, queue.get_nowait
 
     def run(count: int) -> None:
@@ -23,14 +37,18 @@ def one_by_one(queue: "asyncio.Queue[Ticker] | Ring[Ticker]") -> Callable[[int],
     return run
 
 
-def batches_of_queue(count: int) -> None:
+def batches_of_queue(count: int, callback: Callable[[Ticker], None] | None) -> None:
     queue: asyncio.Queue[Ticker] = asyncio.Queue(4096)
     put, get, empty, item = queue.put_nowait, queue.get_nowait, queue.empty, TICKER
     for _ in range(count // BATCH):
         for _ in range(BATCH):
             put(item)
-        while not empty():
-            get()
+        if callback is None:
+            while not empty():
+                get()
+        else:
+            while not empty():
+                callback(get())
 
 
 def batches_of_ring(count: int) -> None:
@@ -41,6 +59,15 @@ def batches_of_ring(count: int) -> None:
             put(item)
         for _ in get_batch():
             pass
+
+
+def drains_of_ring(count: int) -> None:
+    ring = Ring(Ticker, 4096)
+    put, drain, item, callback = ring.put_nowait, ring.drain, TICKER, ignore
+    for _ in range(count // BATCH):
+        for _ in range(BATCH):
+            put(item)
+        drain(callback)
 
 
 def awaited(make: "Callable[[], asyncio.Queue[Ticker] | Ring[Ticker]]") -> Callable[[int], None]:
@@ -55,63 +82,71 @@ def awaited(make: "Callable[[], asyncio.Queue[Ticker] | Ring[Ticker]]") -> Calla
     return lambda count: asyncio.run(main(count))
 
 
-def thread_to_loop_by_call_soon(count: int) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        left = count
+async def thread_to_loop_by_call_soon(count: int) -> None:
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    left = count
 
-        def receive(item: Ticker) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                done.set_result(None)
+    def receive(item: Ticker) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set_result(None)
 
-        def feed() -> None:
-            for _ in range(count):
-                loop.call_soon_threadsafe(receive, TICKER)
+    def feed() -> None:
+        for _ in range(count):
+            loop.call_soon_threadsafe(receive, TICKER)
 
-        thread = threading.Thread(target=feed)
-        thread.start()
-        await done
-        thread.join()
-
-    asyncio.run(main())
+    thread = threading.Thread(target=feed)
+    thread.start()
+    await done
+    thread.join()
 
 
-def thread_to_loop_by_ring(count: int) -> None:
-    async def main() -> None:
-        # Large enough for all: the peer has no limit either, and nothing may be lost.
-        ring = Ring(Ticker, 1 << max(count - 1, 1).bit_length(), "drop_newest")
+async def thread_to_loop_by_ring(count: int) -> None:
+    # Large enough for all: the peer has no limit either, and nothing may be lost.
+    ring = Ring(Ticker, 1 << max(count - 1, 1).bit_length(), "drop_newest")
+    left = count
 
-        def feed() -> None:
-            for _ in range(count):
-                ring.put_nowait(TICKER)
+    def receive(item: Ticker) -> None:
+        nonlocal left
+        left -= 1
 
-        thread = threading.Thread(target=feed)
-        thread.start()
-        left = count
-        while left:
-            await ring.wait()
-            left -= len(ring.get_batch())
-        thread.join()
+    def feed() -> None:
+        for _ in range(count):
+            ring.put_nowait(TICKER)
 
-    asyncio.run(main())
+    thread = threading.Thread(target=feed)
+    thread.start()
+    while left:
+        await ring.wait()
+        ring.drain(receive)
+    thread.join()
 
 
-def test_one_in_and_out(versus):
+@pytest.mark.parametrize("name", RINGS)
+def test_one_in_and_out(versus, name):
     n = versus.scale(64_000)
-    queue, ring = asyncio.Queue[Ticker](4096), Ring(Ticker, 4096)
+    queue, ring = asyncio.Queue[Ticker](4096), RINGS[name]()
+    ring.put_nowait(TICKER)
+    assert ring.get_nowait() == TICKER
     theirs, ours = one_by_one(queue), one_by_one(ring)
-    versus("T7", "put_nowait + get_nowait", operations=n, ours=lambda: ours(n),
-           peers={"asyncio.Queue": lambda: theirs(n)}, floors={"asyncio.Queue": 5},
-           goals={"asyncio.Queue": 7})  # fmt: skip
+    judged: dict[str, Any] = {"floors": {"asyncio.Queue": 5}, "goals": {"asyncio.Queue": 7}} if not name else {}
+    versus("T7", f"put_nowait + get_nowait{name}", operations=n, ours=lambda: ours(n),
+           peers={"asyncio.Queue": lambda: theirs(n)}, **judged)  # fmt: skip
 
 
 def test_batches_of_64(versus):
     n = versus.scale(64_000, multiple=BATCH)
     versus("T7", "put 64, drain 64", operations=n, ours=lambda: batches_of_ring(n),
-           peers={"asyncio.Queue": lambda: batches_of_queue(n)}, floors={"asyncio.Queue": 4},
+           peers={"asyncio.Queue": lambda: batches_of_queue(n, None)}, floors={"asyncio.Queue": 4},
+           goals={"asyncio.Queue": 6})  # fmt: skip
+
+
+def test_callback_drain_of_64(versus):
+    n = versus.scale(64_000, multiple=BATCH)
+    versus("T7", "put 64, drain 64 into a callback", operations=n, ours=lambda: drains_of_ring(n),
+           peers={"asyncio.Queue": lambda: batches_of_queue(n, ignore)}, floors={"asyncio.Queue": 4},
            goals={"asyncio.Queue": 6})  # fmt: skip
 
 
@@ -125,6 +160,16 @@ def test_awaited(versus):
 
 def test_flood_from_a_thread(versus):
     n = versus.scale(16_384)
-    versus("T8", "flood from a thread into the loop", operations=n, ours=lambda: thread_to_loop_by_ring(n),
-           peers={"asyncio": lambda: thread_to_loop_by_call_soon(n)}, floors={"asyncio": 12},
+    versus("T8", "flood from a thread into asyncio's loop", operations=n,
+           ours=lambda: asyncio.run(thread_to_loop_by_ring(n)),
+           peers={"asyncio": lambda: asyncio.run(thread_to_loop_by_call_soon(n))}, floors={"asyncio": 12},
            goals={"asyncio": 25})  # fmt: skip
+
+
+def test_flood_from_a_thread_into_uvloop(versus):
+    n = versus.scale(65_536)
+    uvloop = versus.peer("uvloop")
+    peers = {} if uvloop is None else {"uvloop": lambda: uvloop.run(thread_to_loop_by_call_soon(n))}
+    versus("T8", "flood from a thread into uvloop's loop", operations=n,
+           ours=lambda: uvloop.run(thread_to_loop_by_ring(n)), peers=peers, floors={"uvloop": 1.8},
+           goals={"uvloop": 3})  # fmt: skip

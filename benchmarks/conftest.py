@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from limits import limits
 from measure import ROUNDS, Collector, Rounds, Side, environment, require_release, require_rounds
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -56,6 +57,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if path is None and not config.getoption("quick"):
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
         path = HERE / "results" / f"{stamp}.json"
+    if not config.getoption("quick"):
+        results.limits = limits()
     if not config.getoption("no_table"):
         show(results)
     if path is not None:

@@ -404,19 +404,17 @@ cdef class Feed:
 
     cdef int _drain(self, Ring ring, object callback) except -1:
         # What is there now bounds the work: a producer elsewhere must not keep the loop here.
-        cdef Py_ssize_t left = ring.qsize()
-        cdef object item
-        while left > 0:
+        cdef uint64_t end = ring._ring.position() + ring._ring.size()
+        cdef uint64_t position
+        while True:
+            position = ring._ring.position()
+            if position >= end:
+                return 0
             try:
-                while left > 0:
-                    left -= 1
-                    item = ring._pop()
-                    if item is None:
-                        return 0
-                    callback(item)
+                ring.drain_c(callback, end - position)
+                return 0
             except Exception as error:
                 self._failed(error)
-        return 0
 
     # What Python calls
 

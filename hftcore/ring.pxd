@@ -1,59 +1,110 @@
-"""The ring's native face: a listener in compiled code pushes structs, and notifies once per batch."""
+"""The ring's native face: compiled code pushes structs and notifies once per batch, or drains structs by a C function.
 
+A supported API for extensions outside this tree; the thread rules are those of hftcore.ring.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from hftcore.latency cimport LatencyHistogram
+from hftcore.ring_base cimport Offer, Overflow, RingBase, RoomGate
 from hftcore.types cimport TickerStruct, TradeStruct
 
+# What drain_tickers_c and drain_trades_c call for each item, oldest first, without the GIL. The struct is a copy that
+# is valid during the call; `context` is the caller's own.
+ctypedef void (*ticker_handler)(void* context, const TickerStruct* item) noexcept nogil
+ctypedef void (*trade_handler)(void* context, const TradeStruct* item) noexcept nogil
 
-cdef extern from "hftcore/spsc_ring.hpp" namespace "hft" nogil:
-    enum Overflow "hft::Overflow":
-        OVERFLOW_DROP_NEWEST "hft::OVERFLOW_DROP_NEWEST"
-        OVERFLOW_DROP_OLDEST "hft::OVERFLOW_DROP_OLDEST"
-        OVERFLOW_HALT "hft::OVERFLOW_HALT"
 
-    cdef cppclass SpscRing "hft::SpscRing":
-        SpscRing(size_t capacity, Overflow overflow) except +
-        bint push(const void* item) noexcept
+cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
+    const uint64_t NO_LIMIT
+    const uint64_t ANYWHERE
+
+    cdef cppclass AnyRing "hft::AnyRing":
+        AnyRing(size_t capacity, Overflow overflow, bint many) except +
+        Offer offer(const void* item) noexcept
+        Offer push_within(const void* item, int64_t timeout_ns) noexcept
+        Offer refuse() noexcept
         size_t pop(void* items, size_t limit) noexcept
+        size_t pop(void* items, size_t limit, uint64_t until, uint64_t since) noexcept
+        bint views() noexcept
+        size_t peek(const void** first, size_t limit) noexcept
+        void retire(size_t n) noexcept
+        RoomGate* gate() noexcept
+        void note_consumer() noexcept
+        bint is_consumer() noexcept
+        bint has_consumer() noexcept
+        bint ready() noexcept
         size_t size() noexcept
         size_t capacity() noexcept
-        size_t pushed() noexcept
-        size_t popped() noexcept
-        size_t dropped() noexcept
-        size_t highWater() noexcept
+        uint64_t position() noexcept
+        uint64_t mark() noexcept
+        uint64_t pushed() noexcept
+        uint64_t popped() noexcept
+        uint64_t dropped() noexcept
+        uint64_t conflated() noexcept
+        uint64_t highWater() noexcept
         bint halted() noexcept
         void reset() noexcept
         bint closed() noexcept
         void close() noexcept
 
 
-cdef extern from "hftcore/wakeup.hpp" namespace "hft" nogil:
-    cdef cppclass ArmedFlag "hft::ArmedFlag":
-        void arm() noexcept
-        void disarm() noexcept
-        bint take() noexcept
-        bint take_locked() noexcept
+# One call of drain or dispatch: which items, when to stop, and how many it took.
+cdef struct Batch:
+    size_t limit
+    uint64_t until
+    uint64_t since
+    int64_t budget_ns
+    bint stops
+    Py_ssize_t done
 
 
-cdef class Ring:
-    # the ring, and whether its consumer sleeps
-    cdef SpscRing* _ring
-    cdef ArmedFlag* _sleeping
+cdef class Ring(RingBase):
+    cdef AnyRing* _ring
     # what it was made as
     cdef readonly type kind
-    cdef readonly str overflow
+    cdef readonly str producers
     cdef bint _is_ticker
-    cdef bint _halts
-    # the sleeping consumer: its loop, that loop's thread, and a future per waiting task
-    cdef object _loop
-    cdef unsigned long _loop_thread
-    cdef list _waiters
-    cdef object __weakref__
+    cdef int64_t _block_ns
+    # a view holds items in their places
+    cdef bint _viewed
+    # where drain and dispatch record durations; None: nowhere
+    cdef LatencyHistogram _to_callback
+    cdef LatencyHistogram _to_receipt
+    cdef int64_t _measured_since_ns
+    # where they count, under which name, and how many
+    cdef dict _counters
+    cdef str _counter
+    cdef uint64_t _counted
+    cdef uint64_t _reached
 
-    # Producer thread. Copies the struct; False if it was refused. The ring's kind must fit (debug builds do not check).
+    # Producer threads. Copies the struct; False if it was refused (or, with block, found no room for as long as
+    # `block_timeout`), which is counted as dropped. The ring's kind must fit (debug builds do not check).
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil
     cdef bint push_trade(self, const TradeStruct* item) noexcept nogil
-    # Producer thread, once after a batch of pushes: wakes the consumer if it sleeps (takes the GIL only then).
+    # Producer threads, once after a batch of pushes: wakes the consumer if it sleeps (takes the GIL only then).
     cdef void notify(self) noexcept nogil
 
-    cdef bint _wake(self) except -1
-    cdef object _pop(self)
-    cdef object _stop_waiting(self, object waiter)
+    # Consumer thread. Calls `handler` for what is there now, at most `limit` items; returns how many. The ring's kind
+    # must fit: 0 if it does not. Wake-ups for the consumer are those of Python: `await wait()`, then drain.
+    cdef Py_ssize_t drain_tickers_c(self, ticker_handler handler, void* context, Py_ssize_t limit) noexcept nogil
+    cdef Py_ssize_t drain_trades_c(self, trade_handler handler, void* context, Py_ssize_t limit) noexcept nogil
+    # Consumer thread: `drain` of Python, `limit` above 0.
+    cdef Py_ssize_t drain_c(self, object callback, Py_ssize_t limit) except -1
+
+    cdef bint _push_waiting(self, const void* item) noexcept nogil
+    cdef bint _push_waiting_with_gil(self, const void* item) except -1
+    cdef void _let_in_from_outside(self) noexcept nogil
+    cdef object _deliver(self, object callback, Batch* batch)
+    cdef void _measure(self, const void* item, int64_t now) noexcept nogil
+    cdef const void* _struct_of(self, object item) except NULL
+    cdef int _check_free(self) except -1
+
+
+cdef class RingView:
+    cdef Ring _ring
+    cdef object _copy
+    cdef const void* _first
+    cdef Py_ssize_t _bytes
+    cdef bint _held
+    cdef readonly bint zero_copy

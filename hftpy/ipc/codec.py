@@ -8,18 +8,13 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
-from hftcore.codec import decode_ticker, decode_trade, encode_ticker, encode_trade
+from hftcore.codec import decode_ticker, decode_trade
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
+from hftcore.publication import CONTROL_TOPIC
 from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.wire import market_pb2 as wire
-
-CONTROL_TOPIC = b"\x00control".ljust(32)
-"""Topic of the frames between our own publishers and subscribers."""
-
-RESENT = b"\x18\x01"
-"""Field 3 (`resent`) set: appended to a message, it marks the last value that a joiner is sent."""
 
 # The generated stubs do not admit plain numbers for enums; the classes do.
 _number: Any = int
@@ -254,14 +249,11 @@ DECODERS: dict[Channel, Callable[[bytes], Received]] = {
 __all__ = [
     "CONTROL_TOPIC",
     "DECODERS",
-    "RESENT",
     "Event",
     "Received",
     "decode_event",
     "encode_batch",
     "encode_my_order",
     "encode_my_trade",
-    "encode_ticker",
-    "encode_trade",
     "event_fields",
 ]

@@ -42,8 +42,13 @@ def check_transport(transport: str) -> None:
 class Address(Protocol):
     """One address of a publisher: an exchange and a channel. One thread at a time."""
 
-    sent: int
-    joins: int
+    @property
+    def sent(self) -> int:
+        """How many messages were sent."""
+
+    @property
+    def joins(self) -> int:
+        """How many subscriptions were accepted."""
 
     def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
         """Send a message of this exchange and channel; returns its number within its topic, from 1."""
@@ -97,6 +102,9 @@ class Source(ABC):
     @abstractmethod
     def close(self) -> None:
         """Receive nothing more; may be called again, and before `open`."""
+
+    def sync(self) -> None:  # noqa: B027 - not every transport counts elsewhere
+        """Bring the counters up to date; called before they are read."""
 
     @abstractmethod
     def last_seq(self) -> dict[str, int]:

@@ -33,6 +33,7 @@ class Observers:
         self._channels = sorted(set(channels))
         self._observers: list[object] = []
         self._puts: dict[Channel, list[tuple[object, Callable[[Any], object]]]] = {}
+        self._listeners: list[Callable[[], object]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
         self._log = LimitedLog(logger)
         self.queue_full: Counter[str] = Counter()
@@ -59,6 +60,16 @@ class Observers:
             channel: [(observer, getattr(observer, f"{channel}_queue").put_nowait) for observer in self._observers]
             for channel in self._channels
         }
+        for listener in self._listeners:
+            listener()
+
+    def on_refresh(self, listener: Callable[[], object]) -> None:
+        """Call `listener` whenever the queues were looked up again, for whoever delivers to them without `put`."""
+        self._listeners.append(listener)
+
+    def queues(self, channel: Channel) -> list[tuple[object, Any]]:
+        """Each observer with its queue of the channel."""
+        return [(observer, getattr(observer, f"{channel}_queue")) for observer in self._observers]
 
     def _check(self, observer: object) -> None:
         for channel in self._channels:
@@ -74,13 +85,18 @@ class Observers:
             except asyncio.QueueFull:
                 accepted = False
             except Exception:  # noqa: BLE001 - it is logged, and must not reach the other observers
-                self.failed += 1
-                self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
+                self.put_failed(channel, observer)
                 continue
             if not accepted:
-                self._refused(channel, observer, on_full)
+                self.put_refused(channel, observer, on_full)
 
-    def _refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap]) -> None:
+    def put_failed(self, channel: Channel, observer: object) -> None:
+        """Log the exception that a queue has just raised."""
+        self.failed += 1
+        self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
+
+    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap]) -> None:
+        """Count, and tell, that a queue was full; `on_full` as for `put`."""
         self.queue_full[str(channel)] += 1
         name = type(observer).__name__
         if channel in PRIVATE_CHANNELS:

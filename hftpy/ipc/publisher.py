@@ -3,16 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hftcore.enums import Channel, Exchange, Side
-from hftcore.types import Ticker, Trade
+from hftcore.publication import Router, checked_array
+from hftcore.types import TICKER_DTYPE, Ticker, Trade, tickers_from_array, trades_from_array
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root
 from hftpy.ipc.endpoint import Address, check_transport, open_address
 from hftpy.ipc.transport import running_loop
+from hftpy.ipc.zmq_address import ZmqAddress
 
 DEFAULT_HWM = 100_000
 HEARTBEAT_S = 1.0
@@ -67,6 +72,7 @@ class IPCPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat = 0.0
         self._closed = False
+        self._router = Router()
 
     @property
     def epoch(self) -> int:
@@ -102,10 +108,61 @@ class IPCPublisher:
         AddressInUseError, RootError
             As `open`.
         """
+        # The router's way where nothing else is to be done; it returns 0 where something is.
+        return self._router.send(message) or self._send(message)
+
+    def _send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
         channel = _CHANNELS.get(type(message))
         if channel is None:
             raise TypeError(f"a Ticker, Trade, MyOrder or MyTrade can be sent, was {type(message).__name__}")
         return self._address(message.exchange, channel).send(message)
+
+    def send_batch(self, messages: Iterable[Ticker | Trade] | NDArray[np.void]) -> int:
+        """Send tickers and trades, in their order; each is a message of its own, as with `send`.
+
+        Parameters
+        ----------
+        messages
+            Tickers and trades, or an array of `TICKER_DTYPE` or `TRADE_DTYPE` of this process.
+
+        Returns
+        -------
+        int
+            How many were sent: all.
+
+        Raises
+        ------
+        TypeError
+            If something else is among them, or the array is of another kind; nothing was sent then.
+        ValueError
+            If a row of an array holds a number that is none (nothing was sent then), or a symbol is too long for a
+            topic (those before it were sent).
+        AddressInUseError, RootError
+            As `open`.
+        """
+        if isinstance(messages, np.ndarray):
+            return self._send_array(checked_array(messages))
+        items = list(messages)
+        for item in items:
+            if type(item) not in (Ticker, Trade):
+                raise TypeError(f"a batch must hold Ticker and Trade, was {item!r}")
+        at = 0
+        while at < len(items):
+            at = self._router.send_list(items, at)
+            if at < len(items):
+                self._send(items[at])
+                at += 1
+        return len(items)
+
+    def _send_array(self, rows: NDArray[np.void]) -> int:
+        structs = tickers_from_array if rows.dtype == TICKER_DTYPE else trades_from_array
+        at = 0
+        while at < len(rows):
+            at = self._router.send_array(rows, at)
+            if at < len(rows):
+                self._send(structs(rows[at : at + 1])[0])
+                at += 1
+        return len(rows)
 
     def send_ticker(
         self,
@@ -186,6 +243,7 @@ class IPCPublisher:
         for address in self._addresses.values():
             address.close()
         self._addresses.clear()
+        self._router.clear()
 
     def _address(self, exchange: Exchange, channel: Channel) -> Address:
         address = self._addresses.get((exchange, channel))
@@ -205,6 +263,8 @@ class IPCPublisher:
             self._transport, self._root, exchange, channel, epoch=self._epoch, send_hwm=self._send_hwm
         )
         self._addresses[exchange, channel] = address
+        if isinstance(address, ZmqAddress) and channel in (Channel.TICKER, Channel.TRADE):
+            self._router.add(Ticker if channel is Channel.TICKER else Trade, exchange, address.publication)
         if self._loop is not None and not self._loop.is_closed():
             address.attach(self._loop)
         return address
@@ -214,6 +274,7 @@ class IPCPublisher:
             self._detach()
         for address in self._addresses.values():
             address.serve()
+        self._router.served()
         now = time.monotonic()
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_S
@@ -223,6 +284,7 @@ class IPCPublisher:
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._detach()
         self._loop = loop
+        self._router.serve_on(loop)
         for address in self._addresses.values():
             address.attach(loop)
         self._timer = loop.call_later(HEARTBEAT_S, self._beat)
@@ -234,6 +296,7 @@ class IPCPublisher:
         for address in self._addresses.values():
             address.attach(None)
         self._loop = None
+        self._router.serve_on(None)
 
     def _beat(self) -> None:
         assert self._loop is not None

@@ -149,6 +149,8 @@ class IPCSubscriber:
     def stats(self) -> dict[str, Any]:
         """Counters over all addresses, and ``last_seq`` of each topic by address (``kraken.ticker``)."""
         sources = self._sources.values()
+        for source in sources:
+            source.sync()
         counters = ("received", "lost", "gaps", "malformed", "duplicates", "filtered", "restarts")
         return {
             **{name: sum(getattr(source, name) for source in sources) for name in counters},

@@ -236,8 +236,17 @@ class FrameReader:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        if not self._closed and self._on_readable(_DRAIN_FRAMES):
-            self.poke()
+        if self._closed:
+            return
+        more = True
+        try:
+            more = self._on_readable(_DRAIN_FRAMES)
+        except zmq.ZMQError:
+            more = False  # the socket is gone
+            raise
+        finally:
+            if more:
+                self.poke()
 
     def close(self) -> None:
         """Stop reading; must come before the socket is closed."""

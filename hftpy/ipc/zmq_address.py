@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
 from hftcore.enums import Channel, Exchange
+from hftcore.publication import Publication
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, PrefixFilter, pad
 from hftcore.types import Ticker, Trade
+from hftcore.zmq import NativeSocket
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
@@ -24,22 +27,13 @@ _FULL_HEARTBEAT_EVERY = 10
 _BATCH_TOPIC = b" " * MARKET_TOPIC_BYTES
 # Only a peer that subscribed everything sees it, and ignores it.
 _NOTHING = b"\x00nothing".ljust(MARKET_TOPIC_BYTES)
+# A send can take a joiner's request in without the event loop noticing: so long after it somebody looks.
+_LOOK_AFTER_S = 0.002
 
 _ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
-    Ticker: codec.encode_ticker,
-    Trade: codec.encode_trade,
     MyOrder: codec.encode_my_order,
     MyTrade: codec.encode_my_trade,
 }
-
-
-class _Topic:
-    __slots__ = ("frame", "name", "seq")
-
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.seq = 0
-        self.frame = b""
 
 
 class ZmqAddress:
@@ -57,71 +51,56 @@ class ZmqAddress:
         self._epoch = epoch
         self._owned = OwnedAddress(path, send_hwm=send_hwm, manual=True)
         self._socket = self._owned.socket
-        self._topics: dict[str, _Topic] = {}
-        self._by_name: dict[bytes, _Topic] = {}
-        self._unreported: set[_Topic] = set()
-        self._control = _Topic(codec.CONTROL_TOPIC)
-        self._by_name[codec.CONTROL_TOPIC] = self._control
+        self._native = NativeSocket(self._socket)
+        # A fill is an event, not a state: told again to a joiner, it would be counted twice.
+        self.publication = Publication(self._native, exchange, epoch, keep=channel is not Channel.MY_TRADE)
+        self._topics: dict[str, bytes] = {}
         self._subscriptions = PrefixFilter()
         self._prefixes: set[bytes] = set()
         self._beats = 0
+        self._events = 0
+        self._look: asyncio.TimerHandle | None = None
         self.reader: FrameReader | None = None
-        self.sent = 0
         self.joins = 0
         logger.info("publishing %s.%s at %s", exchange, channel, path)
 
-    def topic(self, symbol: str) -> _Topic:
-        found = self._topics.get(symbol)
-        if found is None:
-            name = pad(CurrencyPair(symbol).topic, MARKET_TOPIC_BYTES) if symbol else _BATCH_TOPIC
-            # Two pairs whose letters are the same share a topic, and so its numbers.
-            found = self._by_name.setdefault(name, _Topic(name))
-            self._topics[symbol] = found
-        return found
+    @property
+    def sent(self) -> int:
+        return self.publication.sent - self._events
 
     def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
-        topic = self.topic(message.symbol)
-        return self._send(topic, _ENCODERS[type(message)](message, topic.seq + 1, self._epoch))
+        encode = _ENCODERS.get(type(message))
+        if encode is None:
+            return self.publication.send(message)  # type: ignore[arg-type]
+        topic = self._topic(message.symbol)
+        return self.publication.send_message(topic, encode(message, self.publication.next_seq(topic), self._epoch))
 
     def send_orders(self, orders: Sequence[MyOrder]) -> int:
-        topic = self.topic("")
-        return self._send(topic, codec.encode_batch(self.exchange, orders, topic.seq + 1, self._epoch))
+        seq = self.publication.next_seq(_BATCH_TOPIC)
+        return self.publication.send_message(_BATCH_TOPIC, codec.encode_batch(self.exchange, orders, seq, self._epoch))
 
-    def _send(self, topic: _Topic, body: bytes) -> int:
-        frame = topic.name + body
-        self._socket.send(frame, zmq.NOBLOCK)
-        topic.seq += 1
-        # A fill is an event, not a state: told again to a joiner, it would be counted twice.
-        if self.channel is not Channel.MY_TRADE:
-            topic.frame = frame
-        self.sent += 1
-        self._unreported.add(topic)
-        if self.reader is not None:
-            self.reader.poke()
-        return topic.seq
+    def _topic(self, symbol: str) -> bytes:
+        found = self._topics.get(symbol)
+        if found is None:
+            found = self._topics[symbol] = pad(CurrencyPair(symbol).topic, MARKET_TOPIC_BYTES)
+        return found
 
     def send_event(self, event: codec.Event) -> None:
-        control = wire.Control(seq=self._control.seq + 1, epoch=self._epoch, **codec.event_fields(event))
-        self._socket.send(codec.CONTROL_TOPIC + control.SerializeToString(), zmq.NOBLOCK)
-        self._control.seq += 1
-        self._unreported.add(self._control)
-        if self.reader is not None:
-            self.reader.poke()
+        seq = self.publication.next_seq(codec.CONTROL_TOPIC)
+        control = wire.Control(seq=seq, epoch=self._epoch, **codec.event_fields(event))
+        self.publication.send_message(codec.CONTROL_TOPIC, control.SerializeToString())
+        self._events += 1
 
     def send_heartbeat(self) -> None:
-        # All topics now and then, because a heartbeat can be lost like any other frame.
-        everything = self._beats % _FULL_HEARTBEAT_EVERY == 0
-        self._beats += 1
-        topics = self._started() if everything else self._unreported
-        states = [wire.TopicState(topic=topic.name, seq=topic.seq) for topic in topics]
-        control = wire.Control(epoch=self._epoch, heartbeat=wire.Heartbeat(topics=states))
-        self._socket.send(codec.CONTROL_TOPIC + control.SerializeToString(), zmq.NOBLOCK)
-        self._unreported.clear()
+        self._native.send(self._heartbeat())
         if self.reader is not None:
             self.reader.poke()
 
-    def _started(self) -> Iterable[_Topic]:
-        return [topic for topic in self._by_name.values() if topic.seq]
+    def _heartbeat(self) -> bytes:
+        # All topics now and then: what fell silent long ago may have been lost with all the heartbeats that named it.
+        everything = self._beats % _FULL_HEARTBEAT_EVERY == 0
+        self._beats += 1
+        return self.publication.heartbeat(everything)
 
     def serve(self, limit: int = 1_000_000) -> bool:
         """Accept subscriptions; returns whether there may be more."""
@@ -145,27 +124,15 @@ class ZmqAddress:
         self._prefixes.add(prefix)
         self.joins += 1
         if prefix and codec.CONTROL_TOPIC.startswith(prefix):
-            return self._hello(with_values=False)
+            return self.publication.hello(with_values=False)
         if not prefix:
-            return self._hello(with_values=True)
-        topic = self._by_name.get(prefix)
-        return topic.frame + codec.RESENT if topic is not None and topic.frame else _NOTHING
+            return self.publication.hello(with_values=True)
+        return self.publication.last_frame(prefix) or _NOTHING
 
     def _leave(self, prefix: bytes) -> None:
         self._socket.setsockopt(zmq.UNSUBSCRIBE, prefix)
         if self._subscriptions.remove(prefix):
             self._prefixes.discard(prefix)
-
-    def _hello(self, *, with_values: bool) -> bytes:
-        states = [
-            wire.TopicState(
-                topic=topic.name, seq=topic.seq, value=topic.frame[MARKET_TOPIC_BYTES:] if with_values else b""
-            )
-            for topic in self._started()
-        ]
-        control = wire.Control(epoch=self._epoch, hello=wire.Hello(topics=states))
-        body: bytes = control.SerializeToString()
-        return codec.CONTROL_TOPIC + body
 
     def subscribers(self) -> int:
         self.serve()
@@ -173,12 +140,40 @@ class ZmqAddress:
         return everything + max((self._subscriptions.count(prefix) for prefix in self._prefixes if prefix), default=0)
 
     def attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.publication.arm(None)
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self.reader is not None:
             self.reader.close()
         self.reader = None if loop is None else FrameReader(loop, self._socket, self.serve)
+        if loop is not None:
+            self.publication.arm(self._on_sent)
+
+    def _on_sent(self) -> None:
+        """The first send since the last look: looking once, soon, is enough for all that follow until then."""
+        assert self.reader is not None
+        self._look = self.reader.loop.call_later(_LOOK_AFTER_S, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look = None
+        if self.reader is not None:
+            self.publication.arm(self._on_sent)
+            self.reader.poke()
 
     def close(self) -> None:
         self.attach(None)
         self.serve()
-        self.send_heartbeat()
+        self._send_last(self.publication.heartbeat(everything=True))
         self._owned.close(STOP_LINGER_MS)
+
+    def _send_last(self, heartbeat: bytes) -> None:
+        """Send what tells the loss at the tail, waiting a little for peers that are behind."""
+        deadline = time.monotonic() + STOP_LINGER_MS / 1000
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        while not self._native.send(heartbeat):
+            if time.monotonic() > deadline:
+                self._socket.setsockopt(zmq.XPUB_NODROP, 0)  # for all the others
+                self._native.send(heartbeat)
+                return
+            time.sleep(0.001)

@@ -11,15 +11,17 @@ import zmq
 from google.protobuf.message import DecodeError
 
 from hftcore.enums import Channel, Exchange
+from hftcore.subscription import Missing, SequenceTracker, Subscription
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, pad
+from hftcore.types import Ticker, Trade
+from hftcore.zmq import NativeSocket
 from hftpy.common.log import shown
 from hftpy.common.paths import socket_path
 from hftpy.errors import ConfigError
 from hftpy.ipc import codec
 from hftpy.ipc.endpoint import Source
 from hftpy.ipc.observers import Observers
-from hftpy.ipc.tracker import Missing, SequenceTracker
 from hftpy.ipc.transport import FrameReader, connect
 from hftpy.wire import market_pb2 as wire
 
@@ -42,9 +44,10 @@ class ZmqSource(Source):
         self._topic_of: dict[str, bytes] = {}  # canonical symbol -> topic; if all: as they come
         self._pair_of: dict[bytes, CurrencyPair] = {}
         self.all_symbols = False
-        self.tracker = SequenceTracker(self._wanted)
         self._socket: zmq.Socket[bytes] | None = None
+        self._subscription: Subscription | None = None
         self._reader: FrameReader | None = None
+        observers.on_refresh(self._bind)
 
     def add_symbols(self, symbols: Sequence[str]) -> None:
         named = False
@@ -66,8 +69,27 @@ class ZmqSource(Source):
         self._socket = connect(path, zmq.SUB, receive_hwm=receive_hwm)
         for topic in self._topics():
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        native = NativeSocket(self._socket)
+        if self._subscription is None:
+            kind = {Channel.TICKER: Ticker, Channel.TRADE: Trade}.get(self.channel)
+            self._subscription = Subscription(
+                native, kind, self.exchange, self._wanted, self._on_frame, self._refused, self._failed
+            )
+            self._bind()
+        else:
+            self._subscription.resume(native)
         self._reader = FrameReader(loop, self._socket, self._read)
         self._last_frame = time.monotonic()
+
+    def _bind(self) -> None:
+        if self._subscription is not None:
+            self._subscription.bind(self._observers.queues(self.channel))
+
+    def _refused(self, observer: object) -> None:
+        self._observers.put_refused(self.channel, observer, self._queue_full)
+
+    def _failed(self, observer: object) -> None:
+        self._observers.put_failed(self.channel, observer)
 
     def _topics(self) -> list[bytes]:
         if self.all_symbols:
@@ -79,48 +101,51 @@ class ZmqSource(Source):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        if self._subscription is not None:
+            self._subscription.close()
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
 
     def _read(self, limit: int) -> bool:
-        socket = self._socket
-        if socket is None:
+        assert self._subscription is not None
+        try:
+            return self._subscription.drain(limit)
+        finally:
+            self.sync()
+
+    def sync(self) -> None:
+        if self._subscription is None:
+            return
+        received, frames = self._subscription.take_counts()
+        self.received += received
+        if frames:
+            self._last_frame = time.monotonic()
+            self._silent = False
+
+    def _on_frame(self, frame: bytes) -> bool:
+        """Take a frame that the subscription does not deliver by itself; returns whether its message was delivered."""
+        try:
+            if frame[:1] == b"\x00":
+                self._on_control(frame)
+                return False
+            if len(frame) < MARKET_TOPIC_BYTES:
+                raise ValueError(f"a frame must have at least {MARKET_TOPIC_BYTES} bytes, was {len(frame)}")
+            return self._on_message(frame[:MARKET_TOPIC_BYTES], frame[MARKET_TOPIC_BYTES:], resent=False)
+        except _MALFORMED as error:
+            self._refuse(frame, error)
             return False
-        for count in range(limit):
-            try:
-                frame = socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
-            if not count:
-                self._last_frame = time.monotonic()
-                self._silent = False
-            try:
-                if frame[:1] == b"\x00":
-                    self._on_control(frame)
-                else:
-                    self._on_frame(frame)
-            except _MALFORMED as error:
-                self._refuse(frame, error)
-            if self._socket is None:  # an observer's hook stopped us
-                return False
-        return True
 
     def _refuse(self, frame: bytes, error: Exception) -> None:
         self.malformed += 1
         self._log.warning("malformed", "%s: malformed frame: %s: %s", self, error, shown(frame))
 
-    def _on_frame(self, frame: bytes) -> None:
-        if len(frame) < MARKET_TOPIC_BYTES:
-            raise ValueError(f"a frame must have at least {MARKET_TOPIC_BYTES} bytes, was {len(frame)}")
-        self._on_message(frame[:MARKET_TOPIC_BYTES], frame[MARKET_TOPIC_BYTES:], resent=False)
-
-    def _on_message(self, topic: bytes, body: bytes, *, resent: bool) -> None:
+    def _on_message(self, topic: bytes, body: bytes, *, resent: bool) -> bool:
         message = self._decode(body)
         if message.exchange != self.exchange:
             raise ValueError(f"exchange must be {self.exchange}, was {message.exchange}")
         ours = self._is_ours(message.symbol, topic)
-        verdict = self.tracker.on_message(topic, message.epoch, message.seq, resent or message.resent)
+        verdict = self._tracker.on_message(topic, message.epoch, message.seq, resent or message.resent)
         if verdict.restarted:
             self._restarted()
         if verdict.lost:
@@ -133,8 +158,10 @@ class ZmqSource(Source):
             if self.channel is Channel.MY_ORDER_BATCH and not self.all_symbols:
                 value = [order for order in value if order.symbol in self._topic_of]
             self._observers.put(self.channel, value, self._queue_full)
+            return True
         else:
             self.filtered += 1
+        return False
 
     def _is_ours(self, pair: CurrencyPair | None, topic: bytes) -> bool:
         """Whether the symbol inside is subscribed: two symbols can have the same topic."""
@@ -152,13 +179,18 @@ class ZmqSource(Source):
     def _on_control(self, frame: bytes) -> None:
         if not frame.startswith(codec.CONTROL_TOPIC):
             return  # meant for nobody
+        missing = self._tracker.read_heartbeat(frame[MARKET_TOPIC_BYTES:])
+        if missing is not None:
+            self._has_heartbeat = True
+            self._missing(missing)
+            return
         control = wire.Control.FromString(frame[MARKET_TOPIC_BYTES:])
         kind = control.WhichOneof("body")
         if kind == "heartbeat":
             self._has_heartbeat = True
-            self._missing(self.tracker.on_heartbeat(control.epoch, self._seqs(control.heartbeat)))
+            self._missing(self._tracker.on_heartbeat(control.epoch, self._seqs(control.heartbeat)))
         elif kind == "hello":
-            self._missing(self.tracker.on_hello(control.epoch, self._seqs(control.hello)))
+            self._missing(self._tracker.on_hello(control.epoch, self._seqs(control.hello)))
             for state in control.hello.topics:
                 if state.value:
                     try:
@@ -167,7 +199,7 @@ class ZmqSource(Source):
                         self._refuse(state.topic + state.value, error)
         elif kind is not None:
             event = codec.decode_event(kind, getattr(control, kind))
-            verdict = self.tracker.on_message(codec.CONTROL_TOPIC, control.epoch, control.seq, False)
+            verdict = self._tracker.on_message(codec.CONTROL_TOPIC, control.epoch, control.seq, False)
             if verdict.restarted:
                 self._restarted()
             if verdict.lost:
@@ -195,9 +227,16 @@ class ZmqSource(Source):
                 return None
         return known
 
+    @property
+    def _tracker(self) -> SequenceTracker:
+        assert self._subscription is not None
+        return self._subscription.tracker
+
     def last_seq(self) -> dict[str, int]:
+        if self._subscription is None:
+            return {}
         return {
             topic.decode(errors="replace").rstrip(): seq
-            for topic, seq in self.tracker.last.items()
+            for topic, seq in self._tracker.last.items()
             if topic != codec.CONTROL_TOPIC
         }

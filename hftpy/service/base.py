@@ -13,24 +13,22 @@ from decimal import Decimal
 from typing import Any
 
 from hftcore.latency import LatencyHistogram
-from hftpy.common import Channel, Exchange, Flag, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
+from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.log import LimitedLog
-from hftpy.errors import AddressInUseError, ConfigError, HftError
+from hftpy.errors import AddressInUseError, ConfigError
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
 from hftpy.service.config import ServiceConfig
-from hftpy.service.inbox import Event, EventInlet, GatewayBatch, MarketInbox, PrivateQueue, QueueInlet, report_event
+from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
+from hftpy.service.inbox import QueueInlet
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
 
 log = logging.getLogger(__name__)
 
-RING_CAPACITY = 65_536
-QUEUE_CAPACITY = 16_384
-MAX_VENUE_LATENCY_NS = 3600 * 10**9  # an older event is history, not latency
 STOP_HOOK_S = 8.0  # a launcher kills after 10
 
 
@@ -69,32 +67,20 @@ class ServiceBase:
         self.config = config
         self.process_id = config.process_id
         self.params: dict[str, Any] = dict(config.setting.params)
-        self._tickers = MarketInbox(
-            Channel.TICKER,
-            Ticker,
-            RING_CAPACITY,
-            self._guarded(self._deliver_ticker),
-            self._guarded(self._deliver_event),
-        )
-        self._trades = MarketInbox(
-            Channel.TRADE, Trade, RING_CAPACITY, self._guarded(self._deliver_trade), self._guarded(self._deliver_event)
-        )
-        self.ticker_queue = self._tickers.ring
-        self.trade_queue = self._trades.ring
-        self.my_order_queue: PrivateQueue[MyOrder] = PrivateQueue("my_order", QUEUE_CAPACITY, self._halt)
-        self.my_order_batch_queue: PrivateQueue[list[MyOrder]] = PrivateQueue(
-            "my_order_batch", QUEUE_CAPACITY, self._halt
-        )
-        self.my_trade_queue: PrivateQueue[MyTrade] = PrivateQueue("my_trade", QUEUE_CAPACITY, self._halt)
-        self._other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
-        self.event_queue = EventInlet(
-            {Channel.TICKER: self._tickers, Channel.TRADE: self._trades}, self._put_other_event
-        )
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "my_orders": 0, "my_trades": 0, "gaps": 0, "lost": 0, "stale": 0,
             "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0, "events_dropped": 0,
         }  # fmt: skip
         self.latency: dict[str, LatencyHistogram] = {}
+        self._limited = LimitedLog(log)
+        self._born_ns = time.time_ns()
+        self._delivery = Delivery(self, config.setting.queues, self._born_ns)
+        self.ticker_queue = self._delivery.tickers.ring
+        self.trade_queue = self._delivery.trades.ring
+        self.my_order_queue = self._delivery.my_orders
+        self.my_order_batch_queue = self._delivery.my_order_batches
+        self.my_trade_queue = self._delivery.my_trades
+        self.event_queue = self._delivery.inlet
         publish = config.setting.ipc_publish
         self.ipc_publisher = IPCPublisher(transport=publish.transport if publish is not None else "zmq")
         self.streams: list[StreamBase] = []
@@ -105,12 +91,10 @@ class ServiceBase:
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
         self._timers: list[Timer] = []
-        self._limited = LimitedLog(log)
         self._background = Background(self.process_id, self._count_error)
         self._stop_requested = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
-        self._born_ns = time.time_ns()
 
     # Hooks
 
@@ -309,12 +293,8 @@ class ServiceBase:
             "service": self.config.class_name,
             "state": self.state,
             "counters": dict(self.counters),
-            "queues": {
-                "ticker": {**self.ticker_queue.stats, "events_dropped": self._tickers.events_dropped},
-                "trade": {**self.trade_queue.stats, "events_dropped": self._trades.events_dropped},
-                **{queue.name: queue.stats for queue in (self.my_order_queue, self.my_trade_queue)},
-            },
-            "latency": {hop: histogram.to_dict() for hop, histogram in self.latency.items()},
+            "queues": self._delivery.status(),
+            "latency": {hop: histogram.to_dict() for hop, histogram in self.latency.items() if histogram.count},
             "streams": [
                 {"exchange": str(stream.exchange), "channels": {str(k): v for k, v in stream.stats.items()}}
                 for stream in self.streams
@@ -354,12 +334,7 @@ class ServiceBase:
             for remote in setting.ipc_command_subscribers:
                 await self._ipc_command.connect_to_process(remote)
         for running, name in (
-            (self._tickers.run(), "tickers"),
-            (self._trades.run(), "trades"),
-            (self._consume(self.my_order_queue, self._deliver_my_order), "my_orders"),
-            (self._consume(self.my_order_batch_queue, self._deliver_my_order_batch), "my_order_batches"),
-            (self._consume(self.my_trade_queue, self._deliver_my_trade), "my_trades"),
-            (self._consume(self._other_events, self._deliver_event), "events"),
+            *self._delivery.jobs(),
             *((runner.start(), type(runner).__name__) for runner in self._sources()),
         ):
             self._spawn(self._run_or_fail(running), name)
@@ -410,27 +385,6 @@ class ServiceBase:
         self._failure = self._failure or error
         self._stop_requested.set()
 
-    def _halt(self, queue: str) -> None:
-        """An event of our own account found no room: who goes on would trade on a wrong picture."""
-        self.counters["private_dropped"] += 1
-        message = f"{queue}_queue is full ({QUEUE_CAPACITY} wait): the hooks are too slow for our own orders"
-        self._limited.log(logging.CRITICAL, queue, "%s: halted: %s", self.process_id, message)
-        self._end_by(HftError(message))
-
-    def _put_other_event(self, event: Event) -> None:
-        try:
-            self._other_events.put_nowait(event)
-        except asyncio.QueueFull:
-            self.counters["events_dropped"] += 1
-            self._limited.log(logging.ERROR, "events", "%s: too many events wait, dropped %s", self.process_id, event)
-
-    async def _consume(self, queue: asyncio.Queue[Any], deliver: Callable[[Any], Any]) -> None:
-        while True:
-            await self._guard("", deliver, await queue.get())
-
-    def _guarded(self, deliver: Callable[[Any], Any]) -> Callable[[Any], Awaitable[None]]:
-        return lambda item: self._guard("", deliver, item)
-
     async def _guard(self, name: str, hook: Callable[..., Any], *args: Any) -> None:
         try:
             result = hook(*args)
@@ -448,49 +402,6 @@ class ServiceBase:
     def _hook_failed(self, name: str) -> None:
         self._count_error()
         self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
-
-    def _deliver_ticker(self, ticker: Ticker) -> Any:
-        self.counters["tickers"] += 1
-        local_ns, venue_ns = ticker.localTimeNs, ticker.exchangeTimeNs
-        if local_ns >= self._born_ns:  # else the last value of before, as a late joiner is told it
-            self.record_latency("receipt_to_callback", time.time_ns() - local_ns)
-        if venue_ns and not ticker.flags & Flag.SNAPSHOT and local_ns - venue_ns < MAX_VENUE_LATENCY_NS:
-            self.record_latency("venue_to_receipt", local_ns - venue_ns)
-        return self.on_ticker(ticker)
-
-    def _deliver_trade(self, trade: Trade) -> Any:
-        self.counters["trades"] += 1
-        return self.on_trade(trade)
-
-    def _deliver_my_order(self, my_order: MyOrder) -> Any:
-        self.counters["my_orders"] += 1
-        if my_order.localTimestamp * 1000 >= self._born_ns:
-            self.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
-        if self._desk.is_ours(my_order):
-            self._desk.on_my_order(my_order)
-        return self.on_my_order(my_order)
-
-    async def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> None:
-        if isinstance(my_orders, GatewayBatch):
-            for change in self._desk.on_my_order_batch(my_orders):
-                await self.my_order_queue.put(change)
-        result = self.on_my_order_batch(my_orders)
-        if inspect.isawaitable(result):
-            await result
-
-    def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
-        self.counters["my_trades"] += 1
-        return self.on_my_trade(my_trade)
-
-    def _deliver_event(self, event: Event) -> Any:
-        report_event(event, self.process_id, self.counters, self._limited)
-        match event:
-            case Gap():
-                return self.on_gap(event)
-            case Stale():
-                return self.on_stale(event)
-            case Reconnected():
-                return self.on_reconnected(event)
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._spawn(
@@ -519,4 +430,4 @@ class ServiceBase:
         self.request_stop()
 
 
-__all__ = ["ServiceBase", "SetupAborted"]
+__all__ = ["QUEUE_CAPACITY", "RING_CAPACITY", "ServiceBase", "SetupAborted"]

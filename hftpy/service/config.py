@@ -2,11 +2,13 @@
 
 import difflib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from hftcore.ring import MAX_CAPACITY
 from hftcore.topic import check_process_id
 from hftpy.common import Channel, CurrencyPair, Exchange
 from hftpy.common.secrets import Secret, resolve_secret
@@ -74,6 +76,13 @@ class TaskSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     delay: float = 0.0
 
 
+class QueueSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The ring of one channel: how many messages may wait for the hooks, and what happens when more come."""
+
+    capacity: int | None = None
+    overflow: str | None = None
+
+
 class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything under ``setting``; all of it is optional."""
 
@@ -85,6 +94,7 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ipc_command_publisher: str | None = None
     ipc_command_subscribers: list[str] = []
     tasks: dict[str, TaskSetting] = {}
+    queues: dict[str, QueueSetting] = {}
     params: dict[str, Any] = {}
 
 
@@ -103,6 +113,14 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
 
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+# What a channel's ring may do when it is full. Blocking is none of it: a stream would wait for hooks of its own thread.
+OVERFLOWS: dict[str, tuple[str, ...]] = {
+    "ticker": ("drop_oldest", "drop_newest", "conflate", "halt"),
+    "trade": ("drop_oldest", "drop_newest", "halt"),
+    "my_order": ("halt",),
+    "my_order_batch": ("halt",),
+    "my_trade": ("halt",),
+}
 _NESTED: dict[str, type[msgspec.Struct]] = {
     "apis": ApiSetting,
     "ws_apis": WsApiSetting,
@@ -189,16 +207,17 @@ def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
         if kind is Setting:
             if isinstance(value.get("ipc_publish"), dict):
                 _convert(f"{key}.ipc_publish", value["ipc_publish"], PublishSetting)
-            tasks = value.get("tasks")
-            for name, task in tasks.items() if isinstance(tasks, dict) else ():
-                _convert(f"{key}.tasks.{name}", task, TaskSetting)
+            for group, nested in (("tasks", TaskSetting), ("queues", QueueSetting)):
+                entries = value.get(group)
+                for name, entry in entries.items() if isinstance(entries, dict) else ():
+                    _convert(f"{key}.{group}.{name}", entry, nested)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{key}: {error}") from error
 
 
-def _check_keys(key: str, value: dict[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(key: str, value: Iterable[str], known: tuple[str, ...]) -> None:
     for name in value:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -240,6 +259,16 @@ def _check_values(key: str, setting: Setting) -> None:
     for name, task in setting.tasks.items():
         if not task.interval > 0 or not task.delay >= 0:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
+
+    _check_keys(f"{key}.queues", setting.queues, tuple(OVERFLOWS))
+    for name, queue in setting.queues.items():
+        where = f"{key}.queues.{name}"
+        if queue.overflow is not None and queue.overflow not in OVERFLOWS[name]:
+            allowed = ", ".join(OVERFLOWS[name])
+            raise ConfigError(f"{where}.overflow must be one of {allowed}, was {queue.overflow!r}")
+        capacity = queue.capacity
+        if capacity is not None and (capacity < 1 or capacity & (capacity - 1) or capacity > MAX_CAPACITY):
+            raise ConfigError(f"{where}.capacity must be a power of two up to {MAX_CAPACITY}, was {capacity}")
 
 
 def secrets_of(key: str, account: ApiSetting | WsApiSetting | StreamSetting, folder: Path) -> tuple[str, str]:

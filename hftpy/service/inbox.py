@@ -1,26 +1,98 @@
-"""Between transports and hooks: one ring per market channel, with events about the data kept in their place.
+"""Between transports and hooks: one ring per channel, with events about the data kept in their place.
 
 A gap is delivered after everything that arrived before it and before everything that arrived after it. What a ring
-drops because the hooks are too slow is reported as a gap of source ``ring``.
+loses because the hooks are too slow is reported as a gap of source ``ring``.
+
+Hooks that are plain functions are called by the ring itself, item after item (`Ring.dispatch`); what a coroutine
+function returns is awaited before the next item. The loop gets its turn after `BATCH` items or `BUDGET_NS`, whatever
+comes first, so that a flood starves neither commands nor timers.
 """
 
 import asyncio
+import inspect
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from hftcore.ring import Ring
+from hftcore.ring import ObjectRing, Ring
 from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 
 Event = Gap | Stale | Reconnected
+Hook = Callable[[Any], Any]
 Deliver = Callable[[Any], Awaitable[None]]
 Item = TypeVar("Item")
 
 BATCH = 256
+BUDGET_NS = 2_000_000
 MAX_EVENTS = 4096
+GIVES_WAY = ("drop_oldest", "conflate")  # the policies whose loss lies before what the ring still holds
+
+
+class Method:
+    """A hook that is looked up when a batch begins: subclasses override it, and an instance may replace it."""
+
+    def __init__(self, owner: object, name: str) -> None:
+        self.owner = owner
+        self.name = name
+
+    def __call__(self, item: Any) -> Any:
+        """Call it."""
+        return getattr(self.owner, self.name)(item)
+
+    def resolve(self) -> Hook:
+        """The function itself."""
+        hook: Hook = getattr(self.owner, self.name)
+        return hook
+
+
+class Dispatcher:
+    """Calls a hook with what a ring holds; a hook that raises loses nothing but its own item.
+
+    Parameters
+    ----------
+    ring
+        Where the items are.
+    hook
+        A function or a coroutine function of one item.
+    failed
+        Called while the exception of a hook is handled; None: the exception passes through.
+    """
+
+    def __init__(self, ring: Ring[Any] | ObjectRing[Any], hook: Hook, failed: Callable[[], None] | None = None) -> None:
+        self._ring = ring
+        self._hook = hook
+        self._failed = failed
+
+    async def some(self, limit: int, **bounds: Any) -> None:
+        """Deliver until the ring stops (see `Ring.dispatch`), or one coroutine hook has ended."""
+        hook = self._hook.resolve() if isinstance(self._hook, Method) else self._hook
+        try:
+            result = self._ring.dispatch(hook, limit, budget_ns=BUDGET_NS, **bounds)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            if self._failed is None:
+                raise
+            self._failed()
+        except asyncio.CancelledError:
+            # Ours to obey; or of something that the hook awaited, which must not end the delivery of all that follows.
+            task = asyncio.current_task()
+            if self._failed is None or task is None or task.cancelling():
+                raise
+            self._failed()
+
+    async def run(self) -> None:
+        """Deliver everything, until cancelled."""
+        while True:
+            await self._ring.wait()
+            end = self._ring.position + BATCH
+            ends_ns = time.monotonic_ns() + BUDGET_NS
+            while not self._ring.empty() and self._ring.position < end and time.monotonic_ns() < ends_ns:
+                await self.some(end - self._ring.position)
+            await asyncio.sleep(0)
 
 
 class MarketInbox:
@@ -30,30 +102,51 @@ class MarketInbox:
     ----------
     channel, kind
         The channel, and the struct's class that its ring holds.
-    capacity
-        Of the ring; when it is full the oldest entry is dropped and reported.
-    deliver, deliver_event
-        Coroutine functions that call the hooks; they do not raise.
+    capacity, overflow
+        Of the ring. What it loses is reported.
+    deliver
+        The hook of the channel.
+    deliver_event
+        A coroutine function that calls the hook of an event; it does not raise.
+    failed
+        As of `Dispatcher`.
+    on_halt
+        Called once with the channel's name when a ring that halts is full.
     """
 
-    def __init__(self, channel: Channel, kind: type, capacity: int, deliver: Deliver, deliver_event: Deliver) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        kind: type,
+        capacity: int,
+        deliver: Hook,
+        deliver_event: Deliver,
+        *,
+        overflow: str = "drop_oldest",
+        failed: Callable[[], None] | None = None,
+        on_halt: Callable[[str], None] | None = None,
+    ) -> None:
         self.channel = channel
-        self.ring: Ring[Any] = Ring(kind, capacity, "drop_oldest")
+        self.ring: Ring[Any] = Ring(kind, capacity, overflow)  # type: ignore[arg-type]
         self.events_dropped = 0
-        self._deliver = deliver
+        self._dispatcher = Dispatcher(self.ring, deliver, failed)
         self._deliver_event = deliver_event
+        self._on_halt = on_halt
         self._events: deque[tuple[int, Event]] = deque()
         self._event_arrived = asyncio.Event()
         self._telling = asyncio.Lock()  # a hook of an event ends before the next message is delivered
-        self._done = 0  # messages that were delivered or dropped
-        self._reported = 0
+        self._done = 0  # the position before which everything was delivered, or reported
+        self._ours = 0  # how many messages we took; what somebody else took is no loss
+        self._theirs = 0
+        self._dropped = 0  # of what the ring refused, what was reported
+        self._mark = 0  # the position of the next message to come, when we last looked
 
     def put_event(self, event: Event) -> None:
         """Take in an event; when there are too many the oldest is dropped and counted."""
         if len(self._events) >= MAX_EVENTS:
             self._events.popleft()
             self.events_dropped += 1
-        self._events.append((self.ring.stats["pushed"], event))
+        self._events.append((self.ring.mark(), event))
         self._event_arrived.set()
 
     async def run(self) -> None:
@@ -66,29 +159,54 @@ class MarketInbox:
         ring = self.ring
         while True:
             await ring.wait()
-            stats = ring.stats
-            if stats["dropped"] > self._reported:
-                lost, self._reported = stats["dropped"] - self._reported, stats["dropped"]
-                await self._deliver_event(
-                    Gap(
-                        exchange=Exchange.UNKNOWN,
-                        channel=self.channel,
-                        symbol=None,
-                        reason="the hooks are too slow",
-                        lost=lost,
-                        source="ring",
-                        timestamp=time.time_ns() // 1000,
-                    )
-                )
-                stats = ring.stats
-            self._done = stats["pushed"] - ring.qsize()
-            for item in ring.get_batch(BATCH):
+            end = ring.position + BATCH
+            ends_ns = time.monotonic_ns() + BUDGET_NS
+            while True:
+                await self._report_losses()
                 if self._events or self._telling.locked():
                     await self._deliver_due()
-                await self._deliver(item)
-                self._done += 1
-            await self._deliver_due()
-            await asyncio.sleep(0)  # a flood must not starve commands and timers
+                left = end - self._done
+                if left <= 0 or ring.empty() or time.monotonic_ns() >= ends_ns:
+                    break
+                # Stops at the next event, and at whatever gave way meanwhile: that must be told first.
+                until = self._events[0][0] if self._events else None
+                await self._dispatcher.some(left, until=until, since=self._done)
+                if ring.reached > self._done:
+                    self._ours += ring.reached - self._done
+                    self._done = ring.reached
+            await asyncio.sleep(0)
+
+    async def _report_losses(self) -> None:
+        ring = self.ring
+        position, stats = ring.position, ring.stats
+        theirs = stats["popped"] - self._ours
+        missing, self._done = position - self._done - (theirs - self._theirs), position
+        self._theirs = theirs
+        if ring.overflow in GIVES_WAY:
+            # A position that nobody took has given way: told before what follows it.
+            if missing > 0:
+                await self._deliver_event(self._gap(missing))
+        elif stats["dropped"] > self._dropped:
+            # Refused since we last looked, when `_mark` was the next position: no message after the hole comes first.
+            lost, self._dropped = stats["dropped"] - self._dropped, stats["dropped"]
+            place = next((n for n, (at, _) in enumerate(self._events) if at > self._mark), len(self._events))
+            self._events.insert(place, (self._mark, self._gap(lost)))
+            if ring.halted and self._on_halt is not None:
+                on_halt, self._on_halt = self._on_halt, None
+                on_halt(str(self.channel))
+        if ring.overflow not in GIVES_WAY:
+            self._mark = ring.mark()
+
+    def _gap(self, lost: int) -> Gap:
+        return Gap(
+            exchange=Exchange.UNKNOWN,
+            channel=self.channel,
+            symbol=None,
+            reason="the hooks are too slow",
+            lost=lost,
+            source="ring",
+            timestamp=time.time_ns() // 1000,
+        )
 
     async def _run_events(self) -> None:
         while True:
@@ -133,7 +251,7 @@ class OrderInlet:
         Whether an order or a fill is the service's to see.
     """
 
-    def __init__(self, queue: asyncio.Queue[Any], is_ours: Callable[[object], bool]) -> None:
+    def __init__(self, queue: Any, is_ours: Callable[[object], bool]) -> None:
         self._queue = queue
         self._is_ours = is_ours
 
@@ -184,37 +302,37 @@ def report_event(event: Event, process_id: str, counters: dict[str, int], limite
             )  # fmt: skip
 
 
-class PrivateQueue(asyncio.Queue[Item]):
-    """A queue of events of our own account. They are never dropped in silence: `on_full` is told, then the transport.
+class PrivateQueue(ObjectRing[Item]):
+    """A ring of events of our own account. They are never dropped in silence: `on_full` is told, then the transport.
 
     Parameters
     ----------
     name, capacity
         The queue's name; how many events may wait.
     on_full
-        Called with the name when an event finds no room.
+        Called with the name when an event finds no room. The ring takes no other one after it until `reset`.
     """
 
     def __init__(self, name: str, capacity: int, on_full: Callable[[str], None]) -> None:
-        super().__init__(capacity)
+        super().__init__(capacity, "halt")
         self.name = name
-        self.dropped = 0
         self._on_full = on_full
 
-    def put_nowait(self, item: Item) -> None:
+    def put_nowait(self, item: Item) -> bool:
         """Take in an event.
 
         Raises
         ------
         asyncio.QueueFull
-            If there is no room.
+            If there is no room, or was none for an earlier one.
         """
-        if self.full():
-            self.dropped += 1
+        try:
+            return super().put_nowait(item)
+        except asyncio.QueueFull:
             self._on_full(self.name)
-        super().put_nowait(item)
+            raise
 
     @property
-    def stats(self) -> dict[str, int]:
+    def summary(self) -> dict[str, int]:
         """How many events wait, and how many found no room."""
-        return {"waiting": self.qsize(), "dropped": self.dropped, "capacity": self.maxsize}
+        return {"waiting": self.qsize(), "dropped": self.stats["dropped"], "capacity": self.capacity}

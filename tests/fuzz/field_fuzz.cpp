@@ -302,7 +302,7 @@ void check_symbols(std::string_view text) {
     const std::int32_t expected = known == model.end() ? -1 : known->second;
     FUZZ_CHECK(table.find(text.data(), text.size()) == expected, "SymbolTable::find");
     const bool fits = hft::ShortText::fits(text);
-    FUZZ_CHECK(fits == (!text.empty() && text.size() <= 16 && text.find('\0') == std::string_view::npos), "ShortText::fits");
+    FUZZ_CHECK(fits == (!text.empty() && text.size() <= hft::ShortText::MAX_BYTES && text.find('\0') == std::string_view::npos), "ShortText::fits");
     if (fits) {
         FUZZ_CHECK(shorts.find(hft::ShortText::of(text)) == expected, "ShortSymbols::find");
         FUZZ_CHECK(hft::ShortText::of(text).view() == text, "ShortText::view");

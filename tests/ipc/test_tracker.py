@@ -1,8 +1,8 @@
 """The sequence tracker by itself: which messages are lost, which are old."""
 
-from hftpy.ipc.tracker import SequenceTracker, Verdict
+from hftcore.subscription import SequenceTracker, Verdict
 
-T, U = b"btcusd", b"ethusd"
+T, U, OTHER = (name.ljust(32) for name in (b"btcusd", b"ethusd", b"other"))
 
 
 def tracker() -> SequenceTracker:
@@ -46,7 +46,7 @@ def test_heartbeat_shows_the_tail_once() -> None:
     seen = tracker()
     seen.on_hello(1, [])
     seen.on_message(T, 1, 1, False)
-    assert seen.on_heartbeat(1, [(T, 3), (U, 2), (b"other", 9)]).lost == [(T, 2), (U, 2)]
+    assert seen.on_heartbeat(1, [(T, 3), (U, 2), (OTHER, 9)]).lost == [(T, 2), (U, 2)]
     assert seen.on_heartbeat(1, [(T, 3), (U, 2)]).lost == []
     assert seen.on_message(U, 1, 3, False).lost == 0
 

@@ -3,45 +3,18 @@
 `HFTPY_STRESS_ITEMS` sets the length (`make sanitize` runs it long).
 """
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from native_stress import FOUND, ITEMS, MARKS, SANITIZERS, changed, run
+from native_stress import build as build_program
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-INCLUDE = ROOT / "hftcore" / "include"
-COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-ITEMS = int(os.environ.get("HFTPY_STRESS_ITEMS", "50000"))
-SANITIZERS = {"thread": ["-fsanitize=thread"], "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]}
+pytestmark = MARKS
 POLICIES = ("drop_newest", "drop_oldest", "halt")
 
-pytestmark = [
-    pytest.mark.native,
-    pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (g++, clang++ or $CXX)"),
-]
 
-
-def build(target: Path, sanitizer: str, *options: str, include: Path = INCLUDE) -> Path:
-    assert COMPILER is not None
-    command = [COMPILER, "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", *SANITIZERS[sanitizer]]
-    command += [f"-I{include}", *options, str(HERE / "ring_stress.cpp"), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and ("sanitize" in done.stderr or "tsan" in done.stderr or "asan" in done.stderr):
-        pytest.skip(f"{COMPILER} has no {sanitizer} sanitizer here")
-    assert done.returncode == 0, done.stderr
-    return target
-
-
-def run(program: Path, policy: str, capacity: int, items: int) -> subprocess.CompletedProcess[str]:
-    command = [str(program), policy, str(capacity), str(items)]
-    environment = os.environ | {"TSAN_OPTIONS": "halt_on_error=1 exitcode=66", "ASAN_OPTIONS": "exitcode=66"}
-    # ThreadSanitizer of older compilers cannot map its memory where addresses are randomised widely.
-    if (setarch := shutil.which("setarch")) is not None:
-        command = [setarch, "-R", *command]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+def build(target: Path, sanitizer: str, *options: str, **include: Path) -> Path:
+    return build_program("ring_stress.cpp", target, sanitizer, *options, **include)
 
 
 @pytest.fixture(scope="module", params=sorted(SANITIZERS))
@@ -66,7 +39,7 @@ RELAXED = {
 @pytest.mark.parametrize("mutant", sorted(RELAXED))
 def test_a_release_made_relaxed_is_found(tmp_path, mutant):
     done = run(build(tmp_path / "mutant", "thread", RELAXED[mutant]), "drop_newest", 8, 20_000)
-    assert done.returncode == 66, done.stderr[-4000:] or done.stdout
+    assert done.returncode == FOUND, done.stderr[-4000:] or done.stdout
     assert "data race" in done.stderr
 
 
@@ -105,13 +78,7 @@ MISTAKES = {
 
 
 def changed_header(tmp_path: Path, right: str, wrong: str) -> Path:
-    folder = tmp_path / "include" / "hftcore"
-    shutil.copytree(INCLUDE / "hftcore", folder)
-    header = folder / "spsc_ring.hpp"
-    text = header.read_text()
-    assert right in text, "the header has changed: adapt the mutant"
-    header.write_text(text.replace(right, wrong))
-    return tmp_path / "include"
+    return changed(tmp_path, "spsc_ring.hpp", right, wrong)
 
 
 @pytest.mark.parametrize("mistake", sorted(MISTAKES))

@@ -227,8 +227,7 @@ async def test_shutdown_by_broadcast(world, eventually):
 
 
 async def test_an_event_of_our_own_that_finds_no_room_halts_the_service(world, eventually, caplog):
-    service = ServiceBase(world.config("s"))
-    service.my_trade_queue._maxsize = 1
+    service = ServiceBase(world.config("s", queues={"my_trade": {"capacity": 1}}))
     task = asyncio.create_task(service.run())
     await eventually(lambda: service.state == "running")
     service.my_trade_queue.put_nowait("one")

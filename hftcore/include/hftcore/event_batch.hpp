@@ -18,7 +18,7 @@ enum FrameKind : int { FRAME_ERROR = 0, FRAME_EVENTS = 1, FRAME_CONTROL = 2, FRA
 // The venue's spelling of an event's symbol: a view into the tree, or held here where there is no tree.
 struct Spelling {
     std::string_view outside;
-    ShortText inside;
+    ShortText inside{};
 
     std::string_view view() const noexcept { return outside.empty() ? inside.view() : outside; }
 };
@@ -32,6 +32,7 @@ public:
         return kept_[size_++];
     }
     void clear() noexcept { size_ = 0; }
+    void drop_last() noexcept { --size_; }
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
     T* data() noexcept { return kept_.data(); }
@@ -79,13 +80,18 @@ struct EventBatch {
         return begin(trades, symbol);
     }
 
+    // Takes back the last trade that was added.
+    void drop_trade() noexcept {
+        trades.drop_last();
+        natives.drop_last();
+    }
+
 private:
-    // Word by word: a copy of the whole would wait for both of its words to reach the cache.
+    // Word by word: a copy of the whole would wait for all of its words to reach the cache.
     void hold(const ShortText& native) {
         Spelling& spelling = natives.append();
         spelling.outside = {};
-        spelling.inside.low = native.low;
-        spelling.inside.high = native.high;
+        for (std::size_t i = 0; i < ShortText::MAX_BYTES / 8; ++i) spelling.inside.words[i] = native.words[i];
     }
 
     template <typename Event>

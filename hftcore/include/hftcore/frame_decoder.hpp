@@ -11,6 +11,8 @@
 
 #include "hftcore/binance.hpp"
 #include "hftcore/binance_template.hpp"
+#include "hftcore/binance_usdm.hpp"
+#include "hftcore/binance_usdm_template.hpp"
 #include "hftcore/coinbase.hpp"
 #include "hftcore/coinbase_template.hpp"
 #include "hftcore/event_batch.hpp"
@@ -19,6 +21,8 @@
 #include "hftcore/kraken_futures_template.hpp"
 #include "hftcore/kraken_template.hpp"
 #include "hftcore/matcher.hpp"
+#include "hftcore/okx.hpp"
+#include "hftcore/okx_template.hpp"
 #include "hftcore/short_symbols.hpp"
 #include "hftcore/symbol_table.hpp"
 
@@ -27,6 +31,9 @@ namespace hft {
 constexpr std::uint8_t EXCHANGE_BINANCE = 1;
 constexpr std::uint8_t EXCHANGE_COINBASE = 2;
 constexpr std::uint8_t EXCHANGE_KRAKEN = 3;
+constexpr std::uint8_t EXCHANGE_OKX = 5;
+constexpr std::uint8_t EXCHANGE_BINANCE_FUTURE = 8;
+constexpr std::uint8_t EXCHANGE_OKX_SWAP = 9;
 constexpr std::uint8_t EXCHANGE_KRAKEN_FUTURE = 11;
 
 // How often the instruments of each venue changed in this process: a decoder that saw another number forgets its table.
@@ -44,6 +51,9 @@ public:
             case EXCHANGE_BINANCE:
             case EXCHANGE_COINBASE:
             case EXCHANGE_KRAKEN:
+            case EXCHANGE_OKX:
+            case EXCHANGE_BINANCE_FUTURE:
+            case EXCHANGE_OKX_SWAP:
             case EXCHANGE_KRAKEN_FUTURE:
                 return true;
             default:
@@ -142,6 +152,11 @@ private:
                 return coinbase::match_frame(scan, to);
             case EXCHANGE_KRAKEN:
                 return kraken::match_frame(scan, to);
+            case EXCHANGE_OKX:
+            case EXCHANGE_OKX_SWAP:
+                return okx::match_frame(scan, to);
+            case EXCHANGE_BINANCE_FUTURE:
+                return binance_usdm::match_frame(scan, to);
             case EXCHANGE_KRAKEN_FUTURE:
                 return kraken_futures::match_frame(scan, to);
             default:
@@ -154,14 +169,20 @@ private:
         const std::string_view frame(data, size);
         switch (batch_.exchange) {
             case EXCHANGE_BINANCE:
-                return binance::read_frame(tree_, tree_.read(data, size), &batch_);
+                return binance::read_frame<binance::Spot>(tree_, tree_.read(data, size), &batch_);
             case EXCHANGE_COINBASE:
                 return coinbase::read_frame(tree_, tree_.read(data, size), &batch_);
-            case EXCHANGE_KRAKEN_FUTURE:
-                return kraken_futures::read_frame(tree_, tree_.read(data, size), &batch_);
             case EXCHANGE_KRAKEN:
                 if (kraken::is_notice(frame)) return FRAME_CONTROL;
                 return kraken::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_OKX:
+            case EXCHANGE_OKX_SWAP:
+                if (okx::is_keep_alive(frame)) return FRAME_CONTROL;
+                return okx::read_frame(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_BINANCE_FUTURE:
+                return binance::read_frame<binance::UsdMargined>(tree_, tree_.read(data, size), &batch_);
+            case EXCHANGE_KRAKEN_FUTURE:
+                return kraken_futures::read_frame(tree_, tree_.read(data, size), &batch_);
             default:
                 refuse("exchange must be one with a parser", std::to_string(batch_.exchange));
         }

@@ -152,7 +152,7 @@ public:
         return moved_to(skip_any_string(p_, end_));
     }
 
-    // The rest of a plain string of 1 to 16 bytes with its closing quote.
+    // The rest of a plain string of 1 to 32 bytes with its closing quote.
     HFT_INLINE bool short_string(ShortText* text) noexcept {
 #if defined(__SSE2__)
         if (left() >= 16) {
@@ -160,10 +160,20 @@ public:
             const unsigned stops = swar::not_plain16(bytes);
             if (stops != 0) {
                 const int count = __builtin_ctz(stops);
-                const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(KEEP + 16 - count));
-                _mm_storeu_si128(reinterpret_cast<__m128i*>(text), _mm_and_si128(bytes, kept));
+                keep(bytes, count, text->words);
+                text->words[2] = text->words[3] = 0;
                 p_ = swar::guessed(p_, count + 1);
                 return p_[-1] == '"' && count != 0;
+            }
+            if (left() >= 32) {
+                const __m128i more = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p_ + 16));
+                if (const unsigned later = swar::not_plain16(more); later != 0) {
+                    const int count = __builtin_ctz(later);
+                    _mm_storeu_si128(reinterpret_cast<__m128i*>(text->words), bytes);
+                    keep(more, count, text->words + 2);
+                    p_ += 16 + count + 1;
+                    return p_[-1] == '"';
+                }
             }
         }
 #endif
@@ -205,7 +215,7 @@ public:
 
     // The rest of a string with its closing quote: RFC 3339 as the venue writes it, "2026-03-01T12:30:45.123456Z".
     HFT_INLINE bool timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
-        if (left() >= 28 && ShortText{swar::load8(p_), swar::load8(p_ + 8)} == minute->text) {
+        if (left() >= 28 && minute->holds(p_)) {
             const unsigned tens = static_cast<unsigned char>(p_[17] - '0');
             const unsigned ones = static_cast<unsigned char>(p_[18] - '0');
             const std::uint64_t fraction = swar::load8(p_ + 20) ^ swar::ZEROS;
@@ -223,7 +233,7 @@ public:
     // The same with one to nine digits of fraction: "2026-08-09T21:06:12.591505938Z".
     HFT_INLINE bool fine_timestamp(MinuteCache* minute, std::int64_t* ns) noexcept {
 #if defined(__SSE2__)
-        if (left() >= 36 && ShortText{swar::load8(p_), swar::load8(p_ + 8)} == minute->text) {
+        if (left() >= 36 && minute->holds(p_)) {
             const unsigned tens = static_cast<unsigned char>(p_[17] - '0');
             const unsigned ones = static_cast<unsigned char>(p_[18] - '0');
             const int places = swar::first_unset(swar::digits16(p_ + 20));
@@ -263,6 +273,14 @@ public:
     }
 
 private:
+#if defined(__SSE2__)
+    // The first `count` of sixteen bytes, and NUL.
+    static HFT_INLINE void keep(__m128i bytes, int count, std::uint64_t* words) noexcept {
+        const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(KEEP + 16 - count));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(words), _mm_and_si128(bytes, kept));
+    }
+#endif
+
     std::ptrdiff_t left() const noexcept { return end_ - p_; }
 
     template <bool QUOTED, std::size_t N>

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "hftcore/event_time.hpp"
@@ -18,8 +19,13 @@ namespace hft {
 // The minute of the last time that was read, as text and as nanoseconds: neighbours mostly share it.
 // Begins with one that is true.
 struct MinuteCache {
-    ShortText text = ShortText::of("1970-01-01T00:00");
+    static constexpr std::size_t SIZE = 16;
+
+    char text[SIZE + 1] = "1970-01-01T00:00";
     std::int64_t ns = 0;
+
+    // At least SIZE bytes must stand at `p`.
+    HFT_INLINE bool holds(const char* p) const noexcept { return swar::same<SIZE>(p, text); }
 };
 
 // hot path: begin
@@ -141,7 +147,7 @@ HFT_COLD const char* any_timestamp(const char* p, const char* end, MinuteCache* 
     if (!ns_from_rfc3339(text, ns)) return nullptr;
     // A minute of the distant future is not kept: its last second could overflow.
     if (text.back() == 'Z' && *ns >= 0 && *ns < INT64_MAX - 60 * NS_PER_SECOND) {
-        minute->text = ShortText::of(text.substr(0, ShortText::MAX_BYTES));
+        std::memcpy(minute->text, text.data(), MinuteCache::SIZE);
         minute->ns = *ns - *ns % (60 * NS_PER_SECOND);
     }
     return stop;

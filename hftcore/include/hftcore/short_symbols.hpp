@@ -1,4 +1,4 @@
-// From a spelling of 1 to 16 bytes, held in two registers, to a symbol's number: what the templates ask instead of
+// From a spelling of 1 to 32 bytes, held in four words, to a symbol's number: what the templates ask instead of
 // SymbolTable, which hashes byte by byte. Open addressing, no deletion. One thread writes and reads.
 #pragma once
 
@@ -14,18 +14,20 @@ namespace hft {
 
 // The bytes of a spelling in memory order, filled up with NUL. No spelling holds a NUL, so the size is implied.
 struct ShortText {
-    static constexpr std::size_t MAX_BYTES = 16;
+    static constexpr std::size_t MAX_BYTES = 32;
 
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
+    std::uint64_t words[MAX_BYTES / 8];
 
     bool operator==(const ShortText& other) const noexcept {
-        return ((low ^ other.low) | (high ^ other.high)) == 0;
+        return ((words[0] ^ other.words[0]) | (words[1] ^ other.words[1]) | (words[2] ^ other.words[2]) |
+                (words[3] ^ other.words[3])) == 0;
     }
 
     std::size_t size() const noexcept {
-        if (high != 0) return MAX_BYTES - static_cast<std::size_t>(__builtin_clzll(high)) / 8;
-        return low == 0 ? 0 : 8 - static_cast<std::size_t>(__builtin_clzll(low)) / 8;
+        for (std::size_t i = MAX_BYTES / 8; i-- > 0;) {
+            if (words[i] != 0) return 8 * i + 8 - static_cast<std::size_t>(__builtin_clzll(words[i])) / 8;
+        }
+        return 0;
     }
 
     std::string_view view() const noexcept { return {reinterpret_cast<const char*>(this), size()}; }
@@ -35,10 +37,8 @@ struct ShortText {
     }
 
     static ShortText of(std::string_view text) noexcept {
-        char bytes[MAX_BYTES] = {};
-        std::memcpy(bytes, text.data(), text.size());
-        ShortText result;
-        std::memcpy(&result, bytes, MAX_BYTES);
+        ShortText result{};
+        std::memcpy(result.words, text.data(), text.size());
         return result;
     }
 };
@@ -74,15 +74,18 @@ public:
 
 private:
     struct Slot {
-        ShortText text;  // all NUL, which no spelling is, while `id` is MISSING
+        ShortText text{};  // all NUL, which no spelling is, while `id` is MISSING
         std::int32_t id = MISSING;
     };
 
-    // Multiply and keep the upper half, where every bit of both words has had its say.
+    // Multiply and keep the upper half, where every bit of all words has had its say.
     static std::size_t hash(const ShortText& text) noexcept {
-        const std::uint64_t mixed = (text.low ^ (text.high * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull;
-        return static_cast<std::size_t>(mixed >> 32);
+        const std::uint64_t front = text.words[0] ^ rotated(text.words[2], 23);
+        const std::uint64_t back = text.words[1] ^ rotated(text.words[3], 41);
+        return static_cast<std::size_t>(((front ^ (back * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull) >> 32);
     }
+
+    static std::uint64_t rotated(std::uint64_t word, int bits) noexcept { return word << bits | word >> (64 - bits); }
 
     // True if it took a free slot.
     static bool place(std::vector<Slot>& slots, const Slot& slot) noexcept {

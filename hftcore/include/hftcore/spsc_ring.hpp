@@ -19,6 +19,8 @@
 #include <cstring>
 #include <new>
 
+#include "hftcore/ring_slot.hpp"
+
 // The seeded mutants of tests/native replace these; nothing else defines them.
 #ifndef HFT_RING_PUBLISH_ORDER
 #define HFT_RING_PUBLISH_ORDER std::memory_order_release
@@ -29,16 +31,6 @@
 
 namespace hft {
 
-enum Overflow : std::uint8_t {
-    OVERFLOW_DROP_NEWEST = 0,  // the new item is refused and counted
-    OVERFLOW_DROP_OLDEST = 1,  // the oldest item gives way and is counted
-    OVERFLOW_HALT = 2,         // the new item is refused and counted, and so is every later one until reset
-};
-
-struct alignas(64) RingSlot {
-    std::uint64_t words[8];
-};
-static_assert(sizeof(RingSlot) == 64 && alignof(RingSlot) == 64, "one item, one cache line");
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 class SpscRing {
@@ -51,22 +43,22 @@ public:
     SpscRing& operator=(const SpscRing&) = delete;
 
     // hot path: begin
-    // Producer only. False if the item was refused (never with drop-oldest).
-    bool push(const void* item) noexcept {
+    // Producer only. False if the item was refused (never with drop-oldest), or found no room (block).
+    bool push(const void* item) noexcept { return offer(item) == OFFER_TAKEN; }
+
+    // Producer only. FULL with block alone: nothing is counted, the item is still the caller's.
+    Offer offer(const void* item) noexcept {
         // relaxed: whether we still take items says nothing about any item
-        if (refusing_.load(std::memory_order_relaxed) != 0) {
-            count(producer_.dropped);
-            return false;
-        }
+        if (refusing_.load(std::memory_order_relaxed) != 0) return refuse();
         const std::uint64_t tail = producer_.tail.load(std::memory_order_relaxed);  // our own
         if (tail - producer_.cachedHead >= capacity_) {
             // acquire: pairs with the release of head in pop; the consumer is done with the slot
             producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);
             if (tail - producer_.cachedHead >= capacity_) {
                 if (overflow_ != OVERFLOW_DROP_OLDEST) {
+                    if (overflow_ == OVERFLOW_BLOCK) return OFFER_FULL;
                     if (overflow_ == OVERFLOW_HALT) refusing_.fetch_or(HALTED, std::memory_order_relaxed);
-                    count(producer_.dropped);
-                    return false;
+                    return refuse();
                 }
                 drop_oldest();
             }
@@ -75,14 +67,46 @@ public:
         // release: pairs with the acquire of tail in pop; publishes the item
         producer_.tail.store(tail + 1, HFT_RING_PUBLISH_ORDER);
         note_depth(tail + 1);
-        return true;
+        return OFFER_TAKEN;
     }
 
-    // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first; returns how many.
-    std::size_t pop(void* items, std::size_t limit) noexcept {
-        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit) : take(items, limit);
+    // Producer only: counts an item that the ring did not get.
+    Offer refuse() noexcept {
+        count(producer_.dropped);
+        return OFFER_REFUSED;
+    }
+
+    // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first, none of them at position
+    // `until` or beyond, and none at all unless the oldest stands at `since`; returns how many.
+    std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
+                    std::uint64_t since = ANYWHERE) noexcept {
+        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, since) : take(items, limit, until, since);
+    }
+
+    // Consumer only, not with drop-oldest: where the oldest items lie one behind the other, at most `limit`, and how
+    // many; they stay the ring's until `retire`.
+    std::size_t peek(const void** first, std::size_t limit) noexcept {
+        const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
+        // acquire: pairs with the release of tail in offer
+        consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
+        *first = slots_[head & mask_].words;
+        return contiguous(head, consumer_.cachedTail, limit, capacity_);
+    }
+
+    // Consumer only: the first `n` items that peek gave are done with.
+    void retire(std::size_t n) noexcept {
+        // release: pairs with the acquire of head in offer; the slots may be written again
+        consumer_.head.store(consumer_.head.load(std::memory_order_relaxed) + n, HFT_RING_RETIRE_ORDER);
+        count(consumer_.popped, n);
     }
     // hot path: end
+
+    // Consumer only: whether pop would find an item.
+    bool ready() const noexcept { return size() != 0; }
+
+    // Positions count items from the ring's first one. Of the next item to take; of the next item to come.
+    std::uint64_t position() const noexcept { return consumer_.head.load(std::memory_order_acquire); }
+    std::uint64_t mark() noexcept { return producer_.tail.load(std::memory_order_acquire); }
 
     // Any thread; exact where neither side is at work.
     std::size_t size() const noexcept {
@@ -106,7 +130,6 @@ public:
     void close() noexcept { refusing_.fetch_or(CLOSED, std::memory_order_relaxed); }
 
 private:
-    static constexpr std::uint8_t HALTED = 1, CLOSED = 2;
     using Counter = std::atomic<std::uint64_t>;
 
     // Counters have one writer and any readers, so a plain increment in two relaxed halves is exact.
@@ -118,7 +141,7 @@ private:
     void note_depth(std::uint64_t tail) noexcept {
         const std::uint64_t most = producer_.highWater.load(std::memory_order_relaxed);
         if (tail - producer_.cachedHead <= most) return;
-        producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);  // pairs as in push
+        producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);  // pairs as in offer
         if (tail - producer_.cachedHead > most) {
             producer_.highWater.store(tail - producer_.cachedHead, std::memory_order_relaxed);
         }
@@ -138,19 +161,19 @@ private:
     }
 
     // Consumer of drop_newest and halt: the producer never touches head.
-    std::size_t take(void* items, std::size_t limit) noexcept {
+    std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
         const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
+        if (since != ANYWHERE && since != head) return 0;
         if (consumer_.cachedTail - head < limit) {
-            // acquire: pairs with the release of tail in push
+            // acquire: pairs with the release of tail in offer
             consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
         }
-        const std::uint64_t ready = consumer_.cachedTail - head;
-        const std::size_t n = ready < limit ? static_cast<std::size_t>(ready) : limit;
+        const std::size_t n = batch_of(head, consumer_.cachedTail, limit, until);
         if (n == 0) return 0;
         for (std::size_t i = 0; i < n; ++i) {
             copy_words(static_cast<char*>(items) + i * 64, slots_[(head + i) & mask_].words);
         }
-        // release: pairs with the acquire of head in push; the slots may be written again
+        // release: pairs with the acquire of head in offer; the slots may be written again
         consumer_.head.store(head + n, HFT_RING_RETIRE_ORDER);
         count(consumer_.popped, n);
         return n;
@@ -160,25 +183,22 @@ private:
     // the compare-exchanges that expect `head` one succeeds. If it is ours, the producer dropped none of these items,
     // and it writes their slots again only after it has read the head that we released: the copy is whole. If it is
     // not, a copy may be torn and is thrown away. Slots are read and written as relaxed atomic words for that reason.
-    std::size_t claim(void* items, std::size_t limit) noexcept {
+    std::size_t claim(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
         // acquire: pairs with the release in drop_oldest, so that tail is never read older than head
         std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
         for (;;) {
-            std::uint64_t ready = consumer_.cachedTail - head;
-            if (consumer_.cachedTail < head || ready < limit) {
-                // acquire: pairs with the release of tail in push
+            if (since != ANYWHERE && since != head) return 0;
+            if (consumer_.cachedTail < head || consumer_.cachedTail - head < limit) {
+                // acquire: pairs with the release of tail in offer
                 consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
-                ready = consumer_.cachedTail - head;
             }
-            std::size_t n = ready < limit ? static_cast<std::size_t>(ready) : limit;
+            std::size_t n = batch_of(head, consumer_.cachedTail, limit, until);
             if (n > capacity_) n = capacity_;
             if (n == 0) return 0;
             for (std::size_t i = 0; i < n; ++i) {
-                std::uint64_t words[8];
-                for (int w = 0; w < 8; ++w) words[w] = __atomic_load_n(&slots_[(head + i) & mask_].words[w], __ATOMIC_RELAXED);
-                std::memcpy(static_cast<char*>(items) + i * 64, words, 64);
+                copy_out_racing(static_cast<char*>(items) + i * 64, slots_[(head + i) & mask_]);
             }
-            // acq_rel: pairs with the compare-exchange and the acquire of head in push
+            // acq_rel: pairs with the compare-exchange and the acquire of head in offer
             if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {
                 count(consumer_.popped, n);
@@ -191,20 +211,9 @@ private:
 
     void write(RingSlot& slot, const void* item) noexcept {
         if (overflow_ == OVERFLOW_DROP_OLDEST) {
-            std::uint64_t words[8];
-            std::memcpy(words, item, 64);
-            for (int w = 0; w < 8; ++w) __atomic_store_n(&slot.words[w], words[w], __ATOMIC_RELAXED);
+            copy_in_racing(slot, item);
         } else {
             copy_words(slot.words, item);
-        }
-    }
-
-    // In 8-byte words: ThreadSanitizer misses races of a bytewise copy.
-    static void copy_words(void* to, const void* from) noexcept {
-        for (int w = 0; w < 8; ++w) {
-            std::uint64_t word;
-            std::memcpy(&word, static_cast<const char*>(from) + w * 8, 8);
-            std::memcpy(static_cast<char*>(to) + w * 8, &word, 8);
         }
     }
 

@@ -1,0 +1,198 @@
+// The hot paths, one after the other, for callgrind: PROGRAM frames.tsv. Prints the name of each and how many
+// operations one call of `hft_measured` does; callgrind counts what happens inside of it, one part per call.
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hftcore/frame_decoder.hpp"
+#include "hftcore/latency_histogram.hpp"
+#include "hftcore/market_codec.hpp"
+#include "hftcore/spsc_ring.hpp"
+#include "hftcore/topic.hpp"
+
+namespace {
+
+using Path = std::function<void(std::size_t)>;
+
+constexpr std::size_t OPERATIONS = 1000;
+std::uint64_t kept;  // what the paths make, so that the compiler cannot leave it out
+
+// The caller's side of a loop is counted too: it is a few instructions, and always the same.
+template <typename T>
+inline void use(const T& value) {
+    asm volatile("" : : "g"(&value) : "memory");
+}
+
+}  // namespace
+
+extern "C" __attribute__((noinline)) void hft_measured(const Path* path, std::size_t operations) {
+    (*path)(operations);
+    asm volatile("" : : : "memory");
+}
+
+namespace {
+
+void measure(const std::string& name, const Path& path, std::size_t operations = OPERATIONS) {
+    path(64);  // what is needed the first time alone
+    hft_measured(&path, operations);
+    std::printf("%s\t%zu\n", name.c_str(), operations);
+}
+
+void measure_decode(const std::string& name, std::uint8_t exchange, const std::string& frame, bool use_templates) {
+    hft::FrameDecoder decoder;
+    decoder.set_exchange(exchange);
+    decoder.use_templates(use_templates);
+    const auto decode = [&] {
+        if (decoder.decode(frame.data(), frame.size(), 1, 0) != hft::FRAME_EVENTS || decoder.count() == 0) {
+            std::fprintf(stderr, "%s must have events\n", name.c_str());
+            std::exit(1);
+        }
+    };
+    decode();
+    for (std::size_t i = 0; i < decoder.count(); ++i) {
+        if (decoder.symbol(i) < 0) decoder.learn(i, static_cast<std::int32_t>(i));
+    }
+    decode();
+    if ((decoder.template_hits() != 0) != use_templates) {
+        std::fprintf(stderr, "%s must be read by a template\n", name.c_str());
+        std::exit(1);
+    }
+    measure("decode " + name + (use_templates ? "" : ", general path"), [&decoder, &frame](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+            kept += static_cast<std::uint64_t>(decoder.decode(frame.data(), frame.size(), 1, 0));
+            use(decoder);
+        }
+    });
+}
+
+void measure_frames(const char* file) {
+    std::ifstream lines(file);
+    std::string name, number, frame, last;
+    while (std::getline(lines, name, '\t') && std::getline(lines, number, '\t') && std::getline(lines, frame)) {
+        const std::uint8_t exchange = static_cast<std::uint8_t>(std::stoi(number));
+        if (!hft::FrameDecoder::supports(exchange)) continue;
+        measure_decode(name, exchange, frame, true);
+        // The general path once for each venue.
+        if (number != last) measure_decode(name, exchange, frame, false);
+        last = number;
+    }
+}
+
+hft::Ticker ticker() {
+    hft::Ticker item{};
+    item.exchangeTimeNs = 1'772'368'245'123'456'789;
+    item.localTimeNs = 1'772'368'245'124'000'000;
+    item.bidPrice = 64001.1;
+    item.bidVolume = 0.25;
+    item.askPrice = 64001.2;
+    item.askVolume = 1.5;
+    item.seq = 400900217;
+    item.symbol = 7;
+    item.exchange = 3;
+    return item;
+}
+
+hft::Trade trade() {
+    hft::Trade item{};
+    item.exchangeTimeNs = item.tradeTimeNs = 1'772'368'245'123'456'789;
+    item.localTimeNs = 1'772'368'245'124'000'000;
+    item.price = 64001.1;
+    item.volume = 0.25;
+    item.tradeId = 338476328;
+    item.seq = 12;
+    item.symbol = 7;
+    item.exchange = 5;
+    item.side = hft::SIDE_BUY;
+    return item;
+}
+
+void measure_rings() {
+    const std::pair<const char*, hft::Overflow> POLICIES[] = {
+        {"drop-newest", hft::OVERFLOW_DROP_NEWEST}, {"drop-oldest", hft::OVERFLOW_DROP_OLDEST}};
+    for (const auto& [policy, overflow] : POLICIES) {
+        hft::SpscRing ring(256, overflow);
+        hft::Ticker item = ticker(), out[64];
+        measure(std::string("ring push and pop, ") + policy, [&](std::size_t n) {
+            for (std::size_t i = 0; i < n; ++i) {
+                kept += ring.push(&item);
+                kept += ring.pop(out, 1);
+                use(out);
+            }
+        });
+        measure(std::string("ring push 64 and pop 64, ") + policy, [&](std::size_t n) {
+            for (std::size_t i = 0; i < n; i += 64) {
+                for (int k = 0; k < 64; ++k) kept += ring.push(&item);
+                kept += ring.pop(out, 64);
+                use(out);
+            }
+        }, 640);
+    }
+}
+
+void measure_topics() {
+    hft::PrefixFilter filter;
+    for (int i = 0; i < 10'000; ++i) {
+        std::string topic = "sym" + std::to_string(i);
+        topic.resize(32, ' ');
+        filter.add(topic);
+    }
+    std::string known = "sym5000", unknown = "btcusdt";
+    known.resize(32, ' '), unknown.resize(32, ' ');
+    measure("topic match among 10,000", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) kept += filter.match(known) + filter.match(unknown);
+    });
+    measure("topic equals", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+            use(known);
+            kept += hft::topic_equals(known.data(), known.size(), "sym5000", 7);
+        }
+    });
+}
+
+void measure_histogram() {
+    static hft::LatencyHistogram histogram;
+    measure("latency record", [](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) histogram.record(static_cast<std::int64_t>(i * 37 % 100'000));
+    });
+}
+
+template <typename Struct>
+void measure_codec(const std::string& name, const Struct& item) {
+    char message[hft::MAX_MARKET_MESSAGE];
+    std::size_t size = 0;
+    measure("encode " + name, [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+            use(item);
+            size = hft::encode_message(message, 1'000'000 + i, 0x1234567890abcdef, false, "btc/usdt", 8, item);
+            use(message);
+        }
+    });
+    measure("decode " + name + " message", [&](std::size_t n) {
+        Struct out;
+        hft::Envelope rest;
+        for (std::size_t i = 0; i < n; ++i) {
+            kept += hft::decode_message(message, size, out, rest);
+            use(out);
+            use(rest);
+        }
+    });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: %s FRAMES\n", argv[0]);
+        return 2;
+    }
+    measure_frames(argv[1]);
+    measure_rings();
+    measure_topics();
+    measure_histogram();
+    measure_codec("ticker", ticker());
+    measure_codec("trade", trade());
+    return kept == 0;
+}

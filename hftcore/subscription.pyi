@@ -1,0 +1,46 @@
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, final
+
+from hftcore.enums import Exchange
+from hftcore.zmq import NativeSocket
+
+class Verdict(NamedTuple):
+    deliver: bool
+    lost: int
+    restarted: bool
+
+class Missing(NamedTuple):
+    restarted: bool
+    lost: list[tuple[bytes, int]]
+
+@final
+class SequenceTracker:
+    def __init__(self, wanted: Callable[[bytes], bool]) -> None: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def last(self) -> dict[bytes, int]: ...
+    def on_message(self, topic: bytes, epoch: int, seq: int, resent: bool) -> Verdict: ...
+    def on_hello(self, epoch: int, topics: Iterable[tuple[bytes, int]]) -> Missing: ...
+    def on_heartbeat(self, epoch: int, topics: Iterable[tuple[bytes, int]]) -> Missing: ...
+    def read_heartbeat(self, body: bytes) -> Missing | None: ...
+
+@final
+class Subscription:
+    def __init__(
+        self,
+        socket: NativeSocket,
+        kind: type | None,
+        exchange: Exchange | str | int,
+        wanted: Callable[[bytes], bool],
+        on_frame: Callable[[bytes], bool],
+        on_refused: Callable[[object], object],
+        on_failed: Callable[[object], object],
+    ) -> None: ...
+    @property
+    def tracker(self) -> SequenceTracker: ...
+    def bind(self, queues: Iterable[tuple[object, Any]]) -> None: ...
+    def resume(self, socket: NativeSocket) -> None: ...
+    def close(self) -> None: ...
+    def drain(self, limit: int) -> bool: ...
+    def take_counts(self) -> tuple[int, int]: ...

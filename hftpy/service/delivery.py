@@ -1,0 +1,192 @@
+"""What a service is told: its rings and queues, and the calls of its hooks."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from hftcore.latency import LatencyHistogram
+from hftpy.common import Channel, Gap, MyOrder, MyTrade, Reconnected, Stale, Ticker, Trade
+from hftpy.common.log import LimitedLog
+from hftpy.errors import HftError
+from hftpy.service.config import QueueSetting
+from hftpy.service.inbox import (
+    Dispatcher,
+    Event,
+    EventInlet,
+    GatewayBatch,
+    MarketInbox,
+    Method,
+    PrivateQueue,
+    report_event,
+)
+
+RING_CAPACITY = 65_536
+QUEUE_CAPACITY = 16_384
+MARKET_OVERFLOW = "drop_oldest"
+HOPS = ("receipt_to_callback", "venue_to_receipt")
+
+
+class Hooks(Protocol):
+    """What a service has that a delivery calls."""
+
+    process_id: str
+    counters: dict[str, int]
+    latency: dict[str, LatencyHistogram]
+    _desk: Any
+    _limited: LimitedLog
+
+    def on_my_order(self, my_order: MyOrder) -> Any: ...
+
+    def on_my_order_batch(self, my_orders: list[MyOrder]) -> Any: ...
+
+    def on_my_trade(self, my_trade: MyTrade) -> Any: ...
+
+    def on_gap(self, gap: Gap) -> Any: ...
+
+    def on_stale(self, stale: Stale) -> Any: ...
+
+    def on_reconnected(self, reconnected: Reconnected) -> Any: ...
+
+    def record_latency(self, hop: str, duration_ns: int) -> None: ...
+
+    def _end_by(self, error: Exception) -> None: ...
+
+    def _hook_failed(self, name: str) -> None: ...
+
+    async def _guard(self, name: str, hook: Callable[..., Any], *args: Any) -> None: ...
+
+
+class Delivery:
+    """The queues that transports fill, and the calls of the hooks with what they hold.
+
+    Parameters
+    ----------
+    service
+        Whose hooks are called; its counters and histograms tell of it.
+    queues
+        The config's `queues`.
+    born_ns
+        When the service was made: what was received before, as a late joiner is told it, has no latency.
+    """
+
+    def __init__(self, service: Hooks, queues: dict[str, QueueSetting], born_ns: int) -> None:
+        self._service = service
+        self._born_ns = born_ns
+        self.tickers = self._market(Channel.TICKER, Ticker, queues.get("ticker"))
+        self.trades = self._market(Channel.TRADE, Trade, queues.get("trade"))
+        self.my_orders: PrivateQueue[MyOrder] = self._private("my_order", queues)
+        self.my_order_batches: PrivateQueue[list[MyOrder]] = self._private("my_order_batch", queues)
+        self.my_trades: PrivateQueue[MyTrade] = self._private("my_trade", queues)
+        self.other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
+        self.inlet = EventInlet({Channel.TICKER: self.tickers, Channel.TRADE: self.trades}, self._put_other_event)
+
+    def _market(self, channel: Channel, kind: type, setting: QueueSetting | None) -> MarketInbox:
+        service = self._service
+        name = f"on_{channel}"
+        inbox = MarketInbox(
+            channel,
+            kind,
+            (setting and setting.capacity) or RING_CAPACITY,
+            Method(service, name),
+            self._guarded(self._deliver_event),
+            overflow=(setting and setting.overflow) or MARKET_OVERFLOW,
+            failed=lambda: service._hook_failed(name),
+            on_halt=self._market_halted,
+        )
+        to_callback, to_receipt = (service.latency.setdefault(hop, LatencyHistogram()) for hop in HOPS)
+        inbox.ring.measure(to_callback, to_receipt, self._born_ns)
+        inbox.ring.count_in(service.counters, f"{channel}s")
+        return inbox
+
+    def _private(self, name: str, queues: dict[str, QueueSetting]) -> PrivateQueue[Any]:
+        setting = queues.get(name)
+        return PrivateQueue(name, (setting and setting.capacity) or QUEUE_CAPACITY, self._halt)
+
+    def jobs(self) -> list[tuple[Coroutine[Any, Any, None], str]]:
+        """What has to run, with its names."""
+        return [
+            (self.tickers.run(), "tickers"),
+            (self.trades.run(), "trades"),
+            (self._dispatch(self.my_orders, self._deliver_my_order), "my_orders"),
+            (self._dispatch(self.my_order_batches, self._deliver_my_order_batch), "my_order_batches"),
+            (self._dispatch(self.my_trades, self._deliver_my_trade), "my_trades"),
+            (self._consume_events(), "events"),
+        ]
+
+    def status(self) -> dict[str, dict[str, int]]:
+        """The counters of the queues."""
+        return {
+            "ticker": {**self.tickers.ring.stats, "events_dropped": self.tickers.events_dropped},
+            "trade": {**self.trades.ring.stats, "events_dropped": self.trades.events_dropped},
+            **{queue.name: queue.summary for queue in (self.my_orders, self.my_trades)},
+        }
+
+    def _dispatch(self, queue: PrivateQueue[Any], deliver: Callable[[Any], Any]) -> Coroutine[Any, Any, None]:
+        return Dispatcher(queue, deliver, lambda: self._service._hook_failed(f"on_{queue.name}")).run()
+
+    async def _consume_events(self) -> None:
+        while True:
+            await self._service._guard("", self._deliver_event, await self.other_events.get())
+
+    def _guarded(self, deliver: Callable[[Any], Any]) -> Callable[[Any], Awaitable[None]]:
+        return lambda item: self._service._guard("", deliver, item)
+
+    def _put_other_event(self, event: Event) -> None:
+        service = self._service
+        try:
+            self.other_events.put_nowait(event)
+        except asyncio.QueueFull:
+            service.counters["events_dropped"] += 1
+            service._limited.log(
+                logging.ERROR, "events", "%s: too many events wait, dropped %s", service.process_id, event
+            )
+
+    def _halt(self, queue: str) -> None:
+        """An event of our own account found no room: who goes on would trade on a wrong picture."""
+        self._service.counters["private_dropped"] += 1
+        queues = (self.my_orders, self.my_order_batches, self.my_trades)
+        capacity = next(private.capacity for private in queues if private.name == queue)
+        self._end(queue, f"{queue}_queue is full ({capacity} wait): the hooks are too slow for our own orders")
+
+    def _market_halted(self, queue: str) -> None:
+        self._end(queue, f"{queue}_queue is full: the hooks are too slow, and its overflow is 'halt'")
+
+    def _end(self, queue: str, message: str) -> None:
+        service = self._service
+        service._limited.log(logging.CRITICAL, queue, "%s: halted: %s", service.process_id, message)
+        service._end_by(HftError(message))
+
+    def _deliver_my_order(self, my_order: MyOrder) -> Any:
+        service = self._service
+        service.counters["my_orders"] += 1
+        if my_order.localTimestamp * 1000 >= self._born_ns:
+            service.record_latency("my_order", time.time_ns() - my_order.localTimestamp * 1000)
+        if service._desk.is_ours(my_order):
+            service._desk.on_my_order(my_order)
+        return service.on_my_order(my_order)
+
+    async def _deliver_my_order_batch(self, my_orders: list[MyOrder]) -> None:
+        if isinstance(my_orders, GatewayBatch):
+            for change in self._service._desk.on_my_order_batch(my_orders):
+                await self.my_orders.put(change)
+        result = self._service.on_my_order_batch(my_orders)
+        if inspect.isawaitable(result):
+            await result
+
+    def _deliver_my_trade(self, my_trade: MyTrade) -> Any:
+        self._service.counters["my_trades"] += 1
+        return self._service.on_my_trade(my_trade)
+
+    def _deliver_event(self, event: Event) -> Any:
+        service = self._service
+        report_event(event, service.process_id, service.counters, service._limited)
+        match event:
+            case Gap():
+                return service.on_gap(event)
+            case Stale():
+                return service.on_stale(event)
+            case Reconnected():
+                return service.on_reconnected(event)
