@@ -74,7 +74,8 @@ cdef class Ring(RingBase):
         ``one`` or ``many`` native producer threads at a time.
     block_timeout
         With ``block``: how many seconds a native push waits at most before it gives up and counts as dropped. On the
-        consumer's own thread, which alone could make room, it gives up at once.
+        consumer's own thread, which alone could make room, it gives up at once; so it does in an event loop's thread
+        as long as nobody has taken anything.
 
     Raises
     ------
@@ -180,8 +181,12 @@ cdef class Ring(RingBase):
     cdef bint _push_waiting(self, const void* item) noexcept nogil:
         """With block, after an offer that found no room: waits."""
         cdef Offer answer
+        cdef bint hopeless = self._block_ns == 0 or self._ring.is_consumer()
         self.notify()  # what was pushed before has not been announced yet, and only its taking makes room
-        if self._ring.is_consumer() or self._block_ns == 0:
+        if not hopeless and not self._ring.has_consumer():
+            with gil:
+                hopeless = self._would_wait_for_itself()
+        if hopeless:
             self._ring.refuse()
             return False
         if PyGILState_Check():

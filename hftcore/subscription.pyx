@@ -208,12 +208,13 @@ cdef class Subscription:
         Parameters
         ----------
         queues
-            Pairs of observer and queue. A Ring of the kind gets structs; any other's `put_nowait` is called.
+            Pairs of observer and queue. A Ring of the kind gets structs, unless it would have its producer wait, which
+            the other observers would feel; of any other queue `put_nowait` is called.
         """
         kind = Ticker if self._is_ticker else Trade
         rings, owners, puts = [], [], []
         for observer, queue in queues:
-            if type(queue) is Ring and (<Ring>queue).kind is kind:
+            if type(queue) is Ring and (<Ring>queue).kind is kind and (<Ring>queue).overflow != "block":
                 rings.append(queue)
                 owners.append(observer)
             else:

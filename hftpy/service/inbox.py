@@ -159,7 +159,8 @@ class MarketInbox:
         ring = self.ring
         while True:
             await ring.wait()
-            end = ring.position + BATCH
+            await self._report_losses()
+            end = self._done + BATCH
             ends_ns = time.monotonic_ns() + BUDGET_NS
             while True:
                 await self._report_losses()

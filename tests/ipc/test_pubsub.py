@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
+from hftcore.ring import Ring
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -286,6 +287,24 @@ async def test_a_full_queue_of_one_observer_affects_no_other(
         assert subscriber.stats["queue_full"] == 2
         assert subscriber.stats["queue_full_by_channel"] == {"ticker": 2}
         assert full.log == []
+
+
+@pytest.mark.parametrize("overflow", ["block", "halt", "drop_newest", "conflate"])
+async def test_a_full_ring_of_one_observer_affects_no_other(
+    root: Path, publisher: IPCPublisher, until: Callable[..., Any], overflow: Any
+) -> None:
+    async with subscribed(root, publisher) as (subscriber, observer):
+        full = Observer()
+        ring = Ring(Ticker, 1, overflow, block_timeout=3600)
+        full.ticker_queue = ring  # type: ignore[attr-defined]
+        await asyncio.to_thread(ring.get_batch)  # its consumer is another thread, which takes nothing more
+        subscriber.bind_observer(full)
+        for seq in range(1, 4):
+            publisher.send(ticker(seq))
+        await until(lambda: len(observer.log) == 3)
+        refused = 0 if overflow == "conflate" else 2
+        assert subscriber.stats["queue_full"] == refused
+        assert ring.get_nowait() == observer.log[2 - refused]
 
 
 async def test_a_full_queue_of_own_orders_is_told(

@@ -9,7 +9,7 @@ from native_stress import FOUND, ITEMS, MARKS, SANITIZERS, build, changed, run
 
 pytestmark = MARKS
 POLICIES = ("drop_newest", "drop_oldest", "halt", "block", "conflate")
-EACH = max(ITEMS // 5, 1000)
+EACH = max(ITEMS // 50, 10_000)  # times three producers, thirty runs
 
 
 @pytest.fixture(scope="module", params=sorted(SANITIZERS))

@@ -144,6 +144,23 @@ def test_a_native_push_on_the_consumers_own_thread_gives_up_at_once(api, with_gi
     assert ring.stats["dropped"] == 3
 
 
+@pytest.mark.parametrize("with_gil", [True, False])
+async def test_a_native_push_in_a_loop_that_nobody_takes_from_yet_gives_up_at_once(api, with_gil):
+    ring = Ring(Ticker, 1, "block", block_timeout=3600)
+    assert api.push_tickers(ring, SYMBOL, 0, 4, with_gil=with_gil) == 1
+    assert ring.stats["dropped"] == 3
+
+
+async def test_a_native_drain_in_another_thread_lets_a_waiting_put_in(api):
+    ring = Ring(Ticker, 1, "block")
+    ring.put_nowait(Ticker(exchange="kraken", symbol="btc/usdt", seq=1))
+    waiting = asyncio.create_task(ring.put(Ticker(exchange="kraken", symbol="btc/usdt", seq=2)))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    assert await asyncio.to_thread(api.drain_tickers, ring, 10) == (1, 1, 0.0, True)
+    assert await asyncio.wait_for(waiting, 30) is True and ring.get_nowait().seq == 2
+
+
 def test_closing_lets_a_waiting_native_push_go(api):
     ring = Ring(Ticker, 1, "block", block_timeout=3600)
     taken = []

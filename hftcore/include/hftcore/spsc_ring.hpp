@@ -52,7 +52,7 @@ public:
         if (refusing_.load(std::memory_order_relaxed) != 0) return refuse();
         const std::uint64_t tail = producer_.tail.load(std::memory_order_relaxed);  // our own
         if (tail - producer_.cachedHead >= capacity_) {
-            // acquire: pairs with the release of head in pop; the consumer is done with the slot
+            // acquire: pairs with the release of head in take and retire; the consumer is done with the slot
             producer_.cachedHead = consumer_.head.load(std::memory_order_acquire);
             if (tail - producer_.cachedHead >= capacity_) {
                 if (overflow_ != OVERFLOW_DROP_OLDEST) {
@@ -64,7 +64,7 @@ public:
             }
         }
         write(slots_[tail & mask_], item);
-        // release: pairs with the acquire of tail in pop; publishes the item
+        // release: pairs with the acquire of tail in take, claim and peek; publishes the item
         producer_.tail.store(tail + 1, HFT_RING_PUBLISH_ORDER);
         note_depth(tail + 1);
         return OFFER_TAKEN;
@@ -160,7 +160,7 @@ private:
         }
     }
 
-    // Consumer of drop_newest and halt: the producer never touches head.
+    // Consumer of all but drop_oldest: the producer never touches head.
     std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
         const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
         if (since != ANYWHERE && since != head) return 0;
