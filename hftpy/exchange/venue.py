@@ -11,9 +11,10 @@ from typing import Any, ClassVar, TypeAlias
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
-from hftcore.feed import Feed, SilenceWatch
+from hftcore.feed import Feed
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
+from hftcore.watch import SilenceWatch
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade

@@ -9,10 +9,11 @@ import pytest
 
 from hftcore.enums import Exchange
 from hftcore.errors import RingClosed
-from hftcore.feed import Feed, SilenceWatch
+from hftcore.feed import Feed
 from hftcore.ring import Ring
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
+from hftcore.watch import SilenceWatch
 
 
 @pytest.fixture(autouse=True)
