@@ -227,7 +227,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue))
             for bound_channel, feed in self._feeds:
                 if bound_channel is channel:
-                    feed.bind(queue, self._sinks[channel][-1].failed)
+                    feed.bind(self._sinks[channel][-1].target, self._sinks[channel][-1].failed)
 
     def drain(self, ring: Ring[Any], callback: Callable[[Any], Any]) -> None:
         """Empty a bound ring into `callback(item)` at the end of each batch of frames, in the socket's own call.
@@ -396,7 +396,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         """Let a feed deliver to this channel's observers, those of now and those to come."""
         self._feeds.append((channel, feed))
         for sink in self._sinks[channel]:
-            feed.bind(sink.queue, sink.failed)
+            feed.bind(sink.target, sink.failed)
         for ring, drained in self._drains:
             if feed.kind is ring.kind:
                 feed.drain(ring, drained)
