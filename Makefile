@@ -71,4 +71,4 @@ wheels: $(STAMP)  ## build a wheel for every CPython that is found, and test eac
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find hftcore hftpy tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
-	rm -f hftcore/*.so
+	rm -f hftcore/*.so hftcore/layout.pxd hftcore/layout.pyx
