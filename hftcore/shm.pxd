@@ -98,6 +98,7 @@ cdef extern from "hftcore/shm_segment.hpp" namespace "hft::shm" nogil:
         void attach(const View& view, cbool from_start) except +
         Step next(Record* out) noexcept
         cbool ready() noexcept
+        cbool ready_within(int polls) noexcept
         uint32_t symbol_count() noexcept
         uint32_t learned() noexcept
         int symbol_text(uint32_t symbol, char* text) noexcept

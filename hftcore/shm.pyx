@@ -45,6 +45,7 @@ cdef enum:
     NOTHING = 0
     ITEM = 1
     NOTICE = 2
+    FIRST_POLLS = 2000
 
 cdef object _open_objects = weakref.WeakSet()
 
@@ -667,17 +668,20 @@ cdef class ShmReader:
         RingClosed
             If the reader is closed.
         """
-        cdef int64_t left, end = FOREVER if timeout is None else monotonic_ns() + <int64_t>(timeout * 1e9)
+        cdef int64_t left = TICK_NS, end = FOREVER if timeout is None else monotonic_ns() + <int64_t>(timeout * 1e9)
+        # What comes within the first microseconds is taken without the price of letting go of the GIL.
+        if self._segment is not NULL and not self._ended and not self._notices and not self._last_values:
+            self._reader.ready_within(FIRST_POLLS)
         while True:
             item = self._take()
             if item is not None:
                 return item
             if self.closed:
                 raise RingClosed(f"reader of {self.path} is closed")
-            left = end - monotonic_ns()
-            if left <= 0:
-                raise TimeoutError(f"nothing at {self.path} within {timeout} s")
-            left = min(left, TICK_NS)
+            if timeout is not None:
+                left = min(end - monotonic_ns(), TICK_NS)
+                if left <= 0:
+                    raise TimeoutError(f"nothing at {self.path} within {timeout} s")
             if self._segment is NULL or self._ended:
                 time.sleep(left * 1e-9)
                 continue
