@@ -418,7 +418,8 @@ DERIVATIVES = (
          rb'.*"channel":"ticker".*"best_bid_quantity"', (ADVANCED_TICKER,), AdvancedTickers, plain_advanced_ticker),
     Kind("Coinbase Advanced market_trades", Exchange.COINBASE, ("coinbase/adv_trade*",),
          # Ids are numbers; some examples show others.
-         rb'(?!.*"trade_id":"(0|[^"]*[^"0-9])).*"market_trades"', (ADVANCED_TRADE,), AdvancedTrades, plain_advanced_trade),
+         rb'(?!.*"trade_id":"(0|[^"]*[^"0-9])).*"market_trades"', (ADVANCED_TRADE,), AdvancedTrades,
+         plain_advanced_trade),
     Kind("Coinbase Exchange ticker", Exchange.COINBASE, ("coinbase/exch_ticker*",), rb'.*"best_bid_size".*"time"',
          (EXCHANGE_TICKER,), ExchangeTicker, plain_exchange_ticker),
     Kind("Coinbase Exchange match", Exchange.COINBASE, ("coinbase/exch_trade*",), rb'\{"type":"match"',
