@@ -218,6 +218,9 @@ class Pair:
         """Seconds until the first reader has received n more messages."""
         send, good = self.publisher.send, self.readers[0]
         self.sent += n
+        # libzmq looks only every millisecond or so at what a peer has taken: without a pause three small bursts could
+        # reach the high-water mark of who keeps up.
+        time.sleep(0.01)
         started = time.perf_counter()
         for number in range(n):
             send(TICKER)
