@@ -122,17 +122,18 @@ class Observers:
         self.failed += 1
         self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
 
-    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap]) -> None:
-        """Count, and tell, that a queue was full; `on_full` as for `put`."""
+    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap], count: int = 1) -> None:
+        """Count, and tell, that a queue was full for so many values; `on_full` as for `put`."""
         # The short way for market data: it is taken for every message while an observer does not keep up.
         label = _LABELS[channel]
-        count = self.queue_full[label] = self.queue_full[label] + 1
+        before = self.queue_full[label]
+        self.queue_full[label] = before + count
         if label in _PRIVATE_LABELS:
             # Whoever misses one of its own orders must know: each is logged, and told as a gap.
             name = type(observer).__name__
             logger.error("%s.%s_queue is full: an event of our own account was dropped", name, channel)
             self._tell(observer, on_full())
-        elif count % 16 == 1:
+        elif before == 0 or (before + count) // 16 != before // 16:
             self._log.warning(f"full {label}", "%s.%s_queue is full: dropped", type(observer).__name__, label)
 
     def tell(self, event: Gap | Stale | Reconnected) -> None:
