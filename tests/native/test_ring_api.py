@@ -192,7 +192,6 @@ async def test_what_a_flood_without_the_gil_loses_is_told_where_it_is_missing(ap
     await asyncio.to_thread(api.push_tickers, inbox.ring, SYMBOL, 1, count, burst=8, pause=4)
     stats = inbox.ring.stats
     await eventually(lambda: inbox.ring.empty() and len(seen) + sum(n for _, n in lost) + stats["conflated"] == count)
-    print(len(seen), len(lost), stats)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert sum(n for _, n in lost) == stats["dropped"]
