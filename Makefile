@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz instructions
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize fuzz instructions wheels asan
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -56,7 +56,19 @@ fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_F
 instructions: $(STAMP)  ## instructions per operation of the hot paths against the baseline; ARGS=--update renews it
 	$(BIN)/python benchmarks/instructions/count.py $(ARGS)
 
+# LD_PRELOAD: Python itself is not built with the sanitizer, and throws C++ exceptions only through libstdc++.
+asan: $(STAMP)  ## the core's Python tests against a core that is built with AddressSanitizer
+	HFT_BUILD=asan $(BIN)/python setup.py -q build --build-lib build/asan
+	cd build/asan && LD_PRELOAD="$$($${CXX:-g++} -print-file-name=libasan.so) $$($${CXX:-g++} -print-file-name=libstdc++.so)" \
+		PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:exitcode=66 UBSAN_OPTIONS=print_stacktrace=1 \
+		PYTHONPATH=$(CURDIR)/build/asan HFTPY_EXPECT_BUILD=asan $(CURDIR)/$(BIN)/pytest -c $(CURDIR)/pyproject.toml \
+		--rootdir $(CURDIR) -q -p no:cacheprovider -m "not native and not leak" --timeout 600 \
+		$(CURDIR)/tests/core $(CURDIR)/tests/fuzz $(ARGS)
+
+wheels: $(STAMP)  ## build a wheel for every CPython that is found, and test each where there is no compiler
+	$(BIN)/python tests/check_wheels.py $(ARGS)
+
 clean:  ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find hftcore hftpy tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
-	rm -f hftcore/*.so
+	rm -f hftcore/*.so hftcore/layout.pxd hftcore/layout.pyx

@@ -4,6 +4,7 @@ The build mode is chosen by ``HFT_BUILD`` (see `MODES`); each mode has its own b
 reuses the other's objects. Everything that is not about compiling stands in pyproject.toml.
 """
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -49,12 +50,50 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "parse": (["hftcore/simdjson.cpp"], True),
     "feed": ([], True),
     "ws_listener": ([], True),
+    "layout": ([], False),
     "strategy": ([], False),
 }
 
 MODE = os.environ.get("HFT_BUILD", "release")
 if MODE not in MODES:
     sys.exit(f"HFT_BUILD must be one of {', '.join(MODES)}, was {MODE!r}")
+
+
+LAYOUT = Path("hftcore/layout.pyx")
+LAYOUT_PXD = "cdef class Layout_{digest}:\n    pass\n"
+LAYOUT_PYX = '''"""The layout of the core's classes and structs, as a name; made by setup.py.
+
+Whatever cimports hftcore.strategy imports the class of this name before anything else of the core: an extension that
+was compiled against another layout does not find its own, and is refused before it reads memory in the wrong places.
+"""
+
+LAYOUT = "{digest}"
+
+
+cdef class Layout_{digest}:
+    """The layout that is installed."""
+
+
+def __getattr__(name):
+    if name.startswith("Layout_"):
+        raise ImportError(
+            f"an extension was compiled against layout {{name[7:]}} of hftcore, but {{LAYOUT}} is installed: "
+            f"compile it again"
+        )
+    raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+'''
+
+
+def write_layout() -> None:
+    """Write hftcore/layout.pyx and .pxd, whose class is named after all that a compiled user depends on."""
+    # Headers too: what is inline in them was compiled into the user's extension.
+    sources = [path for path in sorted(Path("hftcore").glob("*.pxd")) if path.stem != "layout"]
+    sources += sorted(Path("hftcore/include/hftcore").glob("*.hpp"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    for path, template in ((LAYOUT, LAYOUT_PYX), (LAYOUT.with_suffix(".pxd"), LAYOUT_PXD)):
+        text = template.format(digest=digest)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
 
 
 def simdjson_include() -> str:
@@ -115,6 +154,7 @@ class BuildPerMode(build_ext):
 
 
 if __name__ == "__main__":
+    write_layout()
     setup(
         ext_modules=cythonize(
             [extension(name) for name in EXTENSIONS if can_build(name)],

@@ -3,7 +3,7 @@
 Everybody is handed the frame that their WebSocket client would hand on, one by one, and calls back before the next.
 The peers' own handlers run, with what they do on the way: Decimals and asyncio (cryptofeed), the data engine, its
 cache and the bus (nautilus_trader), the unified structures of ccxt and the future that a program awaits (ccxt.pro).
-Ours parses, goes through the ring, and calls back.
+Ours is the native feed: it parses, goes through the ring, and calls back.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hftcore.enums import Exchange
-from hftcore.parse import Parser
+from hftcore.feed import Feed
 from hftcore.ring import Ring
 from hftcore.types import Ticker, Trade
 
@@ -64,25 +64,23 @@ V2_TRADE = frames_of(
 
 
 class Ours:
-    """Parser → ring → callback, one frame after the other."""
+    """The native feed: frame → struct → ring → callback, one frame after the other."""
 
-    def __init__(self, exchange: Exchange, kind: type[Any], on_event: Callable[[Any], None]) -> None:
-        self.parser = Parser(exchange)
-        self.ring: Any = Ring(kind, 4096)
-        self.on_event = on_event
+    def __init__(self, exchange: Exchange, kind: type[Any], pairs: list[str], on_event: Callable[[Any], None]) -> None:
+        self.feed_one = Feed(exchange, kind, pairs)
+        ring: Any = Ring(kind, 4096)
+        self.feed_one.bind(ring)
+        self.feed_one.drain(ring, on_event)
 
     def feed(self, frames: list[bytes]) -> None:
-        parse, put, get_batch, on_event = self.parser.parse, self.ring.put_nowait, self.ring.get_batch, self.on_event
+        feed = self.feed_one.feed
         for frame in frames:
-            for event in parse(frame):
-                put(event)
-            for event in get_batch():
-                on_event(event)
+            feed(frame)
 
 
-def rows_of_ours(exchange: Exchange, kind: type[Any], frames: list[bytes]) -> list[Row]:
+def rows_of_ours(exchange: Exchange, kind: type[Any], pairs: list[str], frames: list[bytes]) -> list[Row]:
     events: list[Any] = []
-    Ours(exchange, kind, events.append).feed(frames)
+    Ours(exchange, kind, pairs, events.append).feed(frames)
     if kind is Ticker:
         return [(e.bidPrice, e.bidVolume, e.askPrice, e.askVolume) for e in events]
     return [(e.price, e.volume) for e in events]
@@ -169,7 +167,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_frame_to_callback(versus, name):
     exchange, kind, frames, venue, natives, message_hash = CASES[name]
-    rows = rows_of_ours(exchange, kind, frames)
+    pairs = [f"{base}/{quote}" for base, quote in natives]
+    rows = rows_of_ours(exchange, kind, pairs, frames)
     assert len(rows) == len(frames)
     times = versus.scale(8)
     peers: dict[str, Callable[[], None]] = {}
@@ -180,7 +179,7 @@ def test_frame_to_callback(versus, name):
         peers["nautilus_trader"] = nautilus_side(versus, frames, rows, times)
     if message_hash is not None and versus.peer("ccxt.pro"):
         peers["ccxt.pro"] = ccxt_side(versus, venue, natives, message_hash, frames, rows, times)
-    ours = Ours(exchange, kind, ignore)
+    ours = Ours(exchange, kind, pairs, ignore)
     many = frames * times
     versus("T6", f"frame → callback, {name}", operations=len(many), ours=lambda: ours.feed(many), peers=peers,
            floors={peer: FLOORS[peer] for peer in peers}, goals={peer: GOALS[peer] for peer in peers})  # fmt: skip

@@ -399,11 +399,13 @@ def binance_future() -> tuple[Kind, ...]:
         Kind("Binance USD-M bookTicker, combined", exchange, (f"{folder}/bookticker*",), rb'\{"stream".*"E"',
              (wrapped(b"btcusdt@bookTicker", FUTURE_BOOK_TICKER),), CombinedFutureBookTicker,
              plain_future_book_ticker),
-        Kind("Binance USD-M bookTicker, single", exchange, (f"{folder}/bookticker*",), rb'\{"e".*"E"',
+        Kind("Binance USD-M bookTicker, single", exchange, (f"{folder}/bookticker*",),
+             # In the order of the wire; the documentation's, which nobody sends, is the general path's.
+             rb'\{"e":"bookTicker","u":\d+,"s":"[^"]*",.*"E"',
              (FUTURE_BOOK_TICKER,), FutureBookTicker, plain_future_book_ticker),
         Kind("Binance USD-M trade, combined", exchange, (f"{folder}/trade*",), rb'\{"stream".*"X":"MARKET"',
              (wrapped(b"btcusdt@trade", FUTURE_TRADE),), CombinedTrade, plain_trade),
-        Kind("Binance USD-M aggTrade, combined", exchange, (f"{folder}/aggtrade*",), rb'\{"stream"',
+        Kind("Binance USD-M aggTrade, combined", exchange, (f"{folder}/aggtrade*",), rb'\{"stream".*"a":',
              (wrapped(b"btcusdt@aggTrade", FUTURE_AGG_TRADE),), CombinedAggTrade, plain_trade),
     )  # fmt: skip
 
@@ -414,14 +416,17 @@ DERIVATIVES = (
     *binance_future(),
     Kind("Coinbase Advanced ticker", Exchange.COINBASE, ("coinbase/adv_ticker*",),
          rb'.*"channel":"ticker".*"best_bid_quantity"', (ADVANCED_TICKER,), AdvancedTickers, plain_advanced_ticker),
-    Kind("Coinbase Advanced market_trades", Exchange.COINBASE, ("coinbase/adv_trade*",), rb'.*"market_trades"',
-         (ADVANCED_TRADE,), AdvancedTrades, plain_advanced_trade),
+    Kind("Coinbase Advanced market_trades", Exchange.COINBASE, ("coinbase/adv_trade*",),
+         # Ids are numbers; some examples show others.
+         rb'(?!.*"trade_id":"(0|[^"]*[^"0-9])).*"market_trades"', (ADVANCED_TRADE,), AdvancedTrades,
+         plain_advanced_trade),
     Kind("Coinbase Exchange ticker", Exchange.COINBASE, ("coinbase/exch_ticker*",), rb'.*"best_bid_size".*"time"',
          (EXCHANGE_TICKER,), ExchangeTicker, plain_exchange_ticker),
     Kind("Coinbase Exchange match", Exchange.COINBASE, ("coinbase/exch_trade*",), rb'\{"type":"match"',
          (EXCHANGE_MATCH,), ExchangeMatch, plain_exchange_match),
     Kind("Kraken Futures ticker", Exchange.KRAKEN_FUTURE, ("kraken_futures/ticker.*",),
          rb'.*"feed":"ticker".*"bid_size"', (FUTURES_TICKER,), KrakenFuturesTicker, plain_kraken_futures_ticker),
-    Kind("Kraken Futures trade", Exchange.KRAKEN_FUTURE, ("kraken_futures/trade.*",), rb'.*"feed":"trade",',
-         (FUTURES_TRADE,), KrakenFuturesTrade, plain_kraken_futures_trade),
+    Kind("Kraken Futures trade", Exchange.KRAKEN_FUTURE, ("kraken_futures/trade.*",),
+         rb'\{("product_id":"[^"]*",)?"feed":"trade",', (FUTURES_TRADE,), KrakenFuturesTrade,
+         plain_kraken_futures_trade),
 )  # fmt: skip

@@ -342,3 +342,15 @@ def rows_of(events: list[Ticker | Trade], natives: list[str]) -> list[Row]:
 
 def plain_rows(events: list[PlainTicker | PlainTrade]) -> list[Row]:
     return [tuple(getattr(event, name) for name in event.__slots__) for event in events]
+
+
+def same(rows: list[Row], others: list[Row]) -> bool:
+    """Whether two sides read alike: times to the microsecond, which is all a datetime holds, the rest exactly."""
+    if len(rows) != len(others):
+        return False
+    for row, other in zip(rows, others, strict=True):
+        exact = 6 if len(row) == 7 and not isinstance(row[3], bool) else 5
+        times = zip(row[exact:], other[exact:], strict=True)
+        if row[:exact] != other[:exact] or any(abs(int(a) - int(b)) >= 1000 for a, b in times):  # type: ignore[call-overload]
+            return False
+    return True

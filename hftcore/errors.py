@@ -11,3 +11,11 @@ class ParseError(HftError, ValueError):
 
 class RingClosed(HftError):
     """A ring was closed and holds nothing more."""
+
+
+class SegmentError(HftError, OSError):
+    """A shared-memory segment that cannot be used: foreign, truncated, of another version or owner, or without room."""
+
+
+class SegmentInUseError(SegmentError):
+    """Another process (or object) writes the segment."""

@@ -7,7 +7,7 @@ A frame that is spelled exactly as the venue usually does is read in place by a 
 Any other is copied into the parser's padded buffer and read by the general path, which alone says what is malformed.
 The caller's bytes need no padding, and may change after `parse`.
 
-Source: the venues' documentation, named in include/hftcore/kraken.hpp and binance.hpp.
+Source: the venues' documentation, named in include/hftcore/<venue>.hpp.
 """
 
 cimport cython
@@ -63,7 +63,8 @@ cdef class Parser:
     ----------
     exchange
         Exchange.KRAKEN (WebSocket v2 and v1), Exchange.BINANCE (spot; single and combined streams; Binance.US),
-        Exchange.COINBASE (Advanced Trade and Exchange) or Exchange.KRAKEN_FUTURE.
+        Exchange.COINBASE (Advanced Trade and Exchange), Exchange.KRAKEN_FUTURE, Exchange.OKX or Exchange.OKX_SWAP
+        (v5; both read all of OKX's instruments), or Exchange.BINANCE_FUTURE (USD-M, and COIN-M, which looks the same).
     templates
         False reads every frame by the general path: slower, with the same results.
 
@@ -77,7 +78,10 @@ cdef class Parser:
     Thread safety: one parser per thread.
 
     What a frame does not say is 0: sizes in Kraken Futures' ticker_lite and in tickers of Coinbase's Exchange feed until
-    2022, times in some frames of both. An entry of Coinbase's ticker_batch without best bid and ask is no event.
+    2022, times in some frames of both; price and size of a side of OKX's book on which nobody stands. An entry of
+    Coinbase's ticker_batch without best bid and ask is no event, nor is a trade of Binance futures whose kind is NA.
+
+    Volumes are in the venue's own unit: contracts for OKX's derivatives and COIN-M, else the base currency mostly.
     """
 
     def __init__(self, exchange, *, templates=True):

@@ -38,11 +38,14 @@ cdef class Publication:
     # who is told of the first send after each arm()
     cdef bint _armed
     cdef object _on_sent
+    # who sends what the socket would have to wait for
+    cdef object _on_full
 
     # Send a struct of this process and of this exchange; returns its seq. Raises as `send`.
     cdef int64_t send_ticker_c(self, const TickerStruct* item) except -1
     cdef int64_t send_trade_c(self, const TradeStruct* item) except -1
     cdef int64_t _send_topic(self, PublishedTopic* topic) except -1
+    cdef int _full(self, bytes frame) except -1
     cdef int _add_pair(self, int32_t symbol) except -1
     cdef int _check_exchange(self, uint8_t exchange) except -1
 

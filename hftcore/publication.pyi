@@ -13,7 +13,14 @@ SERVE_NS: Final[int]
 
 @final
 class Publication:
-    def __init__(self, socket: NativeSocket, exchange: Exchange | str | int, epoch: int, keep: bool = True) -> None: ...
+    def __init__(
+        self,
+        socket: NativeSocket,
+        exchange: Exchange | str | int,
+        epoch: int,
+        keep: bool = True,
+        on_full: Callable[[bytes], object] | None = None,
+    ) -> None: ...
     @property
     def sent(self) -> int: ...
     def send(self, item: Ticker | Trade) -> int: ...

@@ -76,6 +76,9 @@ cdef class Publication:
         The publisher's epoch, 64 bits.
     keep
         Whether a topic's last frame is kept for whoever joins later.
+    on_full
+        Called with a frame that the socket would have to wait for (an XPUB socket with XPUB_NODROP does, where a peer
+        is behind); it must send it without, or raise. None: `zmq.Again` is raised instead.
 
     Raises
     ------
@@ -83,11 +86,12 @@ cdef class Publication:
         If the exchange is not one.
     """
 
-    def __cinit__(self, NativeSocket socket not None, exchange, uint64_t epoch, bint keep=True):
+    def __cinit__(self, NativeSocket socket not None, exchange, uint64_t epoch, bint keep=True, on_full=None):
         self._exchange = Exchange.parse(exchange)
         self._topics = new CPublication(self._exchange, epoch)
         self._socket = socket
         self._keep = keep
+        self._on_full = on_full
 
     def __dealloc__(self):
         del self._topics
@@ -96,7 +100,7 @@ cdef class Publication:
         """Send the frame that stands in a topic's buffer."""
         try:
             if not self._socket.send_c(topic.frame.data(), topic.frameSize):
-                raise zmq.Again
+                self._full(topic.frame.data()[:topic.frameSize])
         except BaseException:
             topic.frameSize = 0  # it was never sent, and must not be sent again
             raise
@@ -107,6 +111,12 @@ cdef class Publication:
             self._armed = False
             self._on_sent()
         return topic.seq
+
+    cdef int _full(self, bytes frame) except -1:
+        if self._on_full is None:
+            raise zmq.Again
+        self._on_full(frame)
+        return 0
 
     cdef int64_t send_ticker_c(self, const TickerStruct* item) except -1:
         if not self._topics.knows(item.symbol):
@@ -179,7 +189,7 @@ cdef class Publication:
         cdef PublishedTopic* found = &self._topics.topic(PyBytes_AS_STRING(checked_topic(topic)))
         cdef bytes frame = <bytes>topic + body
         if not self._socket.send(frame):
-            raise zmq.Again
+            self._full(frame)
         self._topics.sent_frame(
             found[0], PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), self._keep and topic != CONTROL_TOPIC
         )

@@ -3,6 +3,8 @@
 HftError
 ├── ParseError (ValueError)        a frame that is not what its venue's protocol says
 ├── RingClosed                     a ring was closed and holds nothing more
+├── SegmentError (OSError)         a shared-memory segment cannot be used: foreign, truncated, no room
+│   └── SegmentInUseError          another process writes the segment
 ├── ConfigError (ValueError)       a config file or setting that cannot be used; names the key
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
@@ -15,7 +17,7 @@ HftError
 
 from typing import Literal
 
-from hftcore.errors import HftError, ParseError, RingClosed
+from hftcore.errors import HftError, ParseError, RingClosed, SegmentError, SegmentInUseError
 
 Outcome = Literal["rejected", "unknown", "confirmed"]
 
@@ -86,6 +88,8 @@ __all__ = [
     "RequestUnknown",
     "RingClosed",
     "RootError",
+    "SegmentError",
+    "SegmentInUseError",
     "SubscribeError",
     "VenueError",
 ]

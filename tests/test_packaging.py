@@ -23,6 +23,7 @@ MADE = shutil.ignore_patterns(
 )
 
 pytestmark = [
+    pytest.mark.native,
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.skipif(

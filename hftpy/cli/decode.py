@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TextIO
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
+from hftcore.spelling import pair_text
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
 
@@ -162,26 +163,51 @@ class _Decoder:
         return self._row(kind, number) | {"symbol": symbol, "nativeSymbol": native} | fields
 
     def _learn_instruments(self, body: object) -> None:
-        """Take the splits of unseparated symbols from Binance's exchangeInfo; any other body tells nothing."""
+        """Take the pairs from a venue's list of instruments; any other body tells nothing."""
         try:
             reply = json.loads(body) if isinstance(body, str) else body
         except (ValueError, RecursionError):
             return
-        symbols = reply.get("symbols") if isinstance(reply, Mapping) else None
-        if not isinstance(symbols, list):
+        key = "data" if self._exchange in (Exchange.OKX, Exchange.OKX_SWAP) else "symbols"
+        items = reply.get(key) if isinstance(reply, Mapping) else None
+        if not isinstance(items, list):
             return
         instruments: dict[str, str] = {}
-        for item in symbols:
-            if not isinstance(item, Mapping):
-                continue
-            native, base, quote = item.get("symbol"), item.get("baseAsset"), item.get("quoteAsset")
-            if not (isinstance(native, str) and isinstance(base, str) and isinstance(quote, str)):
-                continue
+        for item in items:
             try:
-                instruments[native] = CurrencyPair(f"{base}/{quote}")
+                named = _instrument(self._exchange, item) if isinstance(item, Mapping) else None
+                if named is not None:
+                    instruments[named[0]] = CurrencyPair(named[1])
             except ValueError:
                 continue  # one instrument that is no pair must not cost the others
         register_instruments(self._exchange, instruments)
+
+
+def _instrument(exchange: Exchange, item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Spelling and pair of one entry of Binance's exchangeInfo or OKX's instruments; None if it is none.
+
+    Raises
+    ------
+    ValueError
+        If OKX spells nothing so.
+    """
+    if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
+        native, settle = item.get("instId"), item.get("settleCcy")
+        if not isinstance(native, str):
+            return None
+        pair, derivative, end = pair_text(exchange, native).partition(":")
+        # Not by the rule: what is quoted in USD may be settled in another currency than its base.
+        _, dated, contract = end.partition("-")
+        known = isinstance(settle, str) and settle
+        return native, f"{pair}:{settle}{dated}{contract}" if derivative and known else pair + derivative + end
+    native, base, quote = item.get("symbol"), item.get("baseAsset"), item.get("quoteAsset")
+    if not (isinstance(native, str) and isinstance(base, str) and isinstance(quote, str)):
+        return None
+    if exchange is not Exchange.BINANCE_FUTURE:
+        return native, f"{base}/{quote}"
+    settle = item.get("marginAsset")
+    _, dated, contract = native.partition("_")
+    return native, f"{base}/{quote}:{settle}" + (f"-{contract}" if dated and contract != "PERP" else "")
 
 
 class _Source:

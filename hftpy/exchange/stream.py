@@ -70,14 +70,35 @@ class ChannelStats:
 class Sink:
     """One observer's queue of one channel; what it cannot take is counted here and touches nobody else."""
 
-    __slots__ = ("_log", "dropped", "name", "put", "queue")
+    __slots__ = ("_asked", "_log", "dropped", "name", "put", "queue")
 
     def __init__(self, name: str, queue: Any) -> None:
         self.name = name
         self.queue = queue
-        self.put: Callable[[Any], Any] = queue.put_nowait
+        # One that says itself what it does when it is full is not asked.
+        self._asked = getattr(type(queue), "put_nowait", None) is asyncio.Queue.put_nowait
+        self.put: Callable[[Any], Any] = self.put_nowait if self._asked else queue.put_nowait
         self.dropped = 0
         self._log = LimitedLog(logger)
+
+    @property
+    def target(self) -> Any:
+        """What a native feed puts into: the queue itself, or this sink where it asks the queue first."""
+        return self if self._asked else self.queue
+
+    def put_nowait(self, item: Any) -> None:
+        """Put into an asyncio.Queue that has room, else count.
+
+        Asked first, since raising and catching QueueFull takes longer than a put that succeeds: a full queue would
+        slow down all the others.
+        """
+        if not self.queue.full():
+            self.queue.put_nowait(item)
+            return
+        self.dropped += 1
+        # Looking at the clock for the log would again take longer than a put.
+        if self.dropped % 16 == 1:
+            self._log.warning("dropped", "%s is full; %d items dropped so far", self.name, self.dropped)
 
     def failed(self, error: Exception) -> None:
         """Count an item that the queue did not take."""
@@ -274,7 +295,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue))
             for bound_channel, feed in self._feeds:
                 if bound_channel is channel:
-                    feed.bind(queue, self._sinks[channel][-1].failed)
+                    feed.bind(self._sinks[channel][-1].target, self._sinks[channel][-1].failed)
 
     def drain(self, ring: Ring[Any], callback: Callable[[Any], Any]) -> None:
         """Empty a bound ring into `callback(item)` at the end of each batch of frames, in the socket's own call.
@@ -443,7 +464,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         """Let a feed deliver to this channel's observers, those of now and those to come."""
         self._feeds.append((channel, feed))
         for sink in self._sinks[channel]:
-            feed.bind(sink.queue, sink.failed)
+            feed.bind(sink.target, sink.failed)
         for ring, drained in self._drains:
             if feed.kind is ring.kind:
                 feed.drain(ring, drained)

@@ -22,7 +22,11 @@ from hftpy.ipc.observers import Observers
 
 logger = logging.getLogger(__name__)
 
-TRANSPORTS = ("zmq",)
+TRANSPORTS = ("zmq", "shm")
+SHM_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE})
+"""What transport shm carries; the other channels of its publishers and subscribers travel over ZeroMQ."""
+
+WAITS = ("adaptive", "park", "spin")
 
 
 def check_transport(transport: str) -> None:
@@ -33,8 +37,6 @@ def check_transport(transport: str) -> None:
     ConfigError
         If it is none of `TRANSPORTS`.
     """
-    if transport == "shm" and "shm" not in TRANSPORTS:
-        raise ConfigError("transport 'shm' (shared memory) is not available yet: use 'zmq'")
     if transport not in TRANSPORTS:
         raise ConfigError(f"transport must be {' or '.join(map(repr, TRANSPORTS))}, was {transport!r}")
 
@@ -166,13 +168,19 @@ def open_address(
         If the path cannot be used.
     """
     check_transport(transport)
+    if transport == "shm" and channel in SHM_CHANNELS:
+        from hftpy.ipc.shm_address import ShmAddress
+
+        return ShmAddress(root, exchange, channel, epoch, send_hwm)
     from hftpy.ipc.zmq_address import ZmqAddress
 
     return ZmqAddress(root, exchange, channel, epoch, send_hwm)
 
 
-def make_source(transport: str, exchange: Exchange, channel: Channel, observers: Observers) -> Source:
-    """A source, not open yet.
+def make_source(
+    transport: str, exchange: Exchange, channel: Channel, observers: Observers, wait: str = "adaptive"
+) -> Source:
+    """A source, not open yet; `wait` is how one of shared memory waits (see `hftcore.shm.ShmReader`).
 
     Raises
     ------
@@ -180,6 +188,10 @@ def make_source(transport: str, exchange: Exchange, channel: Channel, observers:
         If the transport does not carry the channel.
     """
     check_transport(transport)
+    if transport == "shm" and channel in SHM_CHANNELS:
+        from hftpy.ipc.shm_source import ShmSource
+
+        return ShmSource(exchange, channel, observers, wait)
     from hftpy.ipc.zmq_source import ZmqSource
 
     return ZmqSource(exchange, channel, observers)

@@ -43,9 +43,10 @@ class IPCPublisher:
     root
         The root folder; None for `hftpy.common.get_root()`.
     transport
-        ``zmq``.
+        ``zmq``, or ``shm``: tickers and trades through shared memory (docs/shm.md), all else as ``zmq``.
     send_hwm
-        How many messages may wait for one subscriber of one address.
+        How many messages may wait for one subscriber of one address; with ``shm`` the largest power of two that is
+        not above it.
 
     Raises
     ------

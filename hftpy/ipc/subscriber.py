@@ -9,7 +9,7 @@ from typing import Any
 
 from hftcore.enums import Channel, Exchange
 from hftpy.common.paths import get_root
-from hftpy.ipc.endpoint import Source, check_transport, make_source
+from hftpy.ipc.endpoint import WAITS, Source, check_transport, make_source
 from hftpy.ipc.observers import Observers
 
 DEFAULT_HWM = 100_000
@@ -35,9 +35,11 @@ class IPCSubscriber:
     root
         The root folder; None for `hftpy.common.get_root()`.
     transport
-        ``zmq``.
+        ``zmq``, or ``shm``: tickers and trades through shared memory (docs/shm.md), all else as ``zmq``.
     receive_hwm
         How many messages of one address may wait here before the publisher's side fills.
+    wait
+        How ``shm`` waits: ``adaptive`` (a thread spins for 50 µs after a message, then sleeps), ``park``, ``spin``.
     silence_limit_s
         After how many seconds without any frame, heartbeats included, the observers are told `Stale`.
 
@@ -58,9 +60,12 @@ class IPCSubscriber:
         transport: str = "zmq",
         *,
         receive_hwm: int = DEFAULT_HWM,
+        wait: str = "adaptive",
         silence_limit_s: float = SILENCE_LIMIT_S,
     ) -> None:
         check_transport(transport)
+        if wait not in WAITS:
+            raise ValueError(f"wait must be one of {', '.join(WAITS)}, was {wait!r}")
         if receive_hwm < 1:
             raise ValueError(f"receive_hwm must be at least 1, was {receive_hwm}")
         wanted = [(Exchange.parse(ex), Channel.parse(channel), symbols) for ex, channel, symbols in subscriptions]
@@ -75,7 +80,7 @@ class IPCSubscriber:
             key = (exchange, channel)
             source = self._sources.get(key)
             if source is None:
-                source = make_source(transport, exchange, channel, self._observers)
+                source = make_source(transport, exchange, channel, self._observers, wait)
                 self._sources[key] = source
             source.add_symbols([symbols] if isinstance(symbols, str) and symbols else symbols)
         self._runs: weakref.WeakSet[_Run] = weakref.WeakSet()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from hftcore.zmq import NativeSocket
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, has_frames
+from hftpy.ipc.transport import FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,12 @@ _BATCH_TOPIC = b" " * MARKET_TOPIC_BYTES
 _NOTHING = b"\x00nothing".ljust(MARKET_TOPIC_BYTES)
 # A send can take a joiner's request in without the event loop noticing: so long after it somebody looks.
 _LOOK_AFTER_S = 0.002
+
+# At the end, a peer that was behind within the last so many seconds is told so long what it should have received, and
+# what was sent then has so long to leave.
+_RECENTLY_S = 10.0
+_PATIENCE_S = 0.5
+_LINGER_MS = 2_000
 
 _ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
     MyOrder: codec.encode_my_order,
@@ -53,7 +60,11 @@ class ZmqAddress:
         self._socket = self._owned.socket
         self._native = NativeSocket(self._socket)
         # A fill is an event, not a state: told again to a joiner, it would be counted twice.
-        self.publication = Publication(self._native, exchange, epoch, keep=channel is not Channel.MY_TRADE)
+        self.publication = Publication(
+            self._native, exchange, epoch, keep=channel is not Channel.MY_TRADE, on_full=self._send_to_others
+        )
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._dropped_at = -math.inf
         self._topics: dict[str, bytes] = {}
         self._subscriptions = PrefixFilter()
         self._prefixes: set[bytes] = set()
@@ -92,7 +103,7 @@ class ZmqAddress:
         self._events += 1
 
     def send_heartbeat(self) -> None:
-        self._native.send(self._heartbeat())
+        self._broadcast(self._heartbeat())
         if self.reader is not None:
             self.reader.poke()
 
@@ -115,7 +126,7 @@ class ZmqAddress:
                 elif request[:1] == b"\x00":
                     self._leave(request[1:])
             finally:
-                self._socket.send(answer, zmq.NOBLOCK)
+                self._send_lossy(answer)  # one try, whatever comes of it: the next send goes to all
         return True
 
     def _accept(self, prefix: bytes) -> bytes:
@@ -164,16 +175,32 @@ class ZmqAddress:
     def close(self) -> None:
         self.attach(None)
         self.serve()
-        self._send_last(self.publication.heartbeat(everything=True))
-        self._owned.close(STOP_LINGER_MS)
+        heartbeat = self.publication.heartbeat(everything=True)
+        self._broadcast(heartbeat)
+        now = time.monotonic()
+        deadline = now + _PATIENCE_S if now - self._dropped_at < _RECENTLY_S else now
+        # A peer that was behind is sent nothing until it has read half of what waits, and nobody tells when.
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+            self._broadcast(heartbeat)
+        self._owned.close(_LINGER_MS)
 
-    def _send_last(self, heartbeat: bytes) -> None:
-        """Send what tells the loss at the tail, waiting a little for peers that are behind."""
-        deadline = time.monotonic() + STOP_LINGER_MS / 1000
-        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
-        while not self._native.send(heartbeat):
-            if time.monotonic() > deadline:
-                self._socket.setsockopt(zmq.XPUB_NODROP, 0)  # for all the others
-                self._native.send(heartbeat)
-                return
-            time.sleep(0.001)
+    def _broadcast(self, frame: bytes) -> None:
+        if not self._native.send(frame):
+            self._send_to_others(frame)
+
+    def _send_to_others(self, frame: bytes) -> None:
+        """Send what a peer has no room for: all the others get it.
+
+        With XPUB_NODROP a send says that there is such a peer; without, it drops the frame for that peer alone, which
+        then does not count as one until it has caught up.
+        """
+        self._dropped_at = time.monotonic()
+        self._send_lossy(frame)
+
+    def _send_lossy(self, frame: bytes) -> None:
+        self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        finally:
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from hftcore.latency import LatencyHistogram
+from hftcore.strategy import NativeStrategy
 from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.common.log import LimitedLog
 from hftpy.errors import AddressInUseError, ConfigError
@@ -62,6 +63,10 @@ class ServiceBase:
     all_orders = False
     """Set True to see the orders and trades of every strategy that a gateway tells of, not only one's own. Those of
     the service's own `streams` are never filtered."""
+
+    native_strategy: NativeStrategy | None = None
+    """A strategy in Cython that gets the tickers and trades in place of `on_ticker` and `on_trade`, as structs; its
+    `on_signal` is called like a hook. May be set at any time, best in `on_setup`."""
 
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config

@@ -17,8 +17,8 @@ from hftpy.service.inbox import (
     Event,
     EventInlet,
     GatewayBatch,
+    MarketHook,
     MarketInbox,
-    Method,
     PrivateQueue,
     report_event,
 )
@@ -90,7 +90,7 @@ class Delivery:
             channel,
             kind,
             (setting and setting.capacity) or RING_CAPACITY,
-            Method(service, name),
+            MarketHook(service, name),
             self._guarded(self._deliver_event),
             overflow=(setting and setting.overflow) or MARKET_OVERFLOW,
             failed=lambda: service._hook_failed(name),

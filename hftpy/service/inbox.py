@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from hftcore.ring import ObjectRing, Ring
+from hftcore.strategy import NativeStrategy
 from hftpy.common import Channel, Exchange, Gap, MyOrder, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 
@@ -42,10 +43,19 @@ class Method:
         """Call it."""
         return getattr(self.owner, self.name)(item)
 
-    def resolve(self) -> Hook:
+    def resolve(self) -> Hook | NativeStrategy:
         """The function itself."""
         hook: Hook = getattr(self.owner, self.name)
         return hook
+
+
+class MarketHook(Method):
+    """The hook of a market channel, or the strategy in Cython that stands in its place."""
+
+    def resolve(self) -> Hook | NativeStrategy:
+        """The strategy if there is one, else the function."""
+        strategy: NativeStrategy | None = getattr(self.owner, "native_strategy", None)
+        return super().resolve() if strategy is None else strategy
 
 
 class Dispatcher:
@@ -70,7 +80,10 @@ class Dispatcher:
         """Deliver until the ring stops (see `Ring.dispatch`), or one coroutine hook has ended."""
         hook = self._hook.resolve() if isinstance(self._hook, Method) else self._hook
         try:
-            result = self._ring.dispatch(hook, limit, budget_ns=BUDGET_NS, **bounds)
+            if isinstance(hook, NativeStrategy):
+                result = hook.dispatch(self._ring, limit, budget_ns=BUDGET_NS, **bounds)  # type: ignore[arg-type]
+            else:
+                result = self._ring.dispatch(hook, limit, budget_ns=BUDGET_NS, **bounds)
             if inspect.isawaitable(result):
                 await result
         except Exception:

@@ -144,6 +144,31 @@ def test_instrument_list_of_a_session_splits_its_symbols() -> None:
     assert rows[3]["symbol"] == "aa/qqx" and rows[3]["nativeSymbol"] == "AAQQX" and rows[3]["seq"] == 7
 
 
+def test_instrument_lists_of_derivatives() -> None:
+    info = {
+        "symbols": [
+            {"symbol": "AAQQX", "baseAsset": "AA", "quoteAsset": "QQX", "marginAsset": "USDT"},
+            {"symbol": "AAQQX_260925", "baseAsset": "AA", "quoteAsset": "QQX", "marginAsset": "USDT"},
+            {"symbol": "AAQQX_PERP", "baseAsset": "AA", "quoteAsset": "QQX", "marginAsset": "AA"},
+            {"symbol": "BADX", "baseAsset": "a/b", "quoteAsset": "C"},
+        ]
+    }
+    names = [item["symbol"] for item in info["symbols"]]
+    recvs = [{"t": "recv", "ts": 1, "data": (BOOK_TICKER % name)} for name in names]
+    rows = decoded(Exchange.BINANCE_FUTURE, *session({"t": "http", "ts": 1, "data": json.dumps(info)}, *recvs))
+    assert [row.get("symbol") for row in rows[2:]] == ["aa/qqx:usdt", "aa/qqx:usdt-260925", "aa/qqx:aa", None]
+    assert "BADX" in rows[5]["reason"]
+    listed = {"code": "0", "data": [
+        {"instId": "AA-USD-SWAP", "settleCcy": "USDC"}, {"instId": "AA-USD-260925", "settleCcy": "USDC"},
+        {"instId": "AA-USD", "settleCcy": ""}, {"instId": "AA", "settleCcy": ""}, {"settleCcy": 5}, 7,
+    ]}  # fmt: skip
+    trade = '{"arg":{"channel":"trades","instId":"x"},"data":[{"instId":"%s","tradeId":"5","px":"1","sz":"2",' \
+        '"side":"sell","ts":"7"}]}'
+    recvs = [{"t": "recv", "ts": 1, "data": trade % name} for name in ("AA-USD-SWAP", "AA-USD-260925", "AA-USD", "AA")]
+    rows = decoded(Exchange.OKX_SWAP, *session({"t": "http", "ts": 1, "data": json.dumps(listed)}, *recvs))
+    assert [row.get("symbol") for row in rows[2:]] == ["aa/usd:usdc", "aa/usd:usdc-260925", "aa/usd", None]
+
+
 @pytest.mark.parametrize("body", ["x", "[1]", '{"symbols":5}', '{"symbols":[]}', "[" * 100_000, None, 5])
 def test_http_body_that_is_no_instrument_list(body: object) -> None:
     rows = decoded(Exchange.BINANCE, *session({"t": "http", "ts": 1, "data": body}))
@@ -249,3 +274,23 @@ def test_venues_with_several_events_per_frame(tmp_path: Path) -> None:
     assert [row["type"] for row in rows] == ["ticker", "control", "other"]
     assert (rows[0]["symbol"], rows[0]["nativeSymbol"]) == ("btc/usd:btc-210625", "FI_XBTUSD_210625")
     assert (rows[0]["bidPrice"], rows[0]["bidVolume"], rows[0]["exchangeTimeNs"]) == (1.5, 0.0, 0)
+
+
+def test_okx(tmp_path: Path) -> None:
+    path = tmp_path / "okx.jsonl"
+    path.write_text(
+        '{"event":"subscribe","arg":{"channel":"bbo-tbt","instId":"BTC-USDT-SWAP"},"connId":"1"}\n'
+        '{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT-SWAP"},"data":[{"asks":[["84093.5","667.19","0","70"]],'
+        '"bids":[],"ts":"1790439594900","seqId":7}]}\n'
+        'pong\n'
+        '{"arg":{"channel":"trades","instId":"BTC-USD-240927"},"data":[]}\n'
+        '{"arg":{"channel":"trades","instId":"BTC-USD-240927"},"data":[{"instId":"BTC-USD-240927"}]}\n'
+    )  # fmt: skip
+    rows = output("okx_swap", path)
+    assert [row["type"] for row in rows] == ["control", "ticker", "control", "other", "error"]
+    assert rows[1] == {
+        "type": "ticker", "line": 2, "exchange": "okx_swap", "symbol": "btc/usdt:usdt",
+        "nativeSymbol": "BTC-USDT-SWAP", "bidPrice": 0.0, "bidVolume": 0.0, "askPrice": 84093.5, "askVolume": 667.19,
+        "exchangeTimeNs": 1790439594900000000, "localTimeNs": 0, "seq": 7, "flags": 0,
+    }  # fmt: skip
+    assert "tradeId" in rows[4]["reason"]

@@ -1,6 +1,11 @@
 """Numbers read from frames are bit-equal to Python's float() of the same text."""
 
+import decimal
+import math
+import random
 import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import pytest
 from hypothesis import example, given, settings
@@ -90,3 +95,76 @@ def test_text_that_is_no_number(text: str) -> None:
     except ParseError:
         return
     assert value == float(text) and text[0].isdigit() and text[-1].isdigit() and "_" not in text
+
+
+TICKER = (
+    '{{"symbol":"BTC/USD","bid":{},"bid_qty":{},"ask":{},"ask_qty":{},"last":1,"volume":1,"vwap":1,"low":1,"high":1,'
+    '"change":1,"change_pct":1}}'
+)
+BEST = '{{"asks":[["{2}","{3}","0","1"]],"bids":[["{0}","{1}","0","1"]],"ts":"1790439594900","seqId":1}}'
+KRAKEN = b'{"channel":"ticker","type":"update","data":[%s]}'
+OKX = b'{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[%s]}'
+
+
+def random_numbers(generator: random.Random) -> Iterator[str]:
+    """Up to 20 digits, the point anywhere among them, exponents of both cases and signs, all of them finite."""
+    while True:
+        size = generator.randint(1, 20)
+        whole = generator.randint(0, size)
+        text = f"{generator.randrange(10**size):0{size}d}"
+        text = (text[:whole].lstrip("0") or "0") + ("." + text[whole:] if whole < size else "")
+        if generator.random() < 0.3:
+            # Mostly small ones; some down to the subnormal numbers and below, and up to the largest.
+            power = generator.randint(-20, 20) if generator.random() < 0.7 else generator.randint(-345, 288)
+            sign = "-" if power < 0 else generator.choice(("", "+"))
+            text += f"{generator.choice('eE')}{sign}{abs(power)}"
+        yield text
+
+
+def halfway_numbers(generator: random.Random) -> Iterator[str]:
+    """Between two neighbouring doubles, or a little beside: where rounding decides."""
+    context = decimal.Context(prec=800)
+    while True:
+        value = struct.unpack("<d", struct.pack("<Q", generator.randrange(1, 0x7FE0 << 48)))[0]
+        half = context.divide(context.add(decimal.Decimal(value), decimal.Decimal(math.nextafter(value, math.inf))), 2)
+        for precision in (17, 18, 19, 20, 21, 40, 800):
+            yield str(decimal.Context(prec=precision).plus(half)).lstrip("+")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "count"), [(random_numbers, 1_000_000), (halfway_numbers, 40_000)], ids=["random", "halfway"]
+)
+def test_a_million_numbers(numbers: Callable[[random.Random], Iterator[str]], count: int) -> None:
+    seed = 20261121
+    texts = numbers(random.Random(seed))
+    # Bare and quoted; by template and by the general path.
+    shapes = [("kraken", TICKER, KRAKEN), ("okx", BEST, OKX)]
+    readers = [
+        (Parser(venue, templates=templates), entry, envelope)
+        for venue, entry, envelope in shapes
+        for templates in (True, False)
+    ]
+    for _ in range(count // 400):
+        batch = list(islice(texts, 400))
+        expected = [struct.pack("<4d", *map(float, batch[at : at + 4])) for at in range(0, 400, 4)]
+        for reader, entry, envelope in readers:
+            entries = ",".join([entry.format(*batch[at : at + 4]) for at in range(0, 400, 4)])
+            events = reader.parse(envelope % entries.encode())
+            read_back = [event.to_bytes()[16:48] for event in events]
+            if read_back != expected:
+                wrong = next(at for at in range(100) if read_back[at] != expected[at])
+                raise AssertionError((seed, reader.exchange, reader.templateHits, batch[4 * wrong : 4 * wrong + 4]))
+    for reader, _, _ in readers[::2]:
+        assert reader.templateHits == count // 400
+    for reader, _, _ in readers[1::2]:
+        assert reader.templateHits == 0
+
+
+def test_signed_numbers_are_refused_as_prices() -> None:
+    generator = random.Random(7)
+    for text in islice(random_numbers(generator), 2000):
+        for quoted in (False, True):
+            with pytest.raises(ParseError, match=r"b must not be negative, was '-"):
+                read("-" + text, quoted)
+        with pytest.raises(ParseError, match=r"valid JSON|plain decimal"):
+            read("+" + text, quoted=text[-1] in "02468")

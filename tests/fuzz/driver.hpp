@@ -1,6 +1,7 @@
 // The two ways to run a target: by libFuzzer (clang, -fsanitize=fuzzer, -DHFT_LIBFUZZER), or by the driver below with
 // any compiler: PROGRAM [name] seeds-file iterations random-seed. The seeds stand one in a line.
 //
+// A target whose inputs are no text defines HFT_OWN_SEEDS and own_seeds; the file of seeds is then not read.
 // A target defines `bool one_input(std::string_view)` (true: went deep, mutate it again) and `void begin(const char*)`.
 #pragma once
 
@@ -21,7 +22,15 @@ void begin(const char* name, const std::vector<std::string>& seeds);
 // What was counted, for the last line of the output.
 std::string summary();
 
+#if defined(HFT_OWN_SEEDS)
+std::vector<std::string> own_seeds();
+#endif
+
 inline std::vector<std::string> lines_of(const char* path) {
+#if defined(HFT_OWN_SEEDS)
+    (void)path;
+    return own_seeds();
+#endif
     std::ifstream file(path, std::ios::binary);
     if (!file) {
         std::fprintf(stderr, "seeds must be a readable file, was %s\n", path);

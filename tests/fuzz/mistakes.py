@@ -68,3 +68,12 @@ PARSER_MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "? value * (1 / POWERS[-d.exponent])",
     ),
 }
+
+# Mistakes in the codec of the messages between processes: (header, right, wrong).
+CODEC_MISTAKES: dict[str, tuple[str, str, str]] = {
+    "a length beyond the message": ("protobuf_wire.hpp", "if (length > left()) return FAULT_TRUNCATED;", ""),
+    "seven bytes are eight": ("protobuf_wire.hpp", "if (left() < 8) return", "if (left() < 7) return"),
+    "any text is UTF-8": ("market_codec.hpp", "if (!wire::is_utf8(text, size)) return wire::FAULT_UTF8;", ""),
+    "fields mixed up": ("market_codec.hpp", "next.fixed64(9, item.price)", "next.fixed64(9, item.volume)"),
+    "groups without end": ("protobuf_wire.hpp", "if (--depth < 0) return FAULT_DEPTH;", "--depth;"),
+}

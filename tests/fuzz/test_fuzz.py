@@ -10,7 +10,7 @@ from pathlib import Path
 import corpus
 import fuzzers
 import pytest
-from mistakes import FIELD_MISTAKES, PARSER_MISTAKES
+from mistakes import CODEC_MISTAKES, FIELD_MISTAKES, PARSER_MISTAKES
 
 from hftcore.enums import Exchange
 from hftcore.parse import Parser
@@ -78,6 +78,36 @@ def test_no_field_is_read_wrongly(tmp_path):
     assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS, done.stdout
 
 
+def test_no_message_breaks_the_codec(tmp_path):
+    program = fuzzers.build(tmp_path, "codec_fuzz", [OPTIMISED, *fuzzers.SANITIZED])
+    done = fuzzers.run(program, "codec", [], INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+    print(done.stdout)
+    counts = re.search(r"(\d+) decoded, (\d+) refused, (\d+) written", done.stdout)
+    assert counts is not None and min(int(count) for count in counts.groups()) > INPUTS // 10, done.stdout
+
+
+# What other machines compile: no SSE2 (arm64), no from_chars for doubles (libc++).
+PORTABLE = {
+    "arm64": ["-U__SSE2__"],
+    "macOS": ["-DHFT_USE_STRTOD"],
+    "macOS on arm64": ["-U__SSE2__", "-DHFT_USE_STRTOD"],
+}
+
+
+@pytest.mark.parametrize("machine", sorted(PORTABLE))
+def test_other_machines_read_the_same_fields(tmp_path, machine):
+    program = fuzzers.build(tmp_path, "field_fuzz", ["-O0", *fuzzers.SANITIZED, *PORTABLE[machine]])
+    done = fuzzers.run(program, "fields", FIELDS, INPUTS // 4, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+
+
+def test_a_parser_without_sse2(tmp_path):
+    program = fuzzers.build(tmp_path, "parser_fuzz", ["-O0", *PORTABLE["macOS on arm64"]], simdjson=True)
+    done = fuzzers.run(program, "kraken", corpus.seeds_of("kraken"), INPUTS, SEED)
+    assert done.returncode == 0, fuzzers.said(done)
+
+
 def test_the_same_seed_makes_the_same_inputs(parser_fuzz):
     seeds = corpus.seeds_of("kraken")
     first, again, other = (fuzzers.run(parser_fuzz, "kraken", seeds, 2000, seed).stdout for seed in (5, 5, 6))
@@ -104,3 +134,12 @@ def test_a_mistake_in_a_parser_is_found(tmp_path, mistake):
     program = fuzzers.build(tmp_path, "parser_fuzz", ["-O0", "-w"], include, simdjson=True)
     done = fuzzers.run(program, exchange, corpus.seeds_of(exchange), 200_000, SEED)
     assert done.returncode not in (0, 2, 3), "nothing found"
+
+
+@pytest.mark.parametrize("mistake", list(CODEC_MISTAKES)[SHORT])
+def test_a_mistake_in_the_codec_is_found(tmp_path, mistake):
+    header, right, wrong = CODEC_MISTAKES[mistake]
+    include = fuzzers.changed(tmp_path, header, right, wrong)
+    program = fuzzers.build(tmp_path, "codec_fuzz", ["-O0", "-w"], include)
+    done = fuzzers.run(program, "codec", [], 200_000, SEED)
+    assert done.returncode not in (0, 2), "nothing found"

@@ -11,7 +11,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("ipc_pubsub.py", "received 5, lost 0"), ("command_service.py", "strategy_02: shut down: maintenance")],
+    [
+        ("ipc_pubsub.py", "received 5, lost 0"),
+        ("native_frames.py", "500 frames, the last kraken btc/usd 499.5 / 500.0"),
+        ("command_service.py", "strategy_02: shut down: maintenance"),
+    ],
 )
 def test_example(name: str, says: str) -> None:
     run = subprocess.run(

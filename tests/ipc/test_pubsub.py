@@ -382,8 +382,8 @@ async def test_a_socket_without_a_lock_is_not_stolen(root: Path) -> None:
 
 
 def test_bad_arguments(root: Path, publisher: IPCPublisher) -> None:
-    with pytest.raises(ConfigError, match="shm"):
-        IPCPublisher(root, transport="shm")
+    with pytest.raises(ConfigError, match="'zmq' or 'shm', was 'pigeon'"):
+        IPCPublisher(root, transport="pigeon")
     with pytest.raises(ConfigError, match="'carrier'"):
         IPCSubscriber([(KRAKEN, TICKER, "")], root=root, transport="carrier")
     with pytest.raises(ConfigError, match="book"):

@@ -163,8 +163,8 @@ HFT_INLINE bool match_match(Scan& scan, const Matcher& to) {
     std::uint64_t id, sequence;
     std::int64_t ns;
     Side side;
-    if (!(scan.whole(&id) && scan.literal(",\"maker_order_id\":\"") && scan.skip_string() &&
-          scan.literal(",\"taker_order_id\":\"") && scan.skip_string() && scan.literal(",\"side\":") &&
+    if (!(scan.whole(&id) && scan.literal(",\"maker_order_id\":\"") && scan.skip_uuid() &&
+          scan.literal(",\"taker_order_id\":\"") && scan.skip_uuid() && scan.literal(",\"side\":") &&
           maker_side(scan, "\"buy\"", "\"sell\"", &side) && scan.literal(",\"size\":\"") &&
           scan.amount<true>(&volume, "\",\"price\":\"") && scan.amount<true>(&price, "\",\"product_id\":\"") &&
           scan.short_string(&symbol) && scan.literal(",\"sequence\":") && scan.whole(&sequence) &&

@@ -87,11 +87,10 @@ struct EventBatch {
     }
 
 private:
-    // Word by word: a copy of the whole would wait for all of its words to reach the cache.
     void hold(const ShortText& native) {
         Spelling& spelling = natives.append();
         spelling.outside = {};
-        for (std::size_t i = 0; i < ShortText::MAX_BYTES / 8; ++i) spelling.inside.words[i] = native.words[i];
+        spelling.inside = native;
     }
 
     template <typename Event>

@@ -66,6 +66,8 @@ public:
         frame_ = {buffer_.data(), size};
         // simdjson skips a byte order mark; RFC 8259 forbids it.
         if (frame_.substr(0, 3) == "\xef\xbb\xbf") refuse("a frame must be valid JSON (byte order mark)", frame_);
+        // On a processor that it does not support, simdjson would not notice before it reads nothing through a null pointer.
+        if (size == 0) check(simdjson::EMPTY);
         simdjson::ondemand::document document;
         check(parser_.iterate(simdjson::padded_string_view(buffer_.data(), size, buffer_.size())).get(document));
         simdjson::ondemand::json_type type;

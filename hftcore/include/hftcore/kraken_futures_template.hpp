@@ -102,7 +102,7 @@ HFT_INLINE bool match_trade(Scan& scan, const Matcher& to, bool feed_first) {
     std::uint64_t ms, sequence;
     std::int64_t ns;
     if (!scan.short_string(&symbol) || (!feed_first && !scan.literal(",\"feed\":\"trade\""))) return false;
-    if (scan.literal(",\"uid\":\"") && !scan.skip_string()) return false;
+    if (scan.literal(",\"uid\":\"") && !scan.skip_uuid()) return false;
     const bool is_buy = scan.literal(",\"side\":\"buy\"");
     if (!is_buy && !scan.literal(",\"side\":\"sell\"")) return false;
     if (!(scan.literal(",\"type\":\"") && scan.skip_string())) return false;

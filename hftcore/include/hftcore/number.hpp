@@ -8,6 +8,21 @@
 #include <string_view>
 #include <system_error>
 
+// libc++ reads no doubles with from_chars before LLVM 20 (macOS); its strtod is as exact.
+#if !defined(HFT_USE_STRTOD) && !defined(__cpp_lib_to_chars)
+#define HFT_USE_STRTOD
+#endif
+#ifdef HFT_USE_STRTOD
+#include <locale.h>
+#include <stdlib.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
+#include <cstring>
+#include <memory>
+#include <new>
+#endif
+
 namespace hft {
 
 enum class NumberStatus { OK, NOT_A_NUMBER, OUT_OF_RANGE };
@@ -88,6 +103,32 @@ inline bool scan_decimal(std::string_view text, Decimal* out) noexcept {
     return true;
 }
 
+// The double nearest to a number's text, which is one by `scan_decimal`. False if none is near: too large, or too small.
+inline bool round_decimal(std::string_view text, double* out) noexcept {
+#ifdef HFT_USE_STRTOD
+    // strtod wants an end, and obeys the process's locale if it is not given another one. It is kept for ever.
+    static const locale_t plain = newlocale(LC_ALL_MASK, "C", nullptr);
+    char inside[128];
+    std::unique_ptr<char[]> outside;
+    char* copy = inside;
+    if (text.size() >= sizeof inside) {
+        outside.reset(new (std::nothrow) char[text.size() + 1]);
+        if (outside == nullptr) {
+            *out = HUGE_VAL;  // no memory for so many digits: refused as what cannot be held
+            return true;
+        }
+        copy = outside.get();
+    }
+    std::memcpy(copy, text.data(), text.size());
+    copy[text.size()] = '\0';
+    *out = strtod_l(copy, nullptr, plain);
+    return std::isfinite(*out) && *out != 0.0;
+#else
+    const std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), *out);
+    return result.ec == std::errc{};
+#endif
+}
+
 inline NumberStatus parse_double(std::string_view text, double* out) noexcept {
     static constexpr double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                         1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -105,12 +146,9 @@ inline NumberStatus parse_double(std::string_view text, double* out) noexcept {
         *out = d.negative ? -value : value;
         return NumberStatus::OK;
     }
-    const std::from_chars_result result = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (result.ec == std::errc::result_out_of_range) {
+    if (!round_decimal(text, &value)) {
         if (d.magnitude > 0) return NumberStatus::OUT_OF_RANGE;
         value = d.negative ? -0.0 : 0.0;  // too small: float() gives zero
-    } else if (result.ec != std::errc{} || result.ptr != text.data() + text.size()) {
-        return NumberStatus::NOT_A_NUMBER;
     }
     if (!std::isfinite(value)) return NumberStatus::OUT_OF_RANGE;
     *out = value;

@@ -152,6 +152,22 @@ public:
         return moved_to(skip_any_string(p_, end_));
     }
 
+    // The same where it mostly is a UUID.
+    HFT_INLINE bool skip_uuid() noexcept {
+#if defined(__SSE2__)
+        if (left() >= 48 && p_[36] == '"') {
+            const __m128i* const at = reinterpret_cast<const __m128i*>(p_);
+            const unsigned stops = swar::not_plain16(_mm_loadu_si128(at)) | swar::not_plain16(_mm_loadu_si128(at + 1)) |
+                                   (swar::not_plain16(_mm_loadu_si128(at + 2)) & 0xf);
+            if (stops == 0) {
+                p_ += 37;
+                return true;
+            }
+        }
+#endif
+        return skip_string();
+    }
+
     // The rest of a plain string of 1 to 32 bytes with its closing quote.
     HFT_INLINE bool short_string(ShortText* text) noexcept {
 #if defined(__SSE2__)

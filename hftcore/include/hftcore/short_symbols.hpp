@@ -19,8 +19,13 @@ struct ShortText {
     std::uint64_t words[MAX_BYTES / 8];
 
     bool operator==(const ShortText& other) const noexcept {
-        return ((words[0] ^ other.words[0]) | (words[1] ^ other.words[1]) | (words[2] ^ other.words[2]) |
-                (words[3] ^ other.words[3])) == 0;
+#if defined(__SSE2__)
+        const __m128i front = _mm_cmpeq_epi8(load(words), load(other.words));
+        const __m128i back = _mm_cmpeq_epi8(load(words + 2), load(other.words + 2));
+        return _mm_movemask_epi8(_mm_and_si128(front, back)) == 0xffff;
+#else
+        return std::memcmp(words, other.words, MAX_BYTES) == 0;
+#endif
     }
 
     std::size_t size() const noexcept {
@@ -41,6 +46,13 @@ struct ShortText {
         std::memcpy(result.words, text.data(), text.size());
         return result;
     }
+
+private:
+#if defined(__SSE2__)
+    static HFT_INLINE __m128i load(const std::uint64_t* words) noexcept {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(words));
+    }
+#endif
 };
 static_assert(sizeof(ShortText) == ShortText::MAX_BYTES);
 
@@ -80,12 +92,9 @@ private:
 
     // Multiply and keep the upper half, where every bit of all words has had its say.
     static std::size_t hash(const ShortText& text) noexcept {
-        const std::uint64_t front = text.words[0] ^ rotated(text.words[2], 23);
-        const std::uint64_t back = text.words[1] ^ rotated(text.words[3], 41);
-        return static_cast<std::size_t>(((front ^ (back * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull) >> 32);
+        const std::uint64_t front = text.words[0] ^ (text.words[2] << 29 | text.words[2] >> 35) ^ text.words[3];
+        return static_cast<std::size_t>(((front ^ (text.words[1] * 0x9e3779b97f4a7c15ull)) * 0xd6e8feb86659fd93ull) >> 32);
     }
-
-    static std::uint64_t rotated(std::uint64_t word, int bits) noexcept { return word << bits | word >> (64 - bits); }
 
     // True if it took a free slot.
     static bool place(std::vector<Slot>& slots, const Slot& slot) noexcept {

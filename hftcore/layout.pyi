@@ -1,0 +1,3 @@
+LAYOUT: str
+
+def __getattr__(name: str) -> type: ...

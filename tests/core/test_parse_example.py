@@ -1,0 +1,15 @@
+"""The example of docs/parsers.md runs and says what it should."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "parse_frames.py"
+
+
+def test_example() -> None:
+    done = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "okx_swap: control" and lines[1] == "okx_swap: btc/usdt:usdt 84093.4 x 84093.5"
+    assert lines[2].startswith("okx_swap: refused: a frame must be valid JSON")
+    assert lines[3:] == ["okx_swap: control", "binance_future: btc/usdt:usdt sell 0.001 at 83680.0"]
