@@ -103,7 +103,7 @@ cdef class Ring(RingBase):
     cdef size_t _take(self, void* items, size_t limit, uint64_t until) noexcept nogil
     cdef size_t _size(self) noexcept nogil
     cdef uint64_t _position(self) noexcept nogil
-    cdef bint _claim_some(self, size_t limit, uint64_t until) except -1
+    cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil
     cdef bint _push_waiting(self, const void* item) noexcept nogil
     cdef bint _push_waiting_with_gil(self, const void* item) except -1
     cdef void _let_in_from_outside(self) noexcept nogil

@@ -113,6 +113,7 @@ cdef class Ring(RingBase):
             raise ValueError(f"block_timeout must be from 0 to 1e9 seconds, was {block_timeout!r}")
         self._ring = new AnyRing(checked_capacity(capacity), policy, producers == "many")
         self._gate = self._ring.gate()
+        self._claim = new_slots(CHUNK)
         self.kind = kind
         self.overflow = overflow
         self.producers = producers
@@ -192,6 +193,23 @@ cdef class Ring(RingBase):
         self._claimed += found
         return found
 
+    cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil:
+        """As `_take`, for a batch that may have to be consecutive; counts in it what was taken."""
+        cdef size_t found
+        if batch.consecutive:
+            # What is claimed gives way no more, so that a flood cannot make every look come too late.
+            if self._claim_begin == self._claim_end:
+                self._claim_begin = 0
+                self._claim_end = self._ring.pop(self._claim, CHUNK, batch.until, &self._claimed)
+            if self._claim_begin == self._claim_end or self._claimed != batch.since:
+                return 0
+        found = self._take(items, limit, batch.until)
+        batch.done += found
+        if batch.consecutive:
+            batch.since += found
+            self._reached = batch.since
+        return found
+
     cdef size_t _size(self) noexcept nogil:
         return self._ring.size() + (self._claim_end - self._claim_begin)
 
@@ -207,14 +225,6 @@ cdef class Ring(RingBase):
         if fields.exchangeTimeNs and not fields.flags & SNAPSHOT and under_way < MAX_VENUE_LATENCY_NS:
             self._to_receipt.record_c(under_way)
     # hot path: end
-
-    cdef bint _claim_some(self, size_t limit, uint64_t until) except -1:
-        """Where nothing is claimed yet: take some items that lie one behind the other out of the producers' reach."""
-        if self._claim == NULL:
-            self._claim = new_slots(CHUNK)
-        self._claim_begin = 0
-        self._claim_end = self._ring.pop(self._claim, min(limit, <size_t>CHUNK), until, &self._claimed)
-        return self._claim_end != 0
 
     cdef bint _push_waiting(self, const void* item) noexcept nogil:
         """With block, after an offer that found no room: waits."""
@@ -502,19 +512,9 @@ cdef class Ring(RingBase):
                 else:
                     item = Trade.__new__(Trade)
                     target = &(<Trade>item).c
-            if batch.consecutive:
-                # What is claimed gives way no more, so that a flood cannot make every look come too late.
-                if self._claim_begin == self._claim_end and not self._claim_some(left, batch.until):
-                    break
-                if self._claimed != batch.since:
-                    break
-            if not self._take(target, 1, batch.until):
+            if not self._take_next(target, 1, batch):
                 break
             left -= 1
-            batch.done += 1
-            if batch.consecutive:
-                batch.since += 1
-                self._reached = batch.since
             if self._putters:
                 self._let_in()
             if self._counters is not None:
