@@ -48,7 +48,8 @@ lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 check: lint test  ## lint and test
 
 sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
-	HFTPY_STRESS_ITEMS=20000000 $(BIN)/python -m pytest -m native tests/native --timeout 1800 $(ARGS)
+	HFTPY_STRESS_ITEMS=$${HFTPY_STRESS_ITEMS:-20000000} HFTPY_SHM_READS=$${HFTPY_SHM_READS:-200000000} \
+		$(BIN)/python -m pytest -m native tests/native --timeout 3600 $(ARGS)
 
 fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_FUZZ_INPUTS and HFTPY_FUZZ_SEED for other ones
 	HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)

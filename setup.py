@@ -48,6 +48,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "publication": ([], False),
     "subscription": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
+    "watch": ([], False),
     "feed": ([], True),
     "ws_listener": ([], True),
     "layout": ([], False),

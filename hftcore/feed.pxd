@@ -1,58 +1,12 @@
 """The feed's C face: a native listener hands it frames in place."""
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
-from libcpp cimport bool as cbool
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from hftcore.latency cimport LatencyHistogram
 from hftcore.parse cimport Parser
 from hftcore.ring cimport Ring
 from hftcore.types cimport TickerStruct, TradeStruct
-
-
-cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
-    # time.monotonic() in ns
-    int64_t watch_now_ns() noexcept
-
-    enum TickerRule "hft::TickerRule":
-        TICKERS_ALL "hft::TICKERS_ALL"
-        TICKERS_NEWEST "hft::TICKERS_NEWEST"
-
-    enum TradeRule "hft::TradeRule":
-        TRADES_ALL "hft::TRADES_ALL"
-        TRADES_BY_ONE "hft::TRADES_BY_ONE"
-        TRADES_RISING "hft::TRADES_RISING"
-
-    const int VERDICT_DELIVER
-    const int VERDICT_UNWANTED
-    const int VERDICT_OUTDATED
-    const int VERDICT_DUPLICATE
-    const int VERDICT_GAP
-    const int VERDICT_ANEW
-
-    struct SymbolState "hft::SymbolState":
-        int64_t seenNs
-        int32_t symbol
-        cbool wanted
-        cbool watched
-        cbool stale
-
-    cdef cppclass FeedState "hft::FeedState":
-        TickerRule tickers
-        TradeRule trades
-        cbool numbered_by_seq
-        int64_t lastFrameNs
-        int64_t lastEventNs
-        int silence_factor
-        SymbolState& state_of(int32_t symbol) except +
-        int check(const TickerStruct& ticker) noexcept
-        int check(const TradeStruct& trade, uint64_t* lost) noexcept
-        void note(SymbolState* state, uint16_t flags) noexcept
-        cbool any_counted() noexcept
-        void forget_updates() noexcept
-        void unwatch_all() noexcept
-        size_t size() noexcept
-        SymbolState& at(size_t index) noexcept
-        cbool oldest(int64_t* seen) noexcept
+from hftcore.watch cimport SilenceWatch
 
 
 cdef class Outlet:
@@ -61,10 +15,6 @@ cdef class Outlet:
     cdef bint halts
     cdef object put
     cdef object failed
-
-
-cdef class SilenceWatch:
-    cdef FeedState state
 
 
 cdef class Feed:
@@ -81,6 +31,9 @@ cdef class Feed:
     cdef bint _busy
     cdef bint _delivered
     cdef int64_t _localTimeNs
+    # events since consumers were last served, and at how many they are served
+    cdef size_t _pending
+    cdef size_t _pump_every
     cdef uint16_t _flags
     # counters since the last take_counts()
     cdef uint64_t _frames
@@ -111,5 +64,6 @@ cdef class Feed:
     cdef int _put_ticker(self, const TickerStruct* ticker) except -1
     cdef int _put_trade(self, const TradeStruct* trade) except -1
     cdef int _refused(self, Outlet outlet) except -1
+    cdef int _pump(self) except -1
     cdef int _failed(self, object error) except -1
     cdef int _drain(self, Ring ring, object callback) except -1

@@ -13,12 +13,16 @@ its parser and its memory; it never keeps a frame.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.parse cimport FRAME_EVENTS, Parser
 from hftcore.ring cimport Ring
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
+from hftcore.watch cimport (
+    TICKERS_ALL, TICKERS_NEWEST, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW, VERDICT_DELIVER,
+    VERDICT_DUPLICATE, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule, TradeRule, watch_now_ns,
+)
 
 import asyncio
 
@@ -34,6 +38,9 @@ cdef frozenset NATIVE_POLICIES = frozenset({"drop_oldest", "drop_newest", "confl
 cdef int64_t MAX_VENUE_LATENCY_NS = 3600 * 1000000000
 cdef enum:
     SNAPSHOT = 1
+    # Events after which a batch that still goes on is drained and its consumers woken: a flood fills no ring, and the
+    # first event of a long read does not wait for the last.
+    PUMP_EVERY = 256
 
 cdef object QueueFull = asyncio.QueueFull
 
@@ -47,75 +54,6 @@ cdef object checked(str name, object value, dict known):
 @cython.final
 cdef class Outlet:
     pass
-
-
-@cython.final
-cdef class SilenceWatch:
-    """When one connection, and each symbol of it, was last heard of. A Feed keeps it up to date natively.
-
-    Seconds are those of `time.monotonic`. Thread safety: as a feed.
-    """
-
-    def frame_seen(self):
-        """A frame arrived that no feed saw."""
-        self.state.lastFrameNs = watch_now_ns()
-
-    def event_seen(self, symbol, uint16_t flags=0):
-        """An event of a symbol was delivered past a feed, in the frame of the last `frame_seen`."""
-        self.state.note(&self.state.state_of(CurrencyPair(symbol).id), flags)
-
-    def begin(self, symbols):
-        """Watch these symbols and no others, as if each had just been heard of."""
-        cdef int64_t now = watch_now_ns()
-        self.state.unwatch_all()
-        self.state.lastEventNs = now
-        for symbol in symbols:
-            number = CurrencyPair(symbol).id
-            self.state.state_of(number).watched = True
-            self.state.state_of(number).seenNs = now
-
-    def connected(self):
-        """A new connection: its silence starts now."""
-        self.state.lastFrameNs = self.state.lastEventNs = watch_now_ns()
-
-    @property
-    def last_frame_s(self):
-        """When the last frame arrived."""
-        return self.state.lastFrameNs / 1e9
-
-    @property
-    def last_event_s(self):
-        """When the last event was delivered."""
-        return self.state.lastEventNs / 1e9
-
-    @property
-    def oldest_s(self):
-        """When the longest silent symbol that was not reported yet was last heard of; None where there is none."""
-        cdef int64_t seen = 0
-        return seen / 1e9 if self.state.oldest(&seen) else None
-
-    @property
-    def silence_factor(self):
-        """How many times the usual patience the silence of all gets; 1 again with the first event that is no history."""
-        return self.state.silence_factor
-
-    @silence_factor.setter
-    def silence_factor(self, int factor):
-        self.state.silence_factor = factor
-
-    def newly_stale(self, double now_s, double limit_s):
-        """The watched symbols that were silent for `limit_s` and not reported yet, with their silence in seconds."""
-        cdef size_t index
-        cdef SymbolState* state
-        cdef double silent
-        found = []
-        for index in range(self.state.size()):
-            state = &self.state.at(index)
-            silent = now_s - state.seenNs / 1e9
-            if state.watched and not state.stale and silent >= limit_s:
-                state.stale = True
-                found.append((pair_of_id(state.symbol), silent))
-        return found
 
 
 @cython.final
@@ -186,6 +124,7 @@ cdef class Feed:
         self._outlets = ()
         self._drains = ()
         self._batch_callbacks = ()
+        self._pump_every = PUMP_EVERY
         self.on_frame = on_frame
         self.on_gap = on_gap
         self.on_error = on_error
@@ -319,6 +258,9 @@ cdef class Feed:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
+        self._pending += 1
+        if self._pending >= self._pump_every:
+            self._pump()
         return 0
 
     cdef int _put_trade(self, const TradeStruct* trade) except -1:
@@ -340,6 +282,9 @@ cdef class Feed:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
+        self._pending += 1
+        if self._pending >= self._pump_every:
+            self._pump()
         return 0
 
     cdef int _refused(self, Outlet outlet) except -1:
@@ -351,25 +296,17 @@ cdef class Feed:
     # The end of a batch
 
     cdef int flush_c(self) except -1:
-        cdef Outlet outlet
-        cdef Ring ring
         if not self._in_batch or self._busy:
             return 0
         self._in_batch = False
         if not self._delivered:
             return 0
         self._delivered = False
-        if self._drains:
-            self._busy = True
-            try:
-                for ring, callback in self._drains:
-                    self._drain(ring, callback)
-            finally:
-                self._busy = False
-        for outlet in self._outlets:
-            # A ring that was drained here has nothing to wake its consumer for.
-            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
-                outlet.ring.notify()
+        self._busy = True
+        try:
+            self._pump()
+        finally:
+            self._busy = False
         if self._batch_callbacks:
             self._busy = True
             try:
@@ -380,6 +317,19 @@ cdef class Feed:
                         self._failed(error)
             finally:
                 self._busy = False
+        return 0
+
+    cdef int _pump(self) except -1:
+        """Drain, and wake the consumers that sleep."""
+        cdef Outlet outlet
+        cdef Ring ring
+        self._pending = 0
+        for ring, callback in self._drains:
+            self._drain(ring, callback)
+        for outlet in self._outlets:
+            # A ring that was drained here has nothing to wake its consumer for.
+            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
+                outlet.ring.notify()
         return 0
 
     cdef int _failed(self, object error) except -1:
@@ -473,7 +423,7 @@ cdef class Feed:
     def drain(self, Ring ring not None, callback):
         """Empty a ring into `callback(item)` at the end of each batch, in the socket's own call.
 
-        The ring must be bound too, and nobody else may take from it at the same time. An exception goes to `on_error`;
+        Long batches are drained in between, so that a flood does not fill the ring. The ring must be bound too, and nobody else may take from it at the same time. An exception goes to `on_error`;
         the next item follows.
 
         Raises
@@ -484,6 +434,7 @@ cdef class Feed:
         if not callable(callback):
             raise TypeError(f"callback must be callable, was {callback!r}")
         self._drains += ((ring, callback),)
+        self._pump_every = min(self._pump_every, max(<size_t>1, <size_t>ring.capacity // 2))
 
     def on_batch(self, callback):
         """Call `callback()` after each batch that delivered something, and after its drains.

@@ -76,9 +76,19 @@ def test_sdist_holds_all_sources_and_nothing_made(sdist):
     expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "hftpy").rglob("*.py")}
     assert expected - names == set()
     assert [name for name in names if name.endswith((".so", ".o", ".pyc"))] == []
-    assert [name for name in names if name.endswith(".cpp") and not name.startswith("tests/")] == sorted(
+    assert [name for name in names if name.endswith(".cpp") and name.startswith("hft")] == sorted(
         sources(".cpp")
     )
+
+
+def test_sdist_holds_all_that_is_under_version_control(sdist):
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode or not (ROOT / ".git").exists():
+        pytest.skip("no git checkout")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = {name for name in done.stdout.splitlines() if (ROOT / name).exists()}
+    assert tracked - names == {".ci/run", ".gitignore"} & tracked
 
 
 def test_wheel_holds_what_users_need_and_no_more(wheel):
@@ -89,6 +99,8 @@ def test_wheel_holds_what_users_need_and_no_more(wheel):
         metadata = Parser().parsestr(archive.read(metadata_name).decode())
         scripts = archive.read(entry_points).decode()
     expected = sources(".py", ".pyi", ".pxd", ".hpp") | {"hftcore/py.typed", "hftpy/py.typed"}
+    for kind in ("ring.pxd", "ring.pyi", "include/hftcore/spsc_ring.hpp"):
+        assert f"hftcore/{kind}" in expected
     expected |= {str(path.relative_to(ROOT)) for path in (ROOT / "hftpy").rglob("*.py")}
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     expected |= {f"hftcore/{Path(name).stem}{suffix}" for name in sources(".pyx")}

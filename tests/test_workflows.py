@@ -115,7 +115,7 @@ def test_x86_instructions_are_asked_for_only_where_they_are():
 def test_linux_calls_stand_behind_a_condition():
     for path in sorted((ROOT / "hftcore" / "include").rglob("*.hpp")):
         text = path.read_text()
-        for header in ("sys/eventfd.h", "linux/futex.h", "sys/prctl.h"):
-            if header in text:
-                before = text[: text.index(header)]
+        for header in ("sys/eventfd.h", "linux/", "sys/prctl.h", "sys/vfs.h", "sys/syscall.h"):
+            if f"<{header}" in text:
+                before = text[: text.index(f"<{header}")]
                 assert "__linux__" in before or "__has_include" in before, f"{path.name} includes {header} everywhere"

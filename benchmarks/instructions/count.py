@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,12 @@ def build(command: str, folder: Path, include: Path = ROOT / "hftcore" / "includ
     return program
 
 
+def segment() -> str:
+    """A path for a segment of shared memory."""
+    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+    return f"{folder}/hftpy-instructions-{os.getpid()}"
+
+
 def count(program: Path) -> Counts:
     """Instructions per operation of every path, in the program's order."""
     valgrind = shutil.which("valgrind")
@@ -93,7 +100,7 @@ def count(program: Path) -> Counts:
     out = program.parent / "callgrind.out"
     done = subprocess.run(
         [valgrind, "--tool=callgrind", "--toggle-collect=hft_measured", "--dump-after=hft_measured",
-         f"--callgrind-out-file={out}", str(program), str(HERE / "frames.tsv")],
+         f"--callgrind-out-file={out}", str(program), str(HERE / "frames.tsv"), segment()],
         capture_output=True, text=True, check=False,
         env=os.environ | {"SIMDJSON_FORCE_IMPLEMENTATION": SIMDJSON, "GLIBC_TUNABLES": PLAIN_LIBC},
     )  # fmt: skip

@@ -1,4 +1,5 @@
-// The hot paths, one after the other, for callgrind: PROGRAM frames.tsv. Prints the name of each and how many
+// The hot paths, one after the other, for callgrind: PROGRAM frames.tsv segment, the latter a
+// path in shared memory that does not exist yet. Prints the name of each and how many
 // operations one call of `hft_measured` does; callgrind counts what happens inside of it, one part per call.
 #include <cstdio>
 #include <cstdlib>
@@ -8,8 +9,12 @@
 #include <vector>
 
 #include "hftcore/frame_decoder.hpp"
+#include "hftcore/conflating_ring.hpp"
 #include "hftcore/latency_histogram.hpp"
 #include "hftcore/market_codec.hpp"
+#include "hftcore/mpsc_ring.hpp"
+#include "hftcore/shm_ring.hpp"
+#include "hftcore/shm_segment.hpp"
 #include "hftcore/spsc_ring.hpp"
 #include "hftcore/topic.hpp"
 
@@ -109,27 +114,63 @@ hft::Trade trade() {
     return item;
 }
 
-void measure_rings() {
-    const std::pair<const char*, hft::Overflow> POLICIES[] = {
-        {"drop-newest", hft::OVERFLOW_DROP_NEWEST}, {"drop-oldest", hft::OVERFLOW_DROP_OLDEST}};
-    for (const auto& [policy, overflow] : POLICIES) {
-        hft::SpscRing ring(256, overflow);
-        hft::Ticker item = ticker(), out[64];
-        measure(std::string("ring push and pop, ") + policy, [&](std::size_t n) {
-            for (std::size_t i = 0; i < n; ++i) {
-                kept += ring.push(&item);
-                kept += ring.pop(out, 1);
-                use(out);
-            }
-        });
-        measure(std::string("ring push 64 and pop 64, ") + policy, [&](std::size_t n) {
-            for (std::size_t i = 0; i < n; i += 64) {
-                for (int k = 0; k < 64; ++k) kept += ring.push(&item);
-                kept += ring.pop(out, 64);
-                use(out);
-            }
-        }, 640);
+template <typename Ring>
+void measure_ring(const std::string& name, Ring&& ring) {
+    hft::Ticker items[64], out[64];
+    for (int i = 0; i < 64; ++i) {
+        items[i] = ticker();
+        items[i].symbol = i;
     }
+    measure(name + " push and pop", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+            kept += ring.offer(&items[i % 64]);
+            kept += ring.pop(out, 1);
+            use(out);
+        }
+    });
+    measure(name + " push 64 and pop 64", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; i += 64) {
+            for (const hft::Ticker& item : items) kept += ring.offer(&item);
+            kept += ring.pop(out, 64);
+            use(out);
+        }
+    }, 640);
+}
+
+void measure_rings() {
+    measure_ring("ring", hft::SpscRing(256, hft::OVERFLOW_DROP_NEWEST));
+    measure_ring("ring, drop-oldest,", hft::SpscRing(256, hft::OVERFLOW_DROP_OLDEST));
+    measure_ring("ring of many producers", hft::MpscRing(256, hft::OVERFLOW_DROP_NEWEST));
+    measure_ring("ring of many producers, drop-oldest,", hft::MpscRing(256, hft::OVERFLOW_DROP_OLDEST));
+    measure_ring("ring, conflate,", hft::ConflatingRing(256));
+}
+
+// Memory of this process alone: the instructions are the same.
+void measure_shared_memory(const std::string& path) {
+    namespace shm = hft::shm;
+    shm::Trouble trouble;
+    const auto owner = shm::Segment::create(path, shm::Shape{1024, 16, shm::KIND_TICKER, 3, 1}, &trouble);
+    if (owner == nullptr) {
+        std::fprintf(stderr, "no segment at %s\n", path.c_str());
+        std::exit(1);
+    }
+    shm::Writer writer(owner->view());
+    const std::int32_t symbol = writer.append_symbol("btc/usdt", 8);
+    shm::Reader reader;
+    reader.attach(owner->view(), true);
+    shm::Record record;
+    while (reader.learned() < reader.symbol_count()) reader.learn(true, false, &record);
+    const hft::Ticker item = ticker();
+    measure("shared memory publish", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) kept += writer.publish(&item, static_cast<std::uint32_t>(symbol));
+    }, 200);
+    const auto read = [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+            kept += reader.next(&record) == shm::STEP_ITEM;
+            use(record);
+        }
+    };
+    measure("shared memory read", read, 200);
 }
 
 void measure_topics() {
@@ -184,12 +225,13 @@ void measure_codec(const std::string& name, const Struct& item) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 2) {
-        std::fprintf(stderr, "usage: %s FRAMES\n", argv[0]);
+    if (argc != 3) {
+        std::fprintf(stderr, "usage: %s FRAMES SEGMENT\n", argv[0]);
         return 2;
     }
     measure_frames(argv[1]);
     measure_rings();
+    measure_shared_memory(argv[2]);
     measure_topics();
     measure_histogram();
     measure_codec("ticker", ticker());

@@ -35,9 +35,9 @@ def main() -> None:
 
 
 def _run(coroutine: Coroutine[Any, Any, int]) -> None:
-    import uvloop
+    from hftpy.common.loops import new_event_loop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         raise typer.Exit(runner.run(coroutine))
 
 

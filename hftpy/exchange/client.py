@@ -322,6 +322,9 @@ async def _handshake(url: str, messages: _Messages, connected_socket: Any, tls: 
         websocket_handshake_timeout=CONNECT_TIMEOUT_S,
         **options,
     )
+    if listener is None:
+        # picows calls it a success when the peer goes away before it has answered.
+        raise ConnectionResetError("closed before the handshake was answered")
     return _PicowsConnection(transport, listener)
 
 

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 
 from hftcore.enums import Channel
 from hftcore.errors import ParseError
-from hftcore.feed import Feed, SilenceWatch
+from hftcore.feed import Feed
 from hftcore.parse import FrameKind, Parser
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
+from hftcore.watch import SilenceWatch
 from hftpy.exchange.venue import Item, VenueProtocol
 
 KINDS: Mapping[Channel, type[Ticker] | type[Trade]] = {Channel.TICKER: Ticker, Channel.TRADE: Trade}

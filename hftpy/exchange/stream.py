@@ -10,7 +10,6 @@ import logging
 import time
 from abc import ABC
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from hftpy.exchange.client import CLIENTS, ClientName
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
+from hftpy.exchange.sinks import ChannelStats, Sink
 from hftpy.exchange.tls import make_tls
 
 logger = logging.getLogger("hftpy.exchange")
@@ -37,74 +37,6 @@ STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 3
 StreamEvent = Gap | Stale | Reconnected
 _CHANNEL_OF: Mapping[type, Channel] = {Ticker: Channel.TICKER, Trade: Channel.TRADE}
 _HANDLERS: dict[type, str] = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
-
-
-@dataclass(slots=True)
-class ChannelStats:
-    """Counters of one channel."""
-
-    frames: int = 0
-    events: int = 0
-    parse_errors: int = 0
-    callback_errors: int = 0
-    reconnects: int = 0
-    gaps: int = 0
-    stale: int = 0
-    refused: int = 0
-    duplicates: int = 0
-    outdated: int = 0
-    unwanted: int = 0
-    connected: bool = False
-    dropped: list[int] = field(default_factory=list)
-    latency: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def add(self, counts: Mapping[str, int]) -> None:
-        """Add counters of the same names."""
-        for name, count in counts.items():
-            setattr(self, name, getattr(self, name) + count)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-class Sink:
-    """One observer's queue of one channel; what it cannot take is counted here and touches nobody else."""
-
-    __slots__ = ("_asked", "_log", "dropped", "name", "put", "queue")
-
-    def __init__(self, name: str, queue: Any) -> None:
-        self.name = name
-        self.queue = queue
-        # One that says itself what it does when it is full is not asked.
-        self._asked = getattr(type(queue), "put_nowait", None) is asyncio.Queue.put_nowait
-        self.put: Callable[[Any], Any] = self.put_nowait if self._asked else queue.put_nowait
-        self.dropped = 0
-        self._log = LimitedLog(logger)
-
-    @property
-    def target(self) -> Any:
-        """What a native feed puts into: the queue itself, or this sink where it asks the queue first."""
-        return self if self._asked else self.queue
-
-    def put_nowait(self, item: Any) -> None:
-        """Put into an asyncio.Queue that has room, else count.
-
-        Asked first, since raising and catching QueueFull takes longer than a put that succeeds: a full queue would
-        slow down all the others.
-        """
-        if not self.queue.full():
-            self.queue.put_nowait(item)
-            return
-        self.dropped += 1
-        # Looking at the clock for the log would again take longer than a put.
-        if self.dropped % 16 == 1:
-            self._log.warning("dropped", "%s is full; %d items dropped so far", self.name, self.dropped)
-
-    def failed(self, error: Exception) -> None:
-        """Count an item that the queue did not take."""
-        self.dropped += 1
-        reason = "is full" if isinstance(error, asyncio.QueueFull) else f"failed: {type(error).__name__}: {error}"
-        self._log.warning("dropped", f"{self.name} {reason}; {self.dropped} items dropped so far")
 
 
 class _Stopped(Awaitable[None]):

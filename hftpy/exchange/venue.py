@@ -11,9 +11,10 @@ from typing import Any, ClassVar, TypeAlias
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
-from hftcore.feed import Feed, SilenceWatch
+from hftcore.feed import Feed
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
+from hftcore.watch import SilenceWatch
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
@@ -200,6 +201,7 @@ class VenueSession(Session):
             stats.parse_errors += 1
             self._log.warning("receive", f"{self.name}: {error!r} in {data[:SHOWN_BYTES]!r}", exc_info=error)
             return
+        self._count()
         if items:
             self._deliver(items)
         self._after_frame()
@@ -224,7 +226,6 @@ class VenueSession(Session):
             if counter is not None:
                 counter.events += 1
                 stream.deliver(channel, item)
-        self._count()
 
     def _found_gap(self, symbol: CurrencyPair, reason: str, lost: int | None) -> None:
         self._tell(self._protocol.gap(symbol, reason, lost))

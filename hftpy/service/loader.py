@@ -6,9 +6,8 @@ import logging
 import signal
 import sys
 
-import uvloop
-
 from hftpy.common.lifeline import watch_lifeline
+from hftpy.common.loops import new_event_loop
 from hftpy.errors import AddressInUseError, ConfigError, HftError, RootError
 from hftpy.service.base import ServiceBase, SetupAborted
 from hftpy.service.config import ServiceConfig
@@ -57,7 +56,7 @@ def run_service(config: ServiceConfig) -> int:
         or the root is not to be had).
     """
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(config))
     except (SetupAborted, ConfigError) as error:
         log.error("%s", error, exc_info=error.__cause__ if isinstance(error, SetupAborted) else None)

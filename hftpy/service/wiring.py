@@ -101,6 +101,16 @@ def _auth_data(key: str, found: dict[str, Any] | None, folder: Path) -> dict[str
     return resolved
 
 
+def _tls(found: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """The setting with its files found from the config's folder."""
+    if found is None:
+        return None
+    return {
+        name: str(folder / value) if name.endswith("_file") and isinstance(value, str) and value else value
+        for name, value in found.items()
+    }
+
+
 def _create(key: str, create: Any, exchange: Exchange, **arguments: Any) -> Any:
     try:
         return create(exchange, **arguments)
@@ -135,6 +145,7 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             reconnect_times=entry.reconnect_times,
             subscribe_args=entry.subscribe_args,
             client=entry.client,
+            tls=_tls(entry.tls, config.folder),
         )
         if channels & {Channel.parse(channel) for channel in entry.subscribe_channels} & MARKET_CHANNELS:
             # First, so that other processes do not wait for this one's hooks.

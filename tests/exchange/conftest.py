@@ -2,13 +2,18 @@ import asyncio
 
 import pytest
 
+from hftpy.exchange import client as client_module
 from hftpy.exchange import get_exchange_stream
 
 FAST = {"times": -1, "initial": 0.01, "max": 0.05}
 
 
-@pytest.fixture(params=["picows", "websockets"])
-def client(request):
+@pytest.fixture(params=["picows", "picows_in_python", "websockets"])
+def client(request, monkeypatch):
+    """Each client, and picows as it is used where the compiled listener does not fit."""
+    if request.param == "picows_in_python":
+        monkeypatch.setattr(client_module, "_NATIVE_LISTENER", None)
+        return "picows"
     return request.param
 
 

@@ -46,3 +46,20 @@ async def test_example(name, arguments, expected):
         code, output = await run_example(venue, name, *arguments)
         assert code == 0, output
         assert sorted(output.splitlines()) == sorted(expected)
+
+
+async def test_drain_example():
+    async with FakeKraken() as venue:
+
+        async def feed(connection, params):
+            await connection.send(json.dumps(kraken_ticker(100.0)))
+            await connection.send(json.dumps(kraken_ticker(101.0)))
+
+        venue.on_subscribed = feed
+        code, output = await run_example(venue, "stream_drain.py", "--count", "2")
+        assert code == 0, output
+        lines = output.splitlines()
+        assert "btc/usd 101.0 / 102.0, 2 so far" in lines
+        assert [line.partition(":")[0] for line in lines[-3:]] == [
+            "venue_to_socket", "socket_to_parse", "parse_to_ring",
+        ]  # fmt: skip
