@@ -131,7 +131,8 @@ def test_send_to_a_live_subscriber(versus: Any, live: tuple[zmq.Socket[bytes], C
     )  # fmt: skip
 
 
-def test_send_a_ticker(versus: Any, publisher: zmq.Socket[bytes]) -> None:
+@pytest.mark.parametrize("call", ["send", "send_batch"])
+def test_send_a_ticker(versus: Any, publisher: zmq.Socket[bytes], call: str) -> None:
     """From the struct to the socket, numbered, kept for joiners: against upb and pyzmq, who do neither."""
     from hftpy.wire import market_pb2 as wire
 
@@ -151,10 +152,10 @@ def test_send_a_ticker(versus: Any, publisher: zmq.Socket[bytes]) -> None:
         ours = IPCPublisher(root)
         assert ours.send(item) == 1
         batch = [item] * count
-        versus("T12", "IPCPublisher.send of a Ticker", operations=count, ours=sends(ours.send, count, item),
-               peers={"upb + pyzmq send": peer})  # fmt: skip
-        versus("T12", "IPCPublisher.send_batch of Tickers", operations=count, ours=lambda: drop(ours.send_batch(batch)),
-               peers={"upb + pyzmq send": peer})  # fmt: skip
+        side = sends(ours.send, count, item) if call == "send" else lambda: drop(ours.send_batch(batch))
+        versus(
+            "T12", f"IPCPublisher.{call} of a Ticker", operations=count, ours=side, peers={"upb + pyzmq send": peer}
+        )  # fmt: skip
         ours.close()
 
 

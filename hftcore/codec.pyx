@@ -13,6 +13,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 from libcpp cimport bool as cbool
 
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
@@ -48,6 +49,13 @@ assert MAX_BUFFER == MAX_MARKET_MESSAGE
 cdef list PAIRS = _symbols._pairs
 # From the text of messages to numbers: canonical spellings mostly, and whatever others a peer uses.
 cdef SymbolTable SPELLINGS
+# The text that was read last, and its number: messages of one symbol often follow one another.
+cdef char[64] LAST_TEXT
+cdef size_t LAST_SIZE = 0
+cdef int32_t LAST_NUMBER = -1
+# The epoch that was read last, as an object: it is the same in all messages of a publisher.
+cdef uint64_t LAST_EPOCH = 0
+cdef object LAST_EPOCH_OBJECT = 0
 cdef cbool[256] KNOWN_EXCHANGE
 cdef Py_ssize_t _number
 for _number in range(256):
@@ -73,8 +81,15 @@ cdef int fail_c(str name, const Envelope* rest, size_t size) except -1:
 
 cdef int32_t symbol_of_text(const char* text, size_t size) except -1:
     """The number of a pair by its text in any spelling. Raises ParseError."""
-    cdef int32_t number = SPELLINGS.find(text, size)
+    global LAST_SIZE, LAST_NUMBER
+    cdef int32_t number
+    if size == LAST_SIZE and size and memcmp(text, LAST_TEXT, size) == 0:
+        return LAST_NUMBER
+    number = SPELLINGS.find(text, size)
     if number >= 0:
+        if size <= sizeof(LAST_TEXT):
+            memcpy(LAST_TEXT, text, size)
+            LAST_SIZE, LAST_NUMBER = size, number
         return number
     try:
         number = CurrencyPair(text[:size].decode()).id
@@ -83,6 +98,14 @@ cdef int32_t symbol_of_text(const char* text, size_t size) except -1:
     if SPELLINGS.size() < MAX_SPELLINGS:
         SPELLINGS.insert(string_view(text, size), number)
     return number
+
+
+cdef inline object epoch_object(uint64_t epoch):
+    global LAST_EPOCH, LAST_EPOCH_OBJECT
+    if epoch != LAST_EPOCH:
+        LAST_EPOCH_OBJECT = epoch
+        LAST_EPOCH = epoch
+    return LAST_EPOCH_OBJECT
 
 
 cdef int check_envelope(const Envelope* rest) except -1:
@@ -227,7 +250,7 @@ def decode_ticker(message):
             decode_ticker_c(<const char*>view.buf, view.len, &item, &rest)
         finally:
             PyBuffer_Release(&view)
-    return ticker_of(&item), rest.seq, rest.epoch, rest.resent
+    return ticker_of(&item), rest.seq, epoch_object(rest.epoch), rest.resent
 
 
 @cython.binding(False)
@@ -244,4 +267,4 @@ def decode_trade(message):
             decode_trade_c(<const char*>view.buf, view.len, &item, &rest)
         finally:
             PyBuffer_Release(&view)
-    return trade_of(&item), rest.seq, rest.epoch, rest.resent
+    return trade_of(&item), rest.seq, epoch_object(rest.epoch), rest.resent

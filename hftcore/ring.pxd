@@ -75,6 +75,7 @@ cdef class Ring(RingBase):
     cdef LatencyHistogram _to_callback
     cdef LatencyHistogram _to_receipt
     cdef int64_t _measured_since_ns
+    cdef int64_t _called_ns
     # where they count, under which name, and how many
     cdef dict _counters
     cdef str _counter

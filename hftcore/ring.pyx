@@ -524,6 +524,7 @@ cdef class Ring(RingBase):
                 now = now_ns()
                 if self._to_callback is not None:
                     self._measure(target, now)
+                    self._called_ns = now
                 if end == 0:
                     end = now + batch.budget_ns
                 elif batch.budget_ns and now >= end:
@@ -570,6 +571,11 @@ cdef class Ring(RingBase):
         self._to_receipt = to_receipt
         self._measured_since_ns = since_ns
         self._to_callback = to_callback
+
+    @property
+    def calledNs(self):
+        """When `drain` or `dispatch` made its last call, ns since 1970; 0 before the first, and without `measure`."""
+        return self._called_ns
 
     @property
     def position(self):

@@ -134,13 +134,15 @@ def decode(
 
 @app.command()
 def status(
-    root: Root = None, as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False
+    root: Root = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="The latency of every hop in every process.")] = False,
 ) -> None:
     """Show the processes under a root: state, counts, latency."""
     set_root(root)
-    from hftpy.cli.status import show
+    from hftpy.cli.status import show, show_latency
 
-    show(as_json)
+    show_latency() if latency and not as_json else show(as_json)
 
 
 @app.command()

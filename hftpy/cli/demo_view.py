@@ -14,8 +14,11 @@ from hftpy.cli.status import format_ns
 PLAIN_INTERVAL_S = 2.0
 
 HOPS = (
-    ("venue → gateway", "venue_to_receipt", "gateway"),
-    ("gateway → strategy", "receipt_to_callback", "strategies"),
+    ("venue → socket", "venue_to_socket", "gateway"),
+    ("socket → parsed", "socket_to_parse", "gateway"),
+    ("parsed → ring", "parse_to_ring", "gateway"),
+    ("socket → strategy's callback", "receipt_to_callback", "strategies"),
+    ("callback → command", "callback_to_command", "strategies"),
     ("strategy → gateway (command)", "command", "gateway"),
     ("order → venue → acknowledged", "order_ack", "gateway"),
     ("gateway → strategy (order)", "my_order", "strategies"),

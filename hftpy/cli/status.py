@@ -49,6 +49,22 @@ def show(as_json: bool) -> None:
         print("none")
 
 
+def show_latency() -> None:
+    """Print every hop that the processes under the root have measured."""
+    table = Table(title=f"latency under {get_root()}")
+    for column in ("process", "hop", "count", "p50", "p99", "p99.9", "max"):
+        table.add_column(column, justify="left" if column in ("process", "hop") else "right")
+    for process, status in read_statuses().items():
+        for hop, counts in status["latency"].items():
+            histogram = LatencyHistogram()
+            histogram.merge(counts)
+            durations = [*(histogram.percentile(percent) for percent in (50, 99, 99.9)), histogram.max_ns]
+            table.add_row(process, hop, str(histogram.count), *map(format_ns, durations))
+    Console().print(table)
+    if not table.row_count:
+        print("none")
+
+
 def format_ns(duration_ns: int) -> str:
     """A duration in the unit that reads best."""
     if duration_ns >= 10**9:

@@ -1,8 +1,11 @@
 """Publishing market data and account events to other processes."""
 
 import asyncio
+import atexit
+import logging
 import os
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from hftpy.ipc.endpoint import Address, check_transport, open_address
 from hftpy.ipc.transport import running_loop
 from hftpy.ipc.zmq_address import ZmqAddress
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_HWM = 100_000
 HEARTBEAT_S = 1.0
 
@@ -28,6 +33,16 @@ _CHANNELS: dict[type, Channel] = {
     MyOrder: Channel.MY_ORDER,
     MyTrade: Channel.MY_TRADE,
 }
+
+
+_publishers: "weakref.WeakSet[IPCPublisher]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    # A program that ends without closing: its subscribers learn what they should have received all the same.
+    for publisher in list(_publishers):
+        publisher._close_at_exit()
 
 
 class IPCPublisher:
@@ -73,7 +88,9 @@ class IPCPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._next_heartbeat = 0.0
         self._closed = False
+        self._pid = os.getpid()
         self._router = Router()
+        _publishers.add(self)
 
     @property
     def epoch(self) -> int:
@@ -238,6 +255,7 @@ class IPCPublisher:
     def close(self) -> None:
         """Give the addresses back; a last heartbeat tells subscribers what they should have received."""
         self._closed = True
+        _publishers.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -245,6 +263,14 @@ class IPCPublisher:
             address.close()
         self._addresses.clear()
         self._router.clear()
+
+    def _close_at_exit(self) -> None:
+        if self._pid != os.getpid():
+            return  # a forked child owns no address
+        try:
+            self.close()
+        except Exception:
+            logger.exception("a publisher could not be closed at the end of the program")
 
     def _address(self, exchange: Exchange, channel: Channel) -> Address:
         address = self._addresses.get((exchange, channel))

@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -235,6 +235,10 @@ class ServiceBase:
             histogram = self.latency[hop] = LatencyHistogram()
         histogram.record(duration_ns)
 
+    def hook_called_ns(self) -> int:
+        """When `on_ticker` or `on_trade` was called, if that is where the call comes from, ns since 1970; else 0."""
+        return self._delivery.hook_called_ns()
+
     # The framework's part
 
     async def run(self) -> None:
@@ -290,6 +294,15 @@ class ServiceBase:
             if inspect.isawaitable(result):
                 await result
 
+    def _hops(self) -> Iterator[tuple[str, LatencyHistogram]]:
+        yield from self.latency.items()
+        of_streams: dict[str, LatencyHistogram] = {}
+        for stream in self.streams:
+            for channel in stream.latency.values():
+                for hop, histogram in channel.items():
+                    of_streams.setdefault(hop, LatencyHistogram()).merge(histogram.to_dict())
+        yield from of_streams.items()
+
     def status(self) -> dict[str, Any]:
         """What the status file tells: JSON types (numbers of money as text)."""
         command = self._ipc_command
@@ -299,7 +312,7 @@ class ServiceBase:
             "state": self.state,
             "counters": dict(self.counters),
             "queues": self._delivery.status(),
-            "latency": {hop: histogram.to_dict() for hop, histogram in self.latency.items() if histogram.count},
+            "latency": {hop: histogram.to_dict() for hop, histogram in self._hops() if histogram.count},
             "streams": [
                 {"exchange": str(stream.exchange), "channels": {str(k): v for k, v in stream.stats.items()}}
                 for stream in self.streams

@@ -116,6 +116,10 @@ class Delivery:
             (self._consume_events(), "events"),
         ]
 
+    def hook_called_ns(self) -> int:
+        """When the hook of a market channel was called that is asking; 0 outside of one."""
+        return self.tickers.hook_called_ns() or self.trades.hook_called_ns()
+
     def status(self) -> dict[str, dict[str, int]]:
         """The counters of the queues."""
         return {

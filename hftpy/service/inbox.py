@@ -153,6 +153,7 @@ class MarketInbox:
         self._theirs = 0
         self._dropped = 0  # of what the ring refused, what was reported
         self._mark = 0  # the position of the next message to come, when we last looked
+        self._task: asyncio.Task[Any] | None = None  # the one that the hooks run in
 
     def put_event(self, event: Event) -> None:
         """Take in an event; when there are too many the oldest is dropped and counted."""
@@ -168,8 +169,13 @@ class MarketInbox:
             group.create_task(self._run_ring(), name=f"{self.channel}s")
             group.create_task(self._run_events(), name=f"{self.channel} events")
 
+    def hook_called_ns(self) -> int:
+        """When the hook was called that is asking; 0 outside of one."""
+        return self.ring.calledNs if self._task is not None and asyncio.current_task() is self._task else 0
+
     async def _run_ring(self) -> None:
         ring = self.ring
+        self._task = asyncio.current_task()
         while True:
             await ring.wait()
             await self._report_losses()

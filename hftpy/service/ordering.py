@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 
 from hftpy.common import Channel, CurrencyPair, Exchange, MyOrder, OrderStatus, OrderType, Side
 from hftpy.errors import ConfigError
+from hftpy.ipc import CommandId
 from hftpy.service.config import SubscriberSetting
 from hftpy.service.intake import check_flag, to_decimal
 from hftpy.trading.ids import client_order_id
@@ -142,7 +143,7 @@ class OrderDesk:
             exchange=venue, symbol=pair, clientOrderId="", side=way, orderType=kind, price=limit, amount=exact,
             postOnly=post_only, strategy=self._service.process_id, localTimestamp=time.time_ns() // 1000,
         )  # fmt: skip
-        command_id = self._service.ipc_command.send_command(gateway, "place_order", _payload(order))
+        command_id = self._send(gateway, "place_order", _payload(order))
         order.commandId = str(command_id)
         order.clientOrderId = client_order_id(command_id, venue)
         handle = self._live[order.clientOrderId] = self._handles[order.clientOrderId] = OrderHandle(order)
@@ -152,14 +153,12 @@ class OrderDesk:
         """Send `cancel_order`."""
         _, gateway = self._gateway(handle.order.exchange)
         payload = {"client_order_id": handle.client_order_id}
-        return self._service.ipc_command.send_command(gateway, "cancel_order", payload)
+        return self._send(gateway, "cancel_order", payload)
 
     def cancel_all(self, symbol: str | None) -> list[str]:
         """Send `cancel_all` to every gateway."""
         payload = {"symbol": None if symbol is None else str(CurrencyPair(symbol)), "strategy": None}
-        return [
-            self._service.ipc_command.send_command(gateway, "cancel_all", payload) for gateway in self.gateways.values()
-        ]
+        return [self._send(gateway, "cancel_all", payload) for gateway in self.gateways.values()]
 
     def is_ours(self, item: object) -> bool:
         """Whether an order or trade is this service's to see."""
@@ -197,6 +196,12 @@ class OrderDesk:
             for client_id, order in listed.items()
             if client_id in self._live and _is_ahead(self._live[client_id].order, order)
         ]
+
+    def _send(self, gateway: str, command_type: str, payload: dict[str, Any]) -> CommandId:
+        called_ns = self._service.hook_called_ns()
+        if called_ns:
+            self._service.record_latency("callback_to_command", time.time_ns() - called_ns)
+        return self._service.ipc_command.send_command(gateway, command_type, payload)
 
     def _gateway(self, exchange: Exchange | str | None) -> tuple[Exchange, str]:
         gateways = self.gateways

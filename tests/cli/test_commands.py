@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from hftcore.latency import LatencyHistogram
 
 HFTPY = [sys.executable, "-m", "hftpy.cli"]
 TRADE = (
@@ -63,6 +66,17 @@ def test_what_cannot_be_used_is_named_in_one_line(arguments):
 def test_status_of_an_empty_root(root):
     done = run("status", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {})
+
+
+def test_status_shows_every_hop(root):
+    histogram = LatencyHistogram()
+    histogram.record(1_500_000)
+    status = {"pid": os.getpid(), "latency": {"socket_to_parse": histogram.to_dict()}}
+    (root / "status").mkdir(mode=0o700)
+    (root / "status" / "mm1.json").write_text(json.dumps(status))
+    done = run("status", "--latency")
+    assert done.returncode == 0
+    assert all(text in done.stdout.decode() for text in ("mm1", "socket_to_parse", "1.50 ms"))
 
 
 def test_version():

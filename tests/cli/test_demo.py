@@ -130,7 +130,11 @@ def test_ctrl_c_at_any_moment_leaves_nothing(temp, part):
 
 
 def test_a_closed_terminal_leaves_nothing(temp):
-    demo = Demo("--duration", "60")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the tests, too, would ignore it
+    try:
+        demo = Demo("--duration", "60")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     demo.read_until(" s] ")
     demo.process.send_signal(signal.SIGHUP)
     code, _, _ = demo.end()

@@ -160,6 +160,36 @@ def test_the_tail_is_accounted_for_when_the_publisher_leaves(root: Path) -> None
             check(one.ask(), sent)
 
 
+LEAVER = """
+import sys
+from hftcore.types import Ticker
+from hftpy.ipc import IPCPublisher
+
+publisher = IPCPublisher(sys.argv[1], send_hwm=1_000)
+while publisher.subscriber_count("kraken", "ticker") < 2:
+    pass
+for seq in range(1, 50_001):
+    publisher.send(Ticker(exchange="kraken", symbol="btc/usd", seq=seq, bidPrice=seq + 0.5))
+"""
+
+
+@pytest.mark.slow
+def test_the_tail_is_accounted_for_when_the_program_just_ends(root: Path) -> None:
+    both = [Reader(root, 1_000, "ring"), Reader(root, 1_000, "queue")]
+    try:
+        done = subprocess.run([sys.executable, "-c", LEAVER, str(root)], check=False, capture_output=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        for one in both:
+            end = time.monotonic() + 30
+            while (found := one.ask())["received"] + found["lost"] < 50_000:
+                assert time.monotonic() < end, found
+                time.sleep(0.02)
+            check(one.ask(), {"btc/usd": 50_000})
+    finally:
+        for one in both:
+            one.close()
+
+
 @pytest.mark.slow
 def test_a_stalled_subscriber_slows_nobody_and_reports_exactly_afterwards(root: Path) -> None:
     publisher = IPCPublisher(root, send_hwm=500)

@@ -125,6 +125,30 @@ async def test_the_counter_is_exact_inside_the_hook_and_latency_is_measured(root
         assert set(service.status()["latency"]) == {"receipt_to_callback", "venue_to_receipt"}
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_the_time_from_callback_to_command_is_that_of_commands_in_the_hook(root, eventually, is_async):
+    class Cancels(ServiceBase):
+        def on_ticker(self, ticker):
+            if is_async:
+                return self._cancel()
+            return self._desk.cancel_all(None) and None
+
+        async def _cancel(self):
+            await asyncio.sleep(0)
+            await self.cancel_all()
+
+    service = Cancels(config(ipc_command_publisher="mm1", ipc_command_subscribers=["kraken_gateway"]))
+    async with running(service, eventually):
+        await service.cancel_all()
+        for seq in range(20):
+            service.ticker_queue.put_nowait(ticker(seq))
+        await eventually(lambda: service.counters["tickers"] == 20)
+        await service.cancel_all()
+        assert service.latency["callback_to_command"].count == 20
+        assert 0 <= service.latency["callback_to_command"].max_ns < 60 * 10**9
+        assert service.hook_called_ns() == 0
+
+
 async def test_a_hook_may_be_replaced_while_the_service_runs(root, eventually):
     service = Seen(config())
     async with running(service, eventually):
