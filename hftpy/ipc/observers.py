@@ -95,9 +95,9 @@ class Observers:
         self.failed += 1
         self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
 
-    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap]) -> None:
-        """Count, and tell, that a queue was full; `on_full` as for `put`."""
-        self.queue_full[str(channel)] += 1
+    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap], count: int = 1) -> None:
+        """Count, and tell, that a queue was full for so many values; `on_full` as for `put`."""
+        self.queue_full[str(channel)] += count
         name = type(observer).__name__
         if channel in PRIVATE_CHANNELS:
             # Whoever misses one of its own orders must know: each is logged, and told as a gap.
