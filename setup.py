@@ -43,6 +43,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "ring": ([], False),
     "object_ring": ([], False),
     "shm": ([], False),
+    "shm_reader": ([], False),
     "codec": ([], False),
     "zmq": ([], False),
     "publication": ([], False),
