@@ -43,6 +43,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "ring": ([], False),
     "object_ring": ([], False),
     "shm": ([], False),
+    "shm_reader": ([], False),
     "codec": ([], False),
     "zmq": ([], False),
     "publication": ([], False),
@@ -125,6 +126,9 @@ def can_build(name: str) -> bool:
 
 def extension(name: str) -> Extension:
     extra, needs_simdjson = EXTENSIONS[name]
+    if needs_simdjson and not extra and MODE != "release":
+        # Without -O3 the compiler keeps inline functions of simdjson.h that nobody calls, and what they call.
+        extra = ["hftcore/simdjson.cpp"]
     mode = MODES[MODE]
     # simdjson.h is included from pysimdjson's folder as a system header: its warnings are not ours.
     simdjson = ["-isystem", simdjson_include()] if needs_simdjson else []

@@ -37,7 +37,7 @@ async def main(root: str, transport: str) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := (await lines.readline()).decode().split():
         if line[0] == "wait":
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 20
             while observer.count + subscriber.stats["lost"] < int(line[1]) and time.monotonic() < deadline:
                 await asyncio.sleep(0.0005)
         print(json.dumps({"received": observer.count, "lost": subscriber.stats["lost"]}), flush=True)

@@ -7,6 +7,7 @@ Each side spins where it can. The two processes sit on a CPU of their own each (
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -267,6 +268,8 @@ class Pair:
 
 
 def main(name: str, folder: str, cpu: int) -> None:
+    # A child that spins must not outlive a benchmark that was killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     os.sched_setaffinity(0, {cpu})
     side = SIDES[name](folder, False)
     print("ready", flush=True)

@@ -339,10 +339,10 @@ cdef class Feed:
 
     cdef int _drain(self, Ring ring, object callback) except -1:
         # What is there now bounds the work: a producer elsewhere must not keep the loop here.
-        cdef uint64_t end = ring._ring.position() + ring._ring.size()
+        cdef uint64_t end = ring._position() + ring._size()
         cdef uint64_t position
         while True:
-            position = ring._ring.position()
+            position = ring._position()
             if position >= end:
                 return 0
             try:

@@ -16,16 +16,18 @@ ctypedef void (*trade_handler)(void* context, const TradeStruct* item) noexcept 
 
 
 cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
+    cdef cppclass RingSlot "hft::RingSlot":
+        pass
+
     const uint64_t NO_LIMIT
-    const uint64_t ANYWHERE
 
     cdef cppclass AnyRing "hft::AnyRing":
         AnyRing(size_t capacity, Overflow overflow, bint many) except +
         Offer offer(const void* item) noexcept
         Offer push_within(const void* item, int64_t timeout_ns) noexcept
         Offer refuse() noexcept
-        size_t pop(void* items, size_t limit) noexcept
-        size_t pop(void* items, size_t limit, uint64_t until, uint64_t since) noexcept
+        size_t pop(void* items, size_t limit, uint64_t until) noexcept
+        size_t pop(void* items, size_t limit, uint64_t until, uint64_t* first) noexcept
         bint views() noexcept
         size_t peek(const void** first, size_t limit) noexcept
         void retire(size_t n) noexcept
@@ -53,6 +55,7 @@ cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
 cdef struct Batch:
     size_t limit
     uint64_t until
+    bint consecutive
     uint64_t since
     int64_t budget_ns
     bint stops
@@ -78,6 +81,11 @@ cdef class Ring(RingBase):
     cdef str _counter
     cdef uint64_t _counted
     cdef uint64_t _reached
+    # what dispatch has claimed and not yet delivered: [begin, end) of it, the oldest at position _claimed
+    cdef RingSlot* _claim
+    cdef size_t _claim_begin
+    cdef size_t _claim_end
+    cdef uint64_t _claimed
 
     # Producer threads. Copies the struct; False if it was refused (or, with block, found no room for as long as
     # `block_timeout`), which is counted as dropped. The ring's kind must fit (debug builds do not check).
@@ -93,6 +101,10 @@ cdef class Ring(RingBase):
     # Consumer thread: `drain` of Python, `limit` above 0.
     cdef Py_ssize_t drain_c(self, object callback, Py_ssize_t limit) except -1
 
+    cdef size_t _take(self, void* items, size_t limit, uint64_t until) noexcept nogil
+    cdef size_t _size(self) noexcept nogil
+    cdef uint64_t _position(self) noexcept nogil
+    cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil
     cdef bint _push_waiting(self, const void* item) noexcept nogil
     cdef bint _push_waiting_with_gil(self, const void* item) except -1
     cdef void _let_in_from_outside(self) noexcept nogil

@@ -17,6 +17,7 @@ cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.ring_base cimport (
@@ -40,6 +41,14 @@ from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object instance)
     int PyGILState_Check() noexcept nogil
+
+cdef extern from *:
+    """
+    static inline hft::RingSlot* new_slots(size_t count) { return new hft::RingSlot[count]; }
+    static inline void del_slots(hft::RingSlot* slots) { delete[] slots; }
+    """
+    RingSlot* new_slots(size_t count) except +
+    void del_slots(RingSlot* slots) noexcept
 
 cdef enum:
     CHUNK = 64
@@ -104,6 +113,7 @@ cdef class Ring(RingBase):
             raise ValueError(f"block_timeout must be from 0 to 1e9 seconds, was {block_timeout!r}")
         self._ring = new AnyRing(checked_capacity(capacity), policy, producers == "many")
         self._gate = self._ring.gate()
+        self._claim = new_slots(CHUNK)
         self.kind = kind
         self.overflow = overflow
         self.producers = producers
@@ -114,6 +124,7 @@ cdef class Ring(RingBase):
 
     def __dealloc__(self):
         del self._ring
+        del_slots(self._claim)
 
     # hot path: begin
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil:
@@ -136,9 +147,9 @@ cdef class Ring(RingBase):
         if not self._is_ticker or self._viewed or limit <= 0:
             return 0
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
-        left = min(<size_t>limit, self._ring.size())
+        left = min(<size_t>limit, self._size())
         while left:
-            found = self._ring.pop(items, min(left, <size_t>CHUNK))
+            found = self._take(items, min(left, <size_t>CHUNK), NO_LIMIT)
             if not found:
                 break
             for index in range(found):
@@ -155,9 +166,9 @@ cdef class Ring(RingBase):
         cdef Py_ssize_t done = 0
         if self._is_ticker or self._viewed or limit <= 0:
             return 0
-        left = min(<size_t>limit, self._ring.size())
+        left = min(<size_t>limit, self._size())
         while left:
-            found = self._ring.pop(items, min(left, <size_t>CHUNK))
+            found = self._take(items, min(left, <size_t>CHUNK), NO_LIMIT)
             if not found:
                 break
             for index in range(found):
@@ -167,6 +178,43 @@ cdef class Ring(RingBase):
         if self._waits and done:
             self._let_in_from_outside()
         return done
+
+    cdef size_t _take(self, void* items, size_t limit, uint64_t until) noexcept nogil:
+        """As AnyRing.pop; first what dispatch has claimed and not delivered."""
+        cdef size_t found
+        if self._claim_begin == self._claim_end:
+            return self._ring.pop(items, limit, until)
+        found = min(limit, self._claim_end - self._claim_begin)
+        if until <= self._claimed:
+            return 0
+        found = min(found, until - self._claimed)
+        memcpy(items, &self._claim[self._claim_begin], found * sizeof(TickerStruct))
+        self._claim_begin += found
+        self._claimed += found
+        return found
+
+    cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil:
+        """As `_take`, for a batch that may have to be consecutive; counts in it what was taken."""
+        cdef size_t found
+        if batch.consecutive:
+            # What is claimed gives way no more, so that a flood cannot make every look come too late.
+            if self._claim_begin == self._claim_end:
+                self._claim_begin = 0
+                self._claim_end = self._ring.pop(self._claim, CHUNK, batch.until, &self._claimed)
+            if self._claim_begin == self._claim_end or self._claimed != batch.since:
+                return 0
+        found = self._take(items, limit, batch.until)
+        batch.done += found
+        if batch.consecutive:
+            batch.since += found
+            self._reached = batch.since
+        return found
+
+    cdef size_t _size(self) noexcept nogil:
+        return self._ring.size() + (self._claim_end - self._claim_begin)
+
+    cdef uint64_t _position(self) noexcept nogil:
+        return self._ring.position() if self._claim_begin == self._claim_end else self._claimed
 
     cdef void _measure(self, const void* item, int64_t now) noexcept nogil:
         # Ticker and Trade have these fields at the same place (hftcore/types.hpp).
@@ -234,11 +282,11 @@ cdef class Ring(RingBase):
         if self._viewed:
             self._check_free()
         if self._is_ticker:
-            if not self._ring.pop(&ticker, 1):
+            if not self._take(&ticker, 1, NO_LIMIT):
                 return NOTHING
             item = ticker_of(&ticker)
         else:
-            if not self._ring.pop(&trade, 1):
+            if not self._take(&trade, 1, NO_LIMIT):
                 return NOTHING
             item = trade_of(&trade)
         if self._putters:
@@ -262,7 +310,7 @@ cdef class Ring(RingBase):
         return answer
 
     cdef bint _is_ready(self) noexcept:
-        return self._ring.ready()
+        return self._claim_begin != self._claim_end or self._ring.ready()
 
     cdef bint _has_room(self) noexcept:
         return self._ring.size() < self._ring.capacity() or self._ring.halted() or self._ring.closed()
@@ -338,7 +386,7 @@ cdef class Ring(RingBase):
             If a `view` is open.
         """
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
-        cdef size_t wanted = min(checked_limit(limit), self._ring.size())
+        cdef size_t wanted = min(checked_limit(limit), self._size())
         cdef size_t found, index
         cdef TickerStruct[CHUNK] tickers
         cdef TradeStruct[CHUNK] trades
@@ -346,11 +394,11 @@ cdef class Ring(RingBase):
         self._check_free()
         while wanted:
             if self._is_ticker:
-                found = self._ring.pop(tickers, min(wanted, <size_t>CHUNK))
+                found = self._take(tickers, min(wanted, <size_t>CHUNK), NO_LIMIT)
                 for index in range(found):
                     batch.append(ticker_of(&tickers[index]))
             else:
-                found = self._ring.pop(trades, min(wanted, <size_t>CHUNK))
+                found = self._take(trades, min(wanted, <size_t>CHUNK), NO_LIMIT)
                 for index in range(found):
                     batch.append(trade_of(&trades[index]))
             if not found:
@@ -362,14 +410,14 @@ cdef class Ring(RingBase):
 
     def get_array(self, limit=None):
         """As `get_batch`, as a numpy array of `TICKER_DTYPE` or `TRADE_DTYPE`: one copy, owned by the caller."""
-        cdef size_t wanted = min(checked_limit(limit), self._ring.size())
+        cdef size_t wanted = min(checked_limit(limit), self._size())
         cdef size_t taken = 0, found
         cdef object memory = PyByteArray_FromStringAndSize(NULL, wanted * sizeof(TickerStruct))
         cdef char* start = PyByteArray_AS_STRING(memory)
         self._check_free()
         with nogil:
             while taken < wanted:
-                found = self._ring.pop(start + taken * sizeof(TickerStruct), wanted - taken)
+                found = self._take(start + taken * sizeof(TickerStruct), wanted - taken, NO_LIMIT)
                 if not found:
                     break
                 taken += found
@@ -411,7 +459,7 @@ cdef class Ring(RingBase):
         return self.drain_c(callback, checked_limit(limit))
 
     cdef Py_ssize_t drain_c(self, object callback, Py_ssize_t limit) except -1:
-        cdef Batch batch = Batch(limit, NO_LIMIT, ANYWHERE, 0, False, 0)
+        cdef Batch batch = Batch(limit, NO_LIMIT, False, 0, 0, False, 0)
         self._deliver(callback, &batch)
         return batch.done
 
@@ -426,7 +474,9 @@ cdef class Ring(RingBase):
             A position (see `mark`) that no delivered item shall reach; None: any.
         since
             The position that the first delivered item must have, each later one the next: it stops before an item
-            whose predecessor gave way. `reached` tells how far it came. None: whatever is there.
+            whose predecessor gave way. `reached` tells how far it came, `position` where to go on. It claims up to 64
+            items at once, which from then on give way no more; they stay the ring's until they are delivered or
+            taken otherwise. None: whatever is there.
         budget_ns
             Stop after this many ns, as soon as an item is done; 0: do not look.
 
@@ -442,13 +492,13 @@ cdef class Ring(RingBase):
         """
         cdef Batch batch = Batch(
             checked_limit(limit), NO_LIMIT if until is None else <uint64_t>until,
-            ANYWHERE if since is None else <uint64_t>since, budget_ns, True, 0,
+            since is not None, 0 if since is None else <uint64_t>since, budget_ns, True, 0,
         )
         return self._deliver(hook, &batch)
 
     cdef object _deliver(self, object callback, Batch* batch):
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
-        cdef size_t left = min(batch.limit, self._ring.size())
+        cdef size_t left = min(batch.limit, self._size())
         cdef object item = None
         cdef void* target = NULL
         cdef int64_t now = 0, end = 0
@@ -462,13 +512,9 @@ cdef class Ring(RingBase):
                 else:
                     item = Trade.__new__(Trade)
                     target = &(<Trade>item).c
-            if not self._ring.pop(target, 1, batch.until, batch.since):
+            if not self._take_next(target, 1, batch):
                 break
             left -= 1
-            batch.done += 1
-            if batch.since != ANYWHERE:
-                batch.since += 1
-                self._reached = batch.since
             if self._putters:
                 self._let_in()
             if self._counters is not None:
@@ -534,7 +580,7 @@ cdef class Ring(RingBase):
     @property
     def position(self):
         """How many items have left the ring, taken or given way: the position of the oldest one that is there."""
-        return self._ring.position()
+        return self._position()
 
     def mark(self):
         """The position of the next item to come. With ``conflate``, no later item replaces one before the mark."""
@@ -574,12 +620,12 @@ cdef class Ring(RingBase):
     @cython.binding(False)
     def qsize(self):
         """How many items there are."""
-        return self._ring.size()
+        return self._size()
 
     @cython.binding(False)
     def empty(self):
         """Whether there is no item."""
-        return self._ring.size() == 0
+        return self._size() == 0
 
     @cython.binding(False)
     def full(self):
@@ -594,16 +640,16 @@ cdef class Ring(RingBase):
         native ``block`` or a closed ring refused was never pushed, and is dropped.
         """
         return {
-            "pushed": self._ring.pushed(), "popped": self._ring.popped(), "dropped": self._ring.dropped(),
-            "conflated": self._ring.conflated(), "high_water": self._ring.highWater(),
-            "capacity": self._ring.capacity(),
+            "pushed": self._ring.pushed(), "popped": self._ring.popped() - (self._claim_end - self._claim_begin),
+            "dropped": self._ring.dropped(), "conflated": self._ring.conflated(),
+            "high_water": self._ring.highWater(), "capacity": self._ring.capacity(),
         }
 
     def __repr__(self):
         many = ", producers='many'" if self.producers == "many" else ""
         return (
             f"Ring({self.kind.__name__}, capacity={self._ring.capacity()}, overflow={self.overflow!r}{many}, "
-            f"size={self._ring.size()}{', closed' if self._ring.closed() else ''})"
+            f"size={self._size()}{', closed' if self._ring.closed() else ''})"
         )
 
 

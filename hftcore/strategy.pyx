@@ -8,7 +8,7 @@ by `signal_c`, and done by `on_signal` once the batch is through.
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from hftcore.latency cimport now_ns
-from hftcore.ring cimport ANYWHERE, NO_LIMIT, Batch, Ring
+from hftcore.ring cimport NO_LIMIT, Batch, Ring
 from hftcore.ring_base cimport checked_limit
 from hftcore.types cimport TickerStruct, TradeStruct
 
@@ -46,7 +46,7 @@ cdef class NativeStrategy:
         self._signalled = True
 
     cdef Py_ssize_t drain_c(self, Ring ring, Py_ssize_t limit) noexcept nogil:
-        cdef Batch batch = Batch(max(limit, 0), NO_LIMIT, ANYWHERE, 0, False, 0)
+        cdef Batch batch = Batch(max(limit, 0), NO_LIMIT, False, 0, 0, False, 0)
         self._drain(ring, &batch)
         return batch.done
 
@@ -57,28 +57,24 @@ cdef class NativeStrategy:
         cdef bint measured = ring._to_callback is not None
         cdef int64_t end = now_ns() + batch.budget_ns if batch.budget_ns else INT64_MAX
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
-        cdef size_t left = min(batch.limit, ring._ring.size())
+        cdef size_t left = min(batch.limit, ring._size())
         while left:
             found = min(left, <size_t>CHUNK)
             if ring._is_ticker:
-                found = ring._ring.pop(tickers, found, batch.until, batch.since)
+                found = ring._take_next(tickers, found, batch)
                 for index in range(found):
                     if measured:
                         ring._measure(&tickers[index], now_ns())
                     self.on_ticker_c(&tickers[index])
                 self._tickers += found
             else:
-                found = ring._ring.pop(trades, found, batch.until, batch.since)
+                found = ring._take_next(trades, found, batch)
                 for index in range(found):
                     if measured:
                         ring._measure(&trades[index], now_ns())
                     self.on_trade_c(&trades[index])
                 self._trades += found
             left -= found
-            batch.done += found
-            if batch.since != ANYWHERE:
-                batch.since += found
-                ring._reached = batch.since
             if not found or (end != INT64_MAX and now_ns() >= end):
                 break
         if batch.done and ring._waits:
@@ -107,7 +103,7 @@ cdef class NativeStrategy:
         RuntimeError
             If the ring has a view that was not released.
         """
-        cdef Batch batch = Batch(checked_limit(limit), NO_LIMIT, ANYWHERE, 0, False, 0)
+        cdef Batch batch = Batch(checked_limit(limit), NO_LIMIT, False, 0, 0, False, 0)
         self._hand_over(ring, &batch)
         return batch.done
 
@@ -135,7 +131,7 @@ cdef class NativeStrategy:
         """
         cdef Batch batch = Batch(
             checked_limit(limit), NO_LIMIT if until is None else <uint64_t>until,
-            ANYWHERE if since is None else <uint64_t>since, budget_ns, False, 0,
+            since is not None, 0 if since is None else <uint64_t>since, budget_ns, False, 0,
         )
         self._hand_over(ring, &batch)
         return self.on_signal() if self.take_signal() else None

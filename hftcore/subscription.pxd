@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
+from libcpp.vector cimport vector
 
 from hftcore.types cimport TickerStruct, TradeStruct
 from hftcore.zmq cimport NativeSocket
@@ -71,6 +72,9 @@ cdef class Subscription:
     cdef list _rings
     cdef list _ring_owners
     cdef list _puts
+    # how many messages each of these has refused, since it was last told
+    cdef vector[Py_ssize_t] _ring_refusals
+    cdef vector[Py_ssize_t] _put_refusals
     # the Python side: every frame that is not simply the next one; an observer that refused or failed
     cdef object _on_frame
     cdef object _on_refused
@@ -82,4 +86,5 @@ cdef class Subscription:
     cdef bint _take_ticker(self, const char* data, size_t size) except -1
     cdef bint _take_trade(self, const char* data, size_t size) except -1
     cdef int _put(self, object value) except -1
+    cdef int _tell_refusals(self) except -1
     cdef int _learn(self, bytes frame) except -1

@@ -34,7 +34,7 @@ class Subscription:
         exchange: Exchange | str | int,
         wanted: Callable[[bytes], bool],
         on_frame: Callable[[bytes], bool],
-        on_refused: Callable[[object], object],
+        on_refused: Callable[[object, int], object],
         on_failed: Callable[[object], object],
     ) -> None: ...
     @property

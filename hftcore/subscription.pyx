@@ -17,7 +17,7 @@ from hftcore.ring cimport Ring
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
 from hftcore.zmq cimport NativeSocket
 
-from asyncio import QueueFull
+from asyncio import Queue, QueueFull
 from typing import NamedTuple
 
 from hftcore.enums import Exchange
@@ -180,8 +180,11 @@ cdef class Subscription:
     on_frame
         Called with each frame that is not delivered here; returns whether its message was delivered, so that those
         that follow in its topic may be delivered here.
-    on_refused, on_failed
-        Called with the observer whose queue was full, or failed (within the `except` of its exception).
+    on_refused
+        Called after each batch with an observer whose queue was full, and for how many messages: a full queue must
+        not slow down the others.
+    on_failed
+        Called with the observer whose queue failed, within the `except` of its exception.
 
     Raises
     ------
@@ -213,13 +216,18 @@ cdef class Subscription:
         """
         kind = Ticker if self._is_ticker else Trade
         rings, owners, puts = [], [], []
+        self._tell_refusals()
         for observer, queue in queues:
             if type(queue) is Ring and (<Ring>queue).kind is kind and (<Ring>queue).overflow != "block":
                 rings.append(queue)
                 owners.append(observer)
             else:
-                puts.append((observer, queue.put_nowait))
+                # Raising and catching QueueFull takes longer than a put that succeeds: a plain queue is asked first.
+                plain = getattr(type(queue), "put_nowait", None) is Queue.put_nowait
+                puts.append((observer, queue.put_nowait, queue.full if plain else None))
         self._rings, self._ring_owners, self._puts = rings, owners, puts
+        self._ring_refusals.assign(len(rings), 0)
+        self._put_refusals.assign(len(puts), 0)
 
     def resume(self, NativeSocket socket not None):
         """Read this socket from now on: a new connection of the same subscriber."""
@@ -266,6 +274,7 @@ cdef class Subscription:
         finally:
             for ring in rings:
                 (<Ring>ring).notify()
+            self._tell_refusals()
 
     cdef bint _take_ticker(self, const char* data, size_t size) except -1:
         cdef TickerStruct item
@@ -287,7 +296,7 @@ cdef class Subscription:
         self._received += 1
         for index in range(len(self._rings)):
             if not (<Ring>self._rings[index]).push_ticker(&item):
-                self._on_refused(self._ring_owners[index])
+                self._ring_refusals[index] += 1
         if self._puts:
             self._put(ticker_of(&item))
         return True
@@ -313,24 +322,46 @@ cdef class Subscription:
         self._received += 1
         for index in range(len(self._rings)):
             if not (<Ring>self._rings[index]).push_trade(&item):
-                self._on_refused(self._ring_owners[index])
+                self._ring_refusals[index] += 1
         if self._puts:
             self._put(trade_of(&item))
         return True
 
     cdef int _put(self, object value) except -1:
-        for observer, put_nowait in self._puts:
+        cdef size_t index = 0
+        cdef bint accepted
+        cdef list puts = self._puts
+        for observer, put_nowait, full in puts:
             try:
-                accepted = put_nowait(value) is not False
+                accepted = (full is None or not full()) and put_nowait(value) is not False
             except QueueFull:
                 accepted = False
             except Exception:
                 self._on_failed(observer)
-                continue
-            if not accepted:
-                self._on_refused(observer)
+                accepted = True  # as far as there is nothing more to count
+            if self._puts is not puts:
+                # The observer has bound another one, which gets what follows; what was counted has been told.
+                if not accepted:
+                    self._on_refused(observer, 1)
+            elif not accepted:
+                self._put_refusals[index] += 1
+            index += 1
             if self._closed:  # the observer has stopped the subscriber
                 break
+        return 0
+
+    cdef int _tell_refusals(self) except -1:
+        cdef Py_ssize_t index, count
+        for index in range(<Py_ssize_t>self._ring_refusals.size()):
+            count = self._ring_refusals[index]
+            if count:
+                self._ring_refusals[index] = 0
+                self._on_refused(self._ring_owners[index], count)
+        for index in range(<Py_ssize_t>self._put_refusals.size()):
+            count = self._put_refusals[index]
+            if count:
+                self._put_refusals[index] = 0
+                self._on_refused(self._puts[index][0], count)
         return 0
 
     cdef int _learn(self, bytes frame) except -1:

@@ -17,7 +17,34 @@ logger = logging.getLogger(__name__)
 PRIVATE_CHANNELS = frozenset(
     {Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE, Channel.BALANCE, Channel.POSITION}
 )
+# By the channel's number, and by name: an enum's text and hash are Python calls.
+_LABELS = [str(Channel(number)) if number in set(Channel) else "" for number in range(max(Channel) + 1)]
+_PRIVATE_LABELS = frozenset(str(channel) for channel in PRIVATE_CHANNELS)
 _HOOKS = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
+
+
+class _Asked:
+    """An asyncio.Queue that answers False where it is full.
+
+    Raising and catching QueueFull takes longer than a put that succeeds: a full queue would slow down all the others.
+    """
+
+    __slots__ = ("_full", "_put")
+
+    def __init__(self, queue: asyncio.Queue[Any]) -> None:
+        self._full = queue.full
+        self._put = queue.put_nowait
+
+    def put_nowait(self, value: Any) -> bool:
+        if self._full():
+            return False
+        self._put(value)
+        return True
+
+
+def _target(queue: Any) -> Any:
+    """What to put into: the queue, unless it is an asyncio.Queue without a policy of its own."""
+    return _Asked(queue) if getattr(type(queue), "put_nowait", None) is asyncio.Queue.put_nowait else queue
 
 
 class Observers:
@@ -57,7 +84,7 @@ class Observers:
         for observer in self._observers:
             self._check(observer)
         self._puts = {
-            channel: [(observer, getattr(observer, f"{channel}_queue").put_nowait) for observer in self._observers]
+            channel: [(observer, queue.put_nowait) for observer, queue in self.queues(channel)]
             for channel in self._channels
         }
         for listener in self._listeners:
@@ -68,8 +95,8 @@ class Observers:
         self._listeners.append(listener)
 
     def queues(self, channel: Channel) -> list[tuple[object, Any]]:
-        """Each observer with its queue of the channel."""
-        return [(observer, getattr(observer, f"{channel}_queue")) for observer in self._observers]
+        """Each observer with its queue of the channel, or what stands before that queue."""
+        return [(observer, _target(getattr(observer, f"{channel}_queue"))) for observer in self._observers]
 
     def _check(self, observer: object) -> None:
         for channel in self._channels:
@@ -95,16 +122,19 @@ class Observers:
         self.failed += 1
         self._log.warning("put", "%s.%s_queue failed", type(observer).__name__, channel, exc_info=True)
 
-    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap]) -> None:
-        """Count, and tell, that a queue was full; `on_full` as for `put`."""
-        self.queue_full[str(channel)] += 1
-        name = type(observer).__name__
-        if channel in PRIVATE_CHANNELS:
+    def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap], count: int = 1) -> None:
+        """Count, and tell, that a queue was full for so many values; `on_full` as for `put`."""
+        # The short way for market data: it is taken for every message while an observer does not keep up.
+        label = _LABELS[channel]
+        before = self.queue_full[label]
+        self.queue_full[label] = before + count
+        if label in _PRIVATE_LABELS:
             # Whoever misses one of its own orders must know: each is logged, and told as a gap.
+            name = type(observer).__name__
             logger.error("%s.%s_queue is full: an event of our own account was dropped", name, channel)
             self._tell(observer, on_full())
-        else:
-            self._log.warning(f"full {channel}", "%s.%s_queue is full: dropped", name, channel)
+        elif before == 0 or (before + count) // 16 != before // 16:
+            self._log.warning(f"full {label}", "%s.%s_queue is full: dropped", type(observer).__name__, label)
 
     def tell(self, event: Gap | Stale | Reconnected) -> None:
         """Give an event to the `event_queue`, else to the hook, of each observer that has one."""

@@ -85,8 +85,8 @@ class ZmqSource(Source):
         if self._subscription is not None:
             self._subscription.bind(self._observers.queues(self.channel))
 
-    def _refused(self, observer: object) -> None:
-        self._observers.put_refused(self.channel, observer, self._queue_full)
+    def _refused(self, observer: object, count: int) -> None:
+        self._observers.put_refused(self.channel, observer, self._queue_full, count)
 
     def _failed(self, observer: object) -> None:
         self._observers.put_failed(self.channel, observer)

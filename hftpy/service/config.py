@@ -13,6 +13,7 @@ from hftcore.topic import check_process_id
 from hftpy.common import Channel, CurrencyPair, Exchange
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
+from hftpy.ipc.endpoint import TRANSPORTS
 
 
 class ApiSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -225,6 +226,11 @@ def _check_keys(key: str, value: Iterable[str], known: tuple[str, ...]) -> None:
             raise ConfigError(f"{key} has an unknown key {name!r}: {hint}")
 
 
+def _check_transport(key: str, transport: str) -> None:
+    if transport not in TRANSPORTS:
+        raise ConfigError(f"{key}.transport must be {' or '.join(TRANSPORTS)}, was {transport!r}")
+
+
 def _check_values(key: str, setting: Setting) -> None:
     def check(where: str, exchange: str, channels: list[str], symbols: list[str]) -> None:
         try:
@@ -254,8 +260,10 @@ def _check_values(key: str, setting: Setting) -> None:
     for index, entry in enumerate(setting.ipc_subscribers):
         symbols = [entry.symbols] if isinstance(entry.symbols, str) else entry.symbols
         check(f"{key}.ipc_subscribers[{index}]", entry.exchange, [entry.channel], [s for s in symbols if s])
+        _check_transport(f"{key}.ipc_subscribers[{index}]", entry.transport)
     if setting.ipc_publish is not None:
         check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
+        _check_transport(f"{key}.ipc_publish", setting.ipc_publish.transport)
     for name, task in setting.tasks.items():
         if not task.interval > 0 or not task.delay >= 0:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")

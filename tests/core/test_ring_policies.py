@@ -469,6 +469,41 @@ async def test_dispatch_returns_what_a_coroutine_hook_must_await(make):
     assert got == [0, 1, 2]
 
 
+@pytest.mark.parametrize("producers", ["one", "many"])
+@pytest.mark.parametrize("how", ["get_nowait", "get_batch", "get_array", "drain", "view", "dispatch"])
+def test_what_dispatch_has_claimed_is_still_the_rings(producers, how):
+    ring = Ring(Ticker, 4, "drop_oldest", producers=producers)
+    for seq in range(4):
+        ring.put_nowait(ticker(seq))
+    assert ring.dispatch(lambda item: "stop", since=0) == "stop"
+    assert (ring.reached, ring.position, ring.qsize(), ring.stats["popped"]) == (1, 1, 3, 1)
+    for seq in range(4, 9):
+        ring.put_nowait(ticker(seq))  # 4 gives way: 1 to 3 do so no more
+    assert ring.qsize() == 7 and ring.stats["dropped"] == 1
+    assert ring.dispatch(lambda item: "never", since=0) is None  # nothing stands there any more
+    match how:
+        case "get_nowait":
+            got = [ring.get_nowait().seq for _ in range(7)]
+        case "get_batch":
+            got = seqs(ring.get_batch())
+        case "get_array":
+            got = ring.get_array()["seq"].tolist()
+        case "view":
+            with ring.view() as array:
+                got = array["seq"].tolist()
+        case "drain":
+            got = []
+            ring.drain(lambda item: got.append(item.seq))
+        case "dispatch":
+            got = []
+            ring.dispatch(lambda item: got.append(item.seq), since=1)
+            assert got == [1, 2, 3] and ring.reached == 4 and ring.position == 5
+            ring.dispatch(lambda item: got.append(item.seq), since=5)
+    assert got == [1, 2, 3, 5, 6, 7, 8]
+    stats = ring.stats
+    assert stats["pushed"] == stats["popped"] + stats["dropped"] == 9 and ring.empty()
+
+
 def test_dispatch_stops_after_its_budget(make):
     ring = make(capacity=64, overflow="drop_newest")
     for seq in range(64):

@@ -298,7 +298,7 @@ class Python:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
-        self.refused: list[object] = []
+        self.refused: list[tuple[object, int]] = []
         self.failed: list[object] = []
         self.takes = True
         self.subscription: Any = None
@@ -310,12 +310,21 @@ class Python:
 
 
 def subscription(sub: Any, python: Python, kind: type | None = Ticker) -> Subscription:
+    def refused(observer: object, count: int) -> None:
+        python.refused.append((observer, count))
+
     made = Subscription(
-        NativeSocket(sub), kind, "kraken", lambda topic: True, python.on_frame, python.refused.append,
-        python.failed.append,
-    )  # fmt: skip
+        NativeSocket(sub), kind, "kraken", lambda topic: True, python.on_frame, refused, python.failed.append
+    )
     python.subscription = made
     return made
+
+
+def total(refused: list[tuple[object, int]]) -> dict[object, int]:
+    found: dict[object, int] = {}
+    for observer, count in refused:
+        found[observer] = found.get(observer, 0) + count
+    return found
 
 
 def drain(made: Subscription, frames: int) -> None:
@@ -382,7 +391,7 @@ def test_other_queues_refusals_and_failures(sockets: Any) -> None:
     # The first message went to the Python side.
     assert [item.seq for item in small.get_batch()] == [2, 3]
     assert [item.seq for item in log] == [2] * 4 + [3] * 4 + [4] * 4
-    assert python.refused == ["refuses", "full", "refuses", "full", "ring", "refuses", "full"]
+    assert total(python.refused) == {"ring": 1, "refuses": 3, "full": 3}
     assert python.failed == ["fails", "wrong"] * 3
 
 
@@ -395,7 +404,7 @@ def test_a_ring_that_blocks_refuses_instead_of_stopping_the_reader(sockets: Any)
     for seq in range(1, 6):
         pub.send(TOPIC + encode_ticker(ticker(seq), seq, 9))
     drain(made, 5)
-    assert [item.seq for item in ring.get_batch()] == [2, 3] and python.refused == ["one", "one"]
+    assert [item.seq for item in ring.get_batch()] == [2, 3] and total(python.refused) == {"one": 2}
 
 
 @pytest.mark.parametrize("options", [{"producers": "many"}, {"overflow": "conflate"}, {"overflow": "drop_oldest"}])
@@ -410,6 +419,19 @@ def test_rings_of_every_kind_get_structs(sockets: Any, options: dict[str, Any]) 
     drain(made, 5)
     expected = [5] if options.get("overflow") == "conflate" else [2, 3, 4, 5]
     assert [item.seq for item in ring.get_batch()] == expected and not python.refused
+
+
+def test_a_full_asyncio_queue_is_counted_exactly_and_raises_nothing(sockets: Any) -> None:
+    pub, sub = sockets
+    python = Python()
+    made = subscription(sub, python)
+    small, large = asyncio.Queue[Ticker](2), asyncio.Queue[Ticker]()
+    made.bind([("small", small), ("large", large)])
+    for seq in range(1, 1_001):
+        pub.send(TOPIC + encode_ticker(ticker(seq), seq, 9))
+    drain(made, 1_000)
+    assert small.qsize() == 2 and large.qsize() == 999
+    assert total(python.refused) == {"small": 997} and not python.failed
 
 
 def test_closing_within_a_callback_ends_the_batch(sockets: Any) -> None:

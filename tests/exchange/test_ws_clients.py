@@ -320,3 +320,27 @@ async def test_deflate_needs_the_client_that_can(client):
     else:
         with pytest.raises(ValueError, match="client must be websockets for permessage-deflate, was 'picows'"):
             await connect("ws://127.0.0.1:1", print, print, client, deflate=True)
+
+
+async def test_pairs_of_several_connections_reach_one_ring(run_stream):
+    pairs = [f"c{index}/usdt" for index in range(1030)]
+    async with RawServer() as venue:
+        observer, late = Rings(), Observer()
+        stream, _ = run_stream("binance", venue, observer, currency_pairs=pairs)
+        await venue.until(lambda: len(venue.connections) == 2 and len(venue.of(TEXT)) >= 2)
+        stream.bind_observer(late)
+        for number, writer in enumerate(venue.connections):
+            for symbol in ("C0USDT", "C1029USDT", "NOBODYUSDT"):
+                message = json.dumps(book_ticker(number + 1, symbol), separators=(",", ":"))
+                writer.write(text(message.encode()))
+        # Each connection delivers its own pairs and no others.
+        found = await observer.take(2)
+        assert {str(ticker.symbol) for ticker in found} == {"c0/usdt", "c1029/usdt"}
+        await late.count(2, Ticker)
+        async with asyncio.timeout(20):
+            while stream.stats["ticker"]["unwanted"] < 4:
+                await asyncio.sleep(0.01)
+        stats = stream.stats["ticker"]
+        assert (stats["frames"], stats["events"], stats["unwanted"]) == (6, 2, 4)
+        await stream.stop()
+        assert stream.stats["ticker"]["frames"] == 6

@@ -67,6 +67,13 @@ PARSER_MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "? value / POWERS[-d.exponent]",
         "? value * (1 / POWERS[-d.exponent])",
     ),
+    "every trade an aggregate": ("okx", "okx_template.hpp", "if (count > 1) trade", "if (count > 0) trade"),
+    "when the book changed, not when that was published": (
+        "binance_future",
+        "binance_usdm_template.hpp",
+        "ticker.exchangeTimeNs = published_ns;",
+        "ticker.exchangeTimeNs = changed_ns;",
+    ),
 }
 
 # Mistakes in the codec of the messages between processes: (header, right, wrong).

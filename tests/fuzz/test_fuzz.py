@@ -143,3 +143,9 @@ def test_a_mistake_in_the_codec_is_found(tmp_path, mistake):
     program = fuzzers.build(tmp_path, "codec_fuzz", ["-O0", "-w"], include)
     done = fuzzers.run(program, "codec", [], 200_000, SEED)
     assert done.returncode not in (0, 2), "nothing found"
+
+
+def test_every_mistake_can_still_be_made():
+    known = [*FIELD_MISTAKES.values(), *CODEC_MISTAKES.values(), *(mistake[1:] for mistake in PARSER_MISTAKES.values())]
+    for header, right, wrong in known:
+        assert right in (fuzzers.INCLUDE / "hftcore" / header).read_text() and right != wrong, (header, right)

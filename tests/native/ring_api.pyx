@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
+from hftcore.latency cimport now_ns
 from hftcore.ring cimport Ring
 from hftcore.types cimport TickerStruct, TradeStruct
 
@@ -33,9 +34,11 @@ cdef void add_trade(void* context, const TradeStruct* item) noexcept nogil:
     total.prices += item.price
 
 
-def push_tickers(Ring ring, int64_t symbol, uint64_t first, uint64_t count, bint with_gil=False, int burst=1):
-    """Push numbered tickers without the GIL (or with it); how many were taken."""
+def push_tickers(Ring ring, int64_t symbol, uint64_t first, uint64_t count, bint with_gil=False, int burst=1, int pause=0):
+    """Push numbered tickers without the GIL (or with it), looking `pause` times at the clock after each; how many
+    were taken."""
     cdef TickerStruct item
+    cdef int look
     cdef uint64_t taken = 0, number
     memset(&item, 0, sizeof(item))
     item.symbol = <int>symbol
@@ -53,6 +56,8 @@ def push_tickers(Ring ring, int64_t symbol, uint64_t first, uint64_t count, bint
             taken += ring.push_ticker(&item)
             if number % burst == 0:
                 ring.notify()
+            for look in range(pause):
+                now_ns()
         ring.notify()
     return taken
 

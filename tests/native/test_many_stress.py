@@ -47,7 +47,7 @@ MPSC_CLAIM = (
 )
 
 TAKE_BY_LOCK = (
-    "std::uint64_t until, std::uint64_t since) noexcept {\n        std::lock_guard<std::mutex> lock(mutex_);\n"
+    "bool goes_on, std::uint64_t* next) noexcept {\n        std::lock_guard<std::mutex> lock(mutex_);\n"
 )
 
 # Mistakes in the algorithms, which no sanitizer need see: (header, policy, producers, right, wrong).
@@ -94,7 +94,7 @@ MISTAKES = {
         "                index_[hole] = index_[next];\n                hole = next;\n", "",
     ),
     "the consumer takes without the lock": (
-        "conflating_ring.hpp", "conflate", 3, TAKE_BY_LOCK, "std::uint64_t until, std::uint64_t since) noexcept {\n",
+        "conflating_ring.hpp", "conflate", 3, TAKE_BY_LOCK, "bool goes_on, std::uint64_t* next) noexcept {\n",
     ),
     "no second look for room": (
         "any_ring.hpp", "block", 3,

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ import hftcore
 from hftcore.ring import Ring
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
+from hftpy.common import Channel
+from hftpy.service.inbox import MarketInbox
 
 pytestmark = [
     pytest.mark.native,
@@ -159,6 +162,57 @@ async def test_a_native_drain_in_another_thread_lets_a_waiting_put_in(api):
     assert not waiting.done()
     assert await asyncio.to_thread(api.drain_tickers, ring, 10) == (1, 1, 0.0, True)
     assert await asyncio.wait_for(waiting, 30) is True and ring.get_nowait().seq == 2
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "conflate"])
+@pytest.mark.parametrize("coroutine", [True, False])
+async def test_what_a_flood_without_the_gil_loses_is_told_where_it_is_missing(api, eventually, overflow, coroutine):
+    count = 200_000
+    seen: list[int] = []
+    lost: list[tuple[int, int]] = []  # after how many messages, how many
+
+    def take(item):
+        seen.append(item.seq)
+        sum(range(20))
+
+    async def take_later(item):
+        seen.append(item.seq)
+        if item.seq % 64 == 0:
+            await asyncio.sleep(0)
+
+    async def deliver_event(event):
+        lost.append((len(seen), event.lost))
+
+    inbox = MarketInbox(
+        Channel.TICKER, Ticker, 256, take_later if coroutine else take, deliver_event, overflow=overflow
+    )
+    running = asyncio.create_task(inbox.run())
+
+    # At about the pace of the consumer, so that the ring is overrun while it delivers.
+    await asyncio.to_thread(api.push_tickers, inbox.ring, SYMBOL, 1, count, burst=8, pause=4)
+    stats = inbox.ring.stats
+    await eventually(lambda: inbox.ring.empty() and len(seen) + sum(n for _, n in lost) + stats["conflated"] == count)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert sum(n for _, n in lost) == stats["dropped"]
+    assert seen == sorted(set(seen))
+    if overflow == "conflate":
+        assert stats["dropped"] == 0 and seen[-1] == count
+        return
+    told = Counter()
+    for place, number in lost:
+        told[place] += number
+    for place, seq in enumerate(seen):
+        hole = seq - (seen[place - 1] if place else 0) - 1
+        if overflow == "drop_oldest":
+            assert told[place] == hole  # exactly there, exactly that many
+    if overflow == "drop_newest":
+        # Told at the latest before the first message after each hole, though early by up to what the ring held.
+        holes = [(place, seen[place] - seen[place - 1] - 1) for place in range(1, len(seen))]
+        so_far = 0
+        for place, hole in holes:
+            so_far += hole
+            assert sum(n for at, n in lost if at <= place) >= so_far
 
 
 def test_closing_lets_a_waiting_native_push_go(api):

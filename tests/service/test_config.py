@@ -7,6 +7,7 @@ import pytest
 
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
+from hftpy.service import wiring
 from hftpy.service.config import load_config, parse_section, secrets_of
 
 
@@ -143,3 +144,16 @@ def test_a_config_prints_no_plain_secret(tmp_path):
     config = parse_section("s", section(apis=[account], ws_apis=[account], streams=[stream])["service.mm"], tmp_path)
     assert "hunter" not in repr(config) + str(config)
     assert secrets_of("x", config.setting.streams[0], tmp_path) == ("hunter1", "hunter2")
+
+
+def test_files_of_tls_are_found_from_the_configs_folder(tmp_path):
+    found = wiring._tls({"ca_file": "ca.pem", "key_file": "/etc/key.pem", "verify": True}, tmp_path)
+    assert found == {"ca_file": str(tmp_path / "ca.pem"), "key_file": "/etc/key.pem", "verify": True}
+    assert wiring._tls(None, tmp_path) is None
+
+
+def test_tls_that_cannot_be_used_names_its_key(tmp_path):
+    stream = {"exchange": "kraken", "currency_pairs": ["btc/usd"], "subscribe_channels": ["ticker"]}
+    [config] = load_config(write(tmp_path, section(streams=[stream | {"tls": {"ca_file": "none.pem"}}])))
+    with pytest.raises(ConfigError, match=r"service\.mm\.setting\.streams\[0\]: tls\.ca_file .*none\.pem"):
+        wiring.make_streams(config, object(), None)

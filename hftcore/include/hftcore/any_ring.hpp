@@ -44,12 +44,12 @@ public:
     }
 
     std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
-                    std::uint64_t since = ANYWHERE) noexcept {
+                    std::uint64_t* first = nullptr) noexcept {
         std::size_t n;
         if (spsc_) {
-            n = spsc_->pop(items, limit, until, since);
+            n = spsc_->pop(items, limit, until, first);
         } else {
-            n = mpsc_ ? mpsc_->pop(items, limit, until, since) : conflating_->pop(items, limit, until, since);
+            n = mpsc_ ? mpsc_->pop(items, limit, until, first) : conflating_->pop(items, limit, until, first);
         }
         if (gated_) note_taken(n);
         return n;

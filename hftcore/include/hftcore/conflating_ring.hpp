@@ -74,16 +74,17 @@ public:
     }
 
     // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first, none of them at position
-    // `until` or beyond, and none at all unless the oldest stands at `since`; returns how many.
+    // `until` or beyond; returns how many. They lie one behind the other, from position `*first` on.
     std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
-                    std::uint64_t since = ANYWHERE) noexcept {
+                    std::uint64_t* first = nullptr) noexcept {
         std::size_t taken = 0;
+        std::uint64_t next = 0;
         while (taken < limit) {
             const std::size_t n = take(static_cast<char*>(items) + taken * 64,
-                                       limit - taken < AT_ONCE ? limit - taken : AT_ONCE, until, since);
+                                       limit - taken < AT_ONCE ? limit - taken : AT_ONCE, until, taken != 0, &next);
             if (n == 0) break;
+            if (taken == 0 && first) *first = next - n;
             taken += n;
-            if (since != ANYWHERE) since += n;
         }
         return taken;
     }
@@ -161,10 +162,11 @@ private:
         index_[hole].position_plus_1 = 0;
     }
 
-    std::size_t take(char* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
+    // With `goes_on`, only where nothing has given way since `*next`; `*next` becomes the position after the last.
+    std::size_t take(char* items, std::size_t limit, std::uint64_t until, bool goes_on, std::uint64_t* next) noexcept {
         std::lock_guard<std::mutex> lock(mutex_);
         const std::uint64_t head = head_.load(std::memory_order_relaxed);
-        if (since != ANYWHERE && since != head) return 0;
+        if (goes_on && *next != head) return 0;
         const std::size_t n = batch_of(head, tail_.load(std::memory_order_relaxed), limit, until);
         for (std::size_t i = 0; i < n; ++i) {
             copy_words(items + i * 64, slots_[(head + i) & mask_].words);
@@ -172,6 +174,7 @@ private:
         }
         head_.store(head + n, std::memory_order_release);  // release: pairs with the acquire in size
         add(popped_, n);
+        *next = head + n;
         return n;
     }
 

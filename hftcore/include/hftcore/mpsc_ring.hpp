@@ -95,10 +95,10 @@ public:
     }
 
     // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first, none of them at position
-    // `until` or beyond, and none at all unless the oldest stands at `since`; returns how many.
+    // `until` or beyond; returns how many. They lie one behind the other, from position `*first` on.
     std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
-                    std::uint64_t since = ANYWHERE) noexcept {
-        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, since) : take(items, limit, until, since);
+                    std::uint64_t* first = nullptr) noexcept {
+        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, first) : take(items, limit, until, first);
     }
 
     // Consumer only, not with drop-oldest: where the oldest items lie one behind the other, at most `limit`, and how
@@ -204,9 +204,9 @@ private:
     }
 
     // Consumer of all but drop_oldest: no producer touches head.
-    std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
+    std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t* first) noexcept {
         const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
-        if (since != ANYWHERE && since != head) return 0;
+        if (first) *first = head;
         const std::size_t most = batch_of(head, head + capacity_, limit, until);
         std::size_t n = 0;
         for (; n < most && published(head + n); ++n) {
@@ -218,10 +218,9 @@ private:
 
     // Consumer of drop_oldest: copy first, then claim what was copied by moving head, as in SpscRing::claim. A slot is
     // written again only after head has passed it, so a claim that succeeds has copied whole items.
-    std::size_t claim(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
+    std::size_t claim(void* items, std::size_t limit, std::uint64_t until, std::uint64_t* first) noexcept {
         std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
         for (;;) {
-            if (since != ANYWHERE && since != head) return 0;
             const std::size_t most = batch_of(head, head + capacity_, limit, until);
             std::size_t n = 0;
             for (; n < most && published(head + n); ++n) {
@@ -237,6 +236,7 @@ private:
             // acq_rel: pairs with the compare-exchange in drop_oldest and the acquire in fresh_head
             if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {
+                if (first) *first = head;
                 count_popped(n);
                 return n;
             }

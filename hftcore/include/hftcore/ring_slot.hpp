@@ -25,8 +25,8 @@ enum Offer : std::uint8_t {
 // Why a ring takes nothing, as bits.
 constexpr std::uint8_t HALTED = 1, CLOSED = 2;
 
-// No such position: as an end, none; as a beginning, wherever the oldest item is.
-constexpr std::uint64_t NO_LIMIT = ~std::uint64_t{0}, ANYWHERE = NO_LIMIT;
+// No position: the end of a batch that has none.
+constexpr std::uint64_t NO_LIMIT = ~std::uint64_t{0};
 
 struct alignas(64) RingSlot {
     std::uint64_t words[8];

@@ -208,6 +208,13 @@ public:
         return slot.sequence.load(std::memory_order_acquire) >= 2 * position + 2;  // pairs with seqlock_write
     }
     bool ready() const noexcept { return !gaps_.empty() || ready(view_, position_); }
+    // Polls so many times, without a pause.
+    bool ready_within(int polls) const noexcept {
+        for (int i = 0; i < polls; ++i) {
+            if (ready()) return true;
+        }
+        return false;
+    }
     // hot path: end
 
     std::uint32_t symbol_count() const noexcept {

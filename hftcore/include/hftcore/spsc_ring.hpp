@@ -77,10 +77,10 @@ public:
     }
 
     // Consumer only. Copies up to `limit` items to `items` (64 bytes each), oldest first, none of them at position
-    // `until` or beyond, and none at all unless the oldest stands at `since`; returns how many.
+    // `until` or beyond; returns how many. They lie one behind the other, from position `*first` on.
     std::size_t pop(void* items, std::size_t limit, std::uint64_t until = NO_LIMIT,
-                    std::uint64_t since = ANYWHERE) noexcept {
-        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, since) : take(items, limit, until, since);
+                    std::uint64_t* first = nullptr) noexcept {
+        return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, first) : take(items, limit, until, first);
     }
 
     // Consumer only, not with drop-oldest: where the oldest items lie one behind the other, at most `limit`, and how
@@ -161,9 +161,9 @@ private:
     }
 
     // Consumer of all but drop_oldest: the producer never touches head.
-    std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
+    std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t* first) noexcept {
         const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
-        if (since != ANYWHERE && since != head) return 0;
+        if (first) *first = head;
         if (consumer_.cachedTail - head < limit) {
             // acquire: pairs with the release of tail in offer
             consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
@@ -183,11 +183,10 @@ private:
     // the compare-exchanges that expect `head` one succeeds. If it is ours, the producer dropped none of these items,
     // and it writes their slots again only after it has read the head that we released: the copy is whole. If it is
     // not, a copy may be torn and is thrown away. Slots are read and written as relaxed atomic words for that reason.
-    std::size_t claim(void* items, std::size_t limit, std::uint64_t until, std::uint64_t since) noexcept {
+    std::size_t claim(void* items, std::size_t limit, std::uint64_t until, std::uint64_t* first) noexcept {
         // acquire: pairs with the release in drop_oldest, so that tail is never read older than head
         std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
         for (;;) {
-            if (since != ANYWHERE && since != head) return 0;
             if (consumer_.cachedTail < head || consumer_.cachedTail - head < limit) {
                 // acquire: pairs with the release of tail in offer
                 consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
@@ -201,6 +200,7 @@ private:
             // acq_rel: pairs with the compare-exchange and the acquire of head in offer
             if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {
+                if (first) *first = head;
                 count(consumer_.popped, n);
                 return n;
             }
