@@ -1,13 +1,11 @@
 """Every shape of frame, well-formed and not, against the slow reading of tests/reference."""
 
-import importlib.util
 import random
 import re
 import struct
-import sys
-from pathlib import Path
-from types import ModuleType
 
+import parse_frames as frames
+import parse_oracle as oracle
 import pytest
 
 from hftcore.enums import Exchange, Flag, Side
@@ -16,18 +14,6 @@ from hftcore.parse import FrameKind, Parser
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
 
-
-def _reference(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = _reference("parse_oracle")
-frames = _reference("parse_frames")
 VENUES = tuple(frames.EVENTS)
 SHAPES = [(venue, frame) for venue in VENUES for frame in frames.EVENTS[venue]]
 ALL_FRAMES = [

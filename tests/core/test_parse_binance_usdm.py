@@ -1,10 +1,7 @@
 """Binance USD-M's frames: what each field becomes, and what is refused by name."""
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 
+import binance_usdm_frames as frames
 import pytest
 
 from hftcore.enums import Exchange, Flag, Side
@@ -12,17 +9,6 @@ from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
 from hftcore.types import Ticker, Trade
 
-
-def _reference(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-frames = _reference("binance_usdm_frames")
 BOOK_TICKER = frames.BOOK_TICKER % (b',"ps":"1000PEPEUSDT"', frames.ST)
 TRADE = frames.TRADE % (b"MARKET", b"true", b"")
 AGG_TRADE = frames.AGG_TRADE % (b',"nq":"0.010"', b"false", frames.ST)

@@ -1,20 +1,13 @@
 """Coinbase: what the fields mean, what may be absent, what is refused."""
 
-import importlib.util
-from pathlib import Path
 
+import coinbase_frames as frames
 import pytest
 
 from hftcore.enums import Exchange, Flag, Side
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
 from hftcore.types import Ticker, Trade
-
-_path = Path(__file__).parents[1] / "reference" / "coinbase_frames.py"
-_spec = importlib.util.spec_from_file_location("coinbase_frames", _path)
-assert _spec is not None and _spec.loader is not None
-frames = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(frames)
 
 PUBLISHED_NS = 1786309572591505938
 ADVANCED_TICKER, DOCUMENTED_TICKER, ADVANCED_TRADE, EXCHANGE_TICKER, MATCH = (

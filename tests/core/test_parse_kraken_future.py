@@ -1,20 +1,13 @@
 """Kraken Futures: what the fields mean, what may be absent, what is refused."""
 
-import importlib.util
-from pathlib import Path
 
+import kraken_future_frames as frames
 import pytest
 
 from hftcore.enums import Exchange, Flag, Side
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
 from hftcore.types import Ticker, Trade
-
-_path = Path(__file__).parents[1] / "reference" / "kraken_future_frames.py"
-_spec = importlib.util.spec_from_file_location("kraken_future_frames", _path)
-assert _spec is not None and _spec.loader is not None
-frames = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(frames)
 
 TICKER, DATED, LITE, TRADE = frames.TICKER_2026, frames.TICKER_2019, frames.TICKER_LITE, frames.FUTURES_TRADE
 

@@ -1,11 +1,8 @@
 """OKX's frames, spot and derivatives: what each field becomes, and what is refused by name."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
+import okx_frames as frames
 import pytest
 
 from hftcore.enums import Exchange, Flag, Side
@@ -14,17 +11,6 @@ from hftcore.parse import FrameKind, Parser
 from hftcore.symbols import register_instruments
 from hftcore.types import Ticker, Trade
 
-
-def _reference(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-frames = _reference("okx_frames")
 Make = Callable[..., Parser]
 
 

@@ -5,15 +5,13 @@ The folder of recorded messages is named by the environment variable HFTPY_FIXTU
 
 import datetime
 import gzip
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import parse_oracle as oracle
 import pytest
 
 from hftcore.enums import Exchange, Side
@@ -83,16 +81,6 @@ BROKEN = {
 }  # fmt: skip
 
 
-def _reference(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = _reference("parse_oracle")
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

@@ -1,29 +1,16 @@
 """Templates against the general path: whatever the frame, the same events, bit by bit, or the same error."""
 
-import importlib.util
 import random
 import re
 import struct
-import sys
-from pathlib import Path
-from types import ModuleType
 
+import parse_frames
 import pytest
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import Parser
 from hftcore.symbols import CurrencyPair
-
-
-def _reference(name: str) -> ModuleType:
-    path = Path(__file__).parents[1] / "reference" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 BOOK_TICKER = b'{"u":400900217,"s":"BNBUSDT","b":"250.35190000","B":"31.21000000","a":"250.36520000","A":"40.66000000"}'
 TRADE = (
@@ -78,7 +65,7 @@ FRAMES: dict[str, list[bytes]] = {
         b'"trade","ETH/XBT"]',
     ],
 }  # fmt: skip
-FRAMES |= _reference("parse_frames").USUAL
+FRAMES |= parse_frames.USUAL
 SHAPES = [(venue, frame) for venue, frames in FRAMES.items() for frame in frames]
 BYTES = b'"\\{}[],:.-+eE0123456789 \n\t\x00\x01\x1f\x7f\x80\xc3\xffabstuTZ/@'
 Outcome = tuple[object, ...]

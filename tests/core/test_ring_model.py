@@ -1,20 +1,14 @@
 """hftcore.ring: random operations on Ring and ObjectRing, every policy and every mode, against the slow model."""
 
 import asyncio
-import importlib.util
 import os
 import random
-from pathlib import Path
 
 import pytest
+import ring_model
 
 from hftcore.ring import ObjectRing, Ring
 from hftcore.types import Ticker, Trade
-
-_spec = importlib.util.spec_from_file_location("ring_model", Path(__file__).parents[1] / "reference" / "ring_model.py")
-assert _spec is not None and _spec.loader is not None
-ring_model = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(ring_model)
 
 POLICIES = ("block", "conflate", "drop_newest", "drop_oldest", "halt")
 ROUNDS = int(os.environ.get("HFTPY_MODEL_ROUNDS", "20"))

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shm_model import ReaderModel, WriterModel
 
 from hftcore.errors import RingClosed, SegmentError, SegmentInUseError
 from hftcore.shm import MAX_EVENT_BYTES, ShmReader, ShmWriter, in_memory
 from hftcore.symbols import CurrencyPair
 from hftcore.types import TICKER_DTYPE, Ticker, Trade
-from tests.reference.shm_model import ReaderModel, WriterModel
 
 SYMBOLS = ["btc/usd", "eth/usd", "ada/eur", "sol/usdt"]
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import gc
-import importlib.util
 import random
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tracker_model
 import zmq
 
 from hftcore.codec import decode_ticker, encode_ticker, encode_trade
@@ -22,13 +21,6 @@ from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade, tickers_to_array
 from hftcore.zmq import NativeSocket
 from hftpy.wire import market_pb2 as wire
-
-_spec = importlib.util.spec_from_file_location(
-    "tracker_model", Path(__file__).parents[1] / "reference" / "tracker_model.py"
-)
-assert _spec is not None and _spec.loader is not None
-tracker_model = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tracker_model)
 
 TOPIC = b"btcusd".ljust(32)
 
