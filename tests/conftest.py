@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import asyncio
+import importlib.util
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,6 +11,14 @@ import pytest
 
 from hftpy.common import set_root
 from hftpy.exchange import registry
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A wheel is tested with the extra `test` alone."""
+    if importlib.util.find_spec("pytest_benchmark") is None:
+        for item in items:
+            if item.get_closest_marker("suite") is not None:
+                item.add_marker(pytest.mark.skip(reason="pytest-benchmark is not installed (extra bench)"))
 
 
 @pytest.fixture

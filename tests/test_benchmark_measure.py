@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.suite
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 BENCH = '''
 import time

@@ -9,6 +9,8 @@ import pytest
 
 import hftcore
 
+pytestmark = pytest.mark.suite
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 BENCHMARKS = sorted(FOLDER.glob("bench_*.py"))
 release_only = pytest.mark.skipif(

@@ -175,6 +175,7 @@ def test_an_installation_without_benchmarks_says_so(tmp_path):
 
 @pytest.mark.skipif(hftcore.build_mode != "release", reason="benchmarks refuse a core that is not built for release")
 @pytest.mark.slow
+@pytest.mark.suite
 def test_a_quick_run_of_one_benchmark(tmp_path):
     done = run("--quick", "-k", "test_one_in_and_out", "--json", tmp_path / "r.json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -184,6 +185,7 @@ def test_a_quick_run_of_one_benchmark(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.suite
 def test_a_keyword_that_matches_nothing_is_an_error():
     done = run("--quick", "-k", "no_such_benchmark")
     assert done.returncode == 2 and "no benchmark matches 'no_such_benchmark'" in done.stderr

@@ -235,6 +235,17 @@ def test_every_truncation() -> None:
         check(raw[:size])
 
 
+# An unknown group that holds a field number 0: no tag elsewhere.
+ODD_GROUP = b"\xa3\x06" b"\x02\x03abc" b"\x00\x05" b"\xa4\x06"
+
+
+def test_a_field_number_of_zero_passes_in_an_unknown_group_alone() -> None:
+    whole = encode_ticker(Ticker(exchange=3, symbol="btc/usd", bidPrice=1.5), 1, 2)
+    assert check(whole + ODD_GROUP) >= 1 and check(ODD_GROUP + whole) >= 1
+    for raw in (whole + b"\x02\x03abc", whole + b"\xa3\x06\x04\xa4\x06"):
+        assert check(raw) == 0
+
+
 NAMED = [
     (b"\x08", "at byte 0 is longer than the message"),
     (b"\x2a\x07btc/usd\x41\x00", "at byte 9 is longer than the message"),

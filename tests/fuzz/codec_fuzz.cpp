@@ -36,7 +36,7 @@ struct SlowReader {
 
     bool tag(std::uint32_t* field, std::uint32_t* type) {
         std::uint64_t value;
-        if (!varint(&value, 5) || value > 0xffffffff || value >> 3 == 0) return false;
+        if (!varint(&value, 5) || value > 0xffffffff) return false;
         *field = static_cast<std::uint32_t>(value >> 3);
         *type = static_cast<std::uint32_t>(value & 7);
         return true;

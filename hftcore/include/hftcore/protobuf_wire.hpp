@@ -115,11 +115,17 @@ struct Reader {
     }
 
     Fault next_tag(std::uint32_t& found) noexcept {
+        const Fault fault = any_tag(found);
+        return fault == FAULT_NONE && found >> 3 == 0 ? FAULT_TAG : fault;
+    }
+
+    // Within a group that is skipped, upb accepts field number 0.
+    Fault any_tag(std::uint32_t& found) noexcept {
         const unsigned char* start = at;
         std::uint64_t value;
         const Fault fault = varint(value);
         if (fault != FAULT_NONE) return fault;
-        if (at - start > 5 || value > 0xffffffff || value >> 3 == 0) return FAULT_TAG;
+        if (at - start > 5 || value > 0xffffffff) return FAULT_TAG;
         found = static_cast<std::uint32_t>(value);
         return FAULT_NONE;
     }
@@ -160,7 +166,7 @@ private:
         if (--depth < 0) return FAULT_DEPTH;
         for (;;) {
             std::uint32_t found;
-            Fault fault = next_tag(found);
+            Fault fault = any_tag(found);
             if (fault != FAULT_NONE) return fault;
             if ((found & 7) == END_GROUP) return found >> 3 == field ? FAULT_NONE : FAULT_GROUP;
             fault = skip(found, depth);
