@@ -103,7 +103,7 @@ Slow slowly(std::string_view message, std::uint32_t varints, std::uint32_t fixed
     SlowReader reader{message};
     while (reader.at != message.size()) {
         std::uint32_t field, type;
-        if (!reader.tag(&field, &type)) return slow;
+        if (!reader.tag(&field, &type) || field == 0) return slow;
         std::uint64_t number = 0;
         if (type == 0 && field < 32 && varints >> field & 1) {
             if (!reader.varint(&number)) return slow;
