@@ -11,7 +11,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp cimport bool as bool_t
 
-from hftcore.snapshot cimport Snapshot
+from hftcore.snapshot cimport Snapshot as _Snapshot
 
 
 cdef extern from "hftcore/book_level.hpp" namespace "hft" nogil:
@@ -127,4 +127,4 @@ cdef class OrderBook:
 
 
 cdef OrderBook new_order_book(uint8_t exchange, int32_t symbol, size_t depth)
-cdef Snapshot snapshot_of(const CBook* book, size_t levels, uint16_t flags)
+cdef _Snapshot snapshot_of(const CBook* book, size_t levels, uint16_t flags)

@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 from libcpp cimport bool as bool_t
 from libcpp.vector cimport vector
 
-from hftcore.snapshot cimport MAX_SNAPSHOT_LEVELS, new_snapshot, Snapshot as _Snapshot
+from hftcore.snapshot cimport MAX_SNAPSHOT_LEVELS, new_snapshot
 
 from collections import namedtuple
 from decimal import Decimal
