@@ -50,6 +50,8 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "subscription": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "watch": ([], False),
+    "snapshot": ([], False),
+    "book": ([], False),
     "feed": ([], True),
     "ws_listener": ([], True),
     "layout": ([], False),
