@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "hftcore/book_batch.hpp"
+#include "hftcore/frame_decoder.hpp"
 #include "hftcore/order_book.hpp"
 
 namespace hft {
