@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.connection import QUEUE_CAPACITY, ClientConnection
+from hftpy.sim.depth import DepthChange
 from hftpy.sim.desk import OrderDesk
 from hftpy.sim.faults import DataFrame, FaultState, Hits
 from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
@@ -79,6 +80,9 @@ class FrontEnd:
 
     def on_market_trade(self, trade: MarketTrade) -> None:
         raise NotImplementedError
+
+    def on_depth(self, change: DepthChange) -> None:
+        """A venue without a book channel here has nothing to tell."""
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         """The connections that subscribed to what a recorded frame carries."""

@@ -40,6 +40,8 @@ class _DeskListener:
 
     def on_market_trade(self, trade: object) -> None: ...
 
+    def on_depth(self, change: object) -> None: ...
+
     def on_fills(self, pair: CurrencyPair, fills: list[Fill]) -> None:
         self._desk.take_fills(pair, fills)
 
