@@ -242,6 +242,7 @@ def okx_best(seq: int, instrument: str = "BTC-USDT", time: int | None = None) ->
 def okx_trade(number: int, instrument: str = "BTC-USDT", count: int = 1, time: int | None = None) -> dict[str, Any]:
     row = {
         "instId": instrument, "tradeId": str(number), "px": "100.1", "sz": "0.5", "side": "sell",
-        "ts": str(1790000000000 + number if time is None else time), "count": str(count), "source": "0", "seqId": number,
+        "ts": str(1790000000000 + number if time is None else time), "count": str(count), "source": "0",
+        "seqId": number,
     }  # fmt: skip
     return {"arg": {"channel": "trades", "instId": instrument}, "data": [row]}

@@ -166,10 +166,12 @@ async def test_temporary_refusals_connect_again(run_stream, words):
     async with FakeOkx() as venue:
         venue.refused = {"BTC-USDT": words}
         observer = Observer()
-        run_stream(OKX, venue, observer, **PAIRS)
+        stream, _ = run_stream(OKX, venue, observer, **PAIRS)
         await venue.until(lambda: len(venue.connections) >= 2)
         venue.refused = {}
-        await venue.until(lambda: len(venue.messages) >= 3)
+        async with asyncio.timeout(10):
+            while not stream.stats["ticker"]["connected"]:
+                await asyncio.sleep(0.01)
         await venue.send(okx_best(1))
         await observer.count(1, Ticker)
 
