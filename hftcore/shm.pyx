@@ -147,6 +147,7 @@ cdef class ShmWriter:
         """
         self._number(CurrencyPair(symbol).id)
 
+    @cython.binding(False)
     def put(self, item):
         """Publish an item. No reader is woken: `wake` does that.
 
