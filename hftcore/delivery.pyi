@@ -3,9 +3,7 @@ from typing import Any, final
 
 @final
 class Delivery:
-    def __init__(
-        self, kind: type | None, on_failed: Callable[[object], object], tell_every: int = 1
-    ) -> None: ...
+    def __init__(self, kind: type | None, on_failed: Callable[[object], object], tell_every: int = 1) -> None: ...
     @property
     def kind(self) -> type | None: ...
     @property

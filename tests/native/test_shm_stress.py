@@ -125,6 +125,8 @@ MISTAKES = {
         ("if (seen != expected) return", "if (seen != expected && seen != expected + 2 * view_.capacity) return"),
         ("words, RECORD_WORDS, expected)) continue;", "words, RECORD_WORDS, seen)) continue;"),
     ],
+    "a lap goes one too far": [("head() - view_.capacity / 2;", "head() + 1;")],
+    "a lap goes to the head": [("head() - view_.capacity / 2;", "head();")],
     "a lost message is not counted": [("lost_ += to - position_;", "lost_ += to - position_ - 1;")],
     "the head before the last value": [
         (HEAD, ""),

@@ -10,10 +10,10 @@ from test_shm_stress import COMPILER, INCLUDE, build, run
 pytestmark = [pytest.mark.native, pytest.mark.skipif(COMPILER is None, reason="no C++ compiler (g++, clang++ or $CXX)")]
 
 MISTAKES = {
-    "the size is no part of the key": ("slot.tail |= static_cast<std::uint32_t>(size) << 24;", "slot.tail |= 1u << 24;"),
+    "the size is no part of the key": ("static_cast<std::uint32_t>(size) << 24;", "1u << 24;"),
     "the last bytes are left out": ("std::uint64_t differing = tail ^ other.tail;", "std::uint64_t differing = 0;"),
     "eight bytes are read of fewer": ("if (size >= 8) return", "if (size >= 1) return"),
-    "growing loses the last slot": ("if (slot.tail != 0) place(slot);", "if (slot.tail != 0 && &slot != &before.back()) place(slot);"),
+    "growing loses a slot": ("if (slot.tail != 0) place(slot);", "if (&slot != &before[7] && slot.tail != 0) place(slot);"),
     "a number stays as it was": ("                slots_[i] = slot;", "                if (free) slots_[i] = slot;"),
 }  # fmt: skip
 
