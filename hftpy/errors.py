@@ -53,7 +53,9 @@ class VenueError(HftError):
         ``rejected``: it had no effect; ``unknown``: it may have had one; ``confirmed``: it had.
     """
 
-    def __init__(self, message: str, *, code: str = "", retryable: bool = False, outcome: Outcome = "rejected") -> None:
+    def __init__(
+        self, message: str, *, code: str = "", retryable: bool = False, outcome: Outcome = "rejected"
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.retryable = retryable

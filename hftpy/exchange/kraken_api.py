@@ -235,7 +235,9 @@ class KrakenApi:
         """The open orders of the account."""
         return self._orders((await self._private("OpenOrders", {})).get("open") or {})
 
-    async def query_orders(self, order_ids: Iterable[str] = (), client_order_ids: Iterable[str] = ()) -> list[MyOrder]:
+    async def query_orders(
+        self, order_ids: Iterable[str] = (), client_order_ids: Iterable[str] = ()
+    ) -> list[MyOrder]:
         """Orders, open or ended, by the venue's ids or ours; unknown client ids are left out.
 
         The venue looks up its own ids alone; ours are turned into them where this object placed the order or heard

@@ -105,10 +105,8 @@ def create_exchange_ws_api(
     member = Exchange.parse(exchange)
     shared = _apis.get(member)
     own = _find(APIS, exchange, "a REST API")(api_key or "", api_secret or "", rest_host or None)
-    if (
-        shared is not None
-        and (not api_key or shared.same_account(own))
-        and (not rest_host or shared.rest_host == own.rest_host)
+    if shared is not None and (not api_key or shared.same_account(own)) and (
+        not rest_host or shared.rest_host == own.rest_host
     ):
         own = shared
     elif api_host and not rest_host:

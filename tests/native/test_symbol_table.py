@@ -13,7 +13,7 @@ MISTAKES = {
     "the size is no part of the key": ("static_cast<std::uint32_t>(size) << 24;", "1u << 24;"),
     "the last bytes are left out": ("std::uint64_t differing = tail ^ other.tail;", "std::uint64_t differing = 0;"),
     "eight bytes are read of fewer": ("if (size >= 8) return", "if (size >= 1) return"),
-    "growing loses a slot": ("if (slot.tail != 0) place(slot);", "if (&slot != &before[7] && slot.tail != 0) place(slot);"),
+    "growing loses a slot": ("if (slot.tail != 0) place", "if (&slot != &before[7] && slot.tail != 0) place"),
     "a number stays as it was": ("                slots_[i] = slot;", "                if (free) slots_[i] = slot;"),
 }  # fmt: skip
 
