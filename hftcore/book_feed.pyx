@@ -78,7 +78,8 @@ cdef class BookFeed:
     on_gap
         Called with pair, reason and number of lost frames (None: unknown) when a book has become invalid.
     on_ask
-        Called with the pair whose book needs a snapshot, after `on_gap` or where a snapshot was too old.
+        Called with the pair whose book needs a snapshot: after `on_gap`, with the first update that is held for one, and
+        where one was too old. May name a pair again that it named before.
     on_handled
         While set, called without arguments after each frame of the feed's own.
     on_error
@@ -239,6 +240,8 @@ cdef class BookFeed:
             self._waiting += 1
         elif outcome == OUTCOME_HELD:
             self._held += 1
+            if entry.keeper.held() == 1:
+                self._ask(entry)
         elif outcome == OUTCOME_GAP:
             self._tell_gap(entry)
         elif outcome == OUTCOME_ASK:
@@ -415,6 +418,9 @@ cdef class BookFeed:
             If the pair is none of the feed's.
         """
         return self._entry(symbol).book
+
+    def __contains__(self, symbol):
+        return self._find(CurrencyPair(symbol).id) is not None
 
     def waits(self, symbol):
         """Whether a pair's book needs a snapshot and has none yet.
