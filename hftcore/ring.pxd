@@ -90,10 +90,9 @@ cdef class Ring(RingBase):
     cdef size_t _claim_end
     cdef uint64_t _claimed
 
-    cdef void _push_without_gil(self) noexcept nogil
-
-    # Producer threads; the first push takes the GIL for a moment. Copies the struct; False if it was refused (or, with block, found no room for as long as
-    # `block_timeout`), which is counted as dropped. The ring's kind must fit (debug builds do not check).
+    # Producer threads; the first push may take the GIL for a moment. Copies the struct; False if it was refused (or,
+    # with block, found no room for as long as `block_timeout`), which is counted as dropped. The ring's kind must fit
+    # (debug builds do not check).
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil
     cdef bint push_trade(self, const TradeStruct* item) noexcept nogil
     # Producer threads, once after a batch of pushes: wakes the consumer if it sleeps (takes the GIL only then).
@@ -111,6 +110,7 @@ cdef class Ring(RingBase):
     cdef uint64_t _position(self) noexcept nogil
     cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil
     cdef bint _take_one(self, void* item, Batch* batch) noexcept nogil
+    cdef void _push_without_gil(self) noexcept nogil
     cdef bint _push_waiting(self, const void* item) noexcept nogil
     cdef bint _push_waiting_with_gil(self, const void* item) except -1
     cdef void _let_in_from_outside(self) noexcept nogil
