@@ -227,7 +227,7 @@ class VenueSession(Session):
                 counter.events += 1
                 stream.deliver(channel, item)
 
-    def _found_gap(self, symbol: CurrencyPair, reason: str, lost: int | None) -> None:
+    def _found_gap(self, symbol: CurrencyPair | None, reason: str, lost: int | None) -> None:
         self._tell(self._protocol.gap(symbol, reason, lost))
 
     def _tell(self, gap: Gap) -> None:
