@@ -173,6 +173,7 @@ class MarketProtocol(VenueProtocol):
     def forget(self) -> None:
         """Forget the last connection; everything is asked for again."""
         self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        self.to_send.clear()
         self._last_update.clear()
         self._frame_counter = FrameCounter()
 

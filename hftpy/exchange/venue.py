@@ -74,6 +74,7 @@ class VenueProtocol(ABC):
     ack_timeout_s: ClassVar[float] = 10.0
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
+    pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -412,7 +413,14 @@ class NativeStream(StreamBase):
         session = VenueSession(
             self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native=client == "picows"
         )
-        runner = Runner(session, self._policy, client, tls=self._tls, deflate=protocol.needs_deflate)
+        runner = Runner(
+            session,
+            self._policy,
+            client,
+            tls=self._tls,
+            deflate=protocol.needs_deflate,
+            ping_always=protocol.pings_always,
+        )
         try:
             await runner.run()
         finally:
