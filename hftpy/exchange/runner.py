@@ -86,7 +86,7 @@ class Session(ABC):
         self.wake()
 
     def send(self, *messages: str | bytes) -> None:
-        """Send messages on the open connection soon, in order, `send_interval_s` apart; a lost connection drops them."""
+        """Send messages soon, in order, `send_interval_s` apart; a lost connection drops them."""
         self._to_send.extend(messages)
         self.wake()
 
