@@ -178,7 +178,7 @@ class MarketProtocol(VenueProtocol):
         self._frame_counter = FrameCounter()
 
     def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
-        parser, kind = self._parser, self._kind
+        parser = self._parser
         try:
             events = parser.parse(frame, local_ns)
         except ParseError:

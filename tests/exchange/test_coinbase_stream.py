@@ -293,7 +293,7 @@ async def test_a_changed_session_is_told(run_stream, session, kind, what):
         else:
             frames[place], frames[place + 1] = frames[place + 1], frames[place]
         wanted, late = Counter(map(str, expected(session, kind))), frames[place : place + 2]
-        observer, stats = await replay(run_stream, frames, kind, 1, COINBASE, **PAIRS)
+        observer, _ = await replay(run_stream, frames, kind, 1, COINBASE, **PAIRS)
         got = Counter(str(shown(item)) for item in observer.log if isinstance(item, kind))
         assert got <= wanted
         frame_gaps = [gap for gap in observer.of(Gap) if gap.symbol is None]
