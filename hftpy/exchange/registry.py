@@ -13,6 +13,8 @@ STREAMS: dict[Exchange, str] = {
     Exchange.BINANCE_FUTURE: "hftpy.exchange.binance_future:BinanceFutureStream",
     Exchange.COINBASE: "hftpy.exchange.coinbase:CoinbaseStream",
     Exchange.KRAKEN_FUTURE: "hftpy.exchange.kraken_future:KrakenFutureStream",
+    Exchange.OKX: "hftpy.exchange.okx:OkxStream",
+    Exchange.OKX_SWAP: "hftpy.exchange.okx:OkxSwapStream",
 }
 APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_api:KrakenApi"}
 WS_APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_ws_api:KrakenWsApi"}
