@@ -7,16 +7,14 @@
 // Each producer numbers its ITEMS and fills each with words that follow from the number; the consumer checks every
 // word, the order of each producer's items (conflate: of each symbol's), and at the end the counters. One producer
 // makes the single-producer ring. Exit status 1 and a line on standard error at the first violation.
-#include <semaphore.h>
-
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <thread>
 #include <vector>
 
+#include "doorbell.hpp"
 #include "hftcore/any_ring.hpp"
 #include "hftcore/wakeup.hpp"
 
@@ -73,11 +71,10 @@ int main(int argc, char** argv) {
 
     hft::AnyRing ring(capacity, policy, producers > 1);
     hft::ArmedFlag sleeping;
-    sem_t wake;
-    sem_init(&wake, 0, 0);
+    Doorbell wake;
     std::atomic<std::uint64_t> working{producers}, refused{0};
     const auto announce = [&] {
-        if (sleeping.take()) sem_post(&wake);
+        if (sleeping.take()) wake.ring();
     };
 
     std::vector<std::thread> threads;
@@ -134,12 +131,11 @@ int main(int argc, char** argv) {
         }
         if (working.load(std::memory_order_acquire) == 0) {
             if (ring.size() == 0) break;
+            // All is written: what nobody can take now, nobody ever will.
+            if (!ring.ready()) fail("items that cannot be taken", 0, ring.size());
             continue;
         }
-        timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += patience;
-        if (sem_timedwait(&wake, &until) != 0) fail("wake-up in time", 1, 0);
+        if (!wake.wait(patience)) fail("wake-up in time", 1, 0);
     }
     for (std::thread& thread : threads) thread.join();
 
