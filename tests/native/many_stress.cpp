@@ -7,6 +7,7 @@
 // Each producer numbers its ITEMS and fills each with words that follow from the number; the consumer checks every
 // word, the order of each producer's items (conflate: of each symbol's), and at the end the counters. One producer
 // makes the single-producer ring. Exit status 1 and a line on standard error at the first violation.
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -90,7 +91,9 @@ int main(int argc, char** argv) {
                     }
                     expect("room in time", hft::OFFER_TAKEN, answer);
                 } else {
+                    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(patience);
                     while (ring.offer(&item) != hft::OFFER_TAKEN) {
+                        if (std::chrono::steady_clock::now() > deadline) fail("room in time", 1, 0);
                         refused.fetch_add(1, std::memory_order_relaxed);
                         if (ring.halted()) ring.reset();
                         announce();
