@@ -21,7 +21,7 @@
 
 namespace {
 
-constexpr std::uint64_t SYMBOLS = 5;  // of each producer, with conflate
+constexpr std::uint64_t SYMBOLS = 9;  // of each producer, with conflate: three fill half the places of 32 slots
 
 struct Item {
     std::uint64_t words[8];
@@ -84,12 +84,15 @@ int main(int argc, char** argv) {
             for (std::uint64_t number = 0; number < items; ++number) {
                 const Item item = made(number, producer);
                 if (policy == hft::OVERFLOW_BLOCK) {
+                    const auto start = std::chrono::steady_clock::now();
                     hft::Offer answer = ring.offer(&item);
                     if (answer == hft::OFFER_FULL) {
                         announce();
                         answer = ring.push_within(&item, patience * 1000000000);
                     }
                     expect("room in time", hft::OFFER_TAKEN, answer);
+                    // A wait that only its end in time has ended was woken by nobody.
+                    if (std::chrono::steady_clock::now() - start >= std::chrono::seconds(patience)) fail("woken", 1, 0);
                 } else {
                     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(patience);
                     while (ring.offer(&item) != hft::OFFER_TAKEN) {
@@ -111,7 +114,13 @@ int main(int argc, char** argv) {
     std::vector<Item> batch(capacity);
     std::vector<std::uint64_t> next(producers * (conflates ? SYMBOLS : 1), 0);
     std::uint64_t taken = 0, turn = 0;
+    const std::size_t full = conflates && capacity > producers * SYMBOLS ? producers * SYMBOLS : capacity;
     for (;;) {
+        // Now and then a late consumer, so that the ring is full whatever the schedule, and whoever waits for room sleeps.
+        if (turn % 32 == 0) {
+            while (ring.size() < full && working.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
         const std::size_t found = ring.pop(batch.data(), 1 + turn++ % capacity);
         for (std::size_t i = 0; i < found; ++i) {
             hft::Ticker place;
