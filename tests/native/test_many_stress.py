@@ -42,6 +42,11 @@ def test_a_release_made_relaxed_is_found(tmp_path, mutant):
 
 # Lets others run between two steps: makes the rare interleaving the usual one.
 PAUSE = "std::this_thread::yield();\n"
+# Lets producers run until they have dropped what was copied; not for ever, since they may have ended.
+UNTIL_OVERTAKEN = (
+    "for (int i = 0; i < 200 && consumer_.head.load(std::memory_order_relaxed) == head; ++i)"
+    " std::this_thread::sleep_for(std::chrono::microseconds(100));\n"
+)
 MPSC_CLAIM = (
     "            if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,\n"
     "                                                       std::memory_order_acquire)) {"
@@ -55,7 +60,7 @@ TAKE_BY_LOCK = (
 MISTAKES = {
     "claim without check": (
         "mpsc_ring.hpp", "drop_oldest", 3,
-        MPSC_CLAIM, PAUSE + "consumer_.head.store(head + n, std::memory_order_release);\n{",
+        MPSC_CLAIM, UNTIL_OVERTAKEN + "consumer_.head.store(head + n, std::memory_order_release);\n{",
     ),
     "full too late": ("mpsc_ring.hpp", "drop_newest", 3, "tail - head >= capacity_", "tail - head > capacity_"),
     "an uncounted drop": (
