@@ -39,7 +39,9 @@ async def test_ticker(run_stream):
             await venue.send(future_ticker(float(bid), product))
             await venue.send({"feed": "heartbeat", "time": 1790000000000})
         tickers = await observer.count(3, Ticker)
-        assert [(ticker.symbol, ticker.bidPrice) for ticker in tickers] == list(zip(pairs, (1.0, 2.0, 3.0), strict=True))
+        assert [(ticker.symbol, ticker.bidPrice) for ticker in tickers] == list(
+            zip(pairs, (1.0, 2.0, 3.0), strict=True)
+        )
         assert (tickers[0].askPrice, tickers[0].bidVolume, tickers[0].askVolume) == (2.0, 1.5, 2.25)
         async with asyncio.timeout(20):
             while not stream.stats["ticker"]["unwanted"]:
