@@ -236,12 +236,13 @@ class OkxRest:
         rows = []
         for instrument in self._market.instruments:
             native = native_symbol(self._exchange, instrument.pair)
+            contract = "" if _kind(native) == "SPOT" else "1"
             if request.query.get("instType", _kind(native)) == _kind(native):
                 rows.append(
                     {
                         "instType": _kind(native), "instId": native, "baseCcy": instrument.pair.base.upper(),
                         "quoteCcy": instrument.pair.quote.upper(), "settleCcy": instrument.pair.settle.upper(),
-                        "ctVal": "" if _kind(native) == "SPOT" else "1", "ctMult": "" if _kind(native) == "SPOT" else "1",
+                        "ctVal": contract, "ctMult": contract,
                         "tickSz": plain(instrument.tick), "lotSz": plain(instrument.lot),
                         "minSz": plain(instrument.minimum), "state": "live",
                     }
