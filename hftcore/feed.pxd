@@ -22,6 +22,7 @@ cdef class Feed:
     cdef readonly SilenceWatch watch
     cdef readonly type kind
     cdef bint _is_ticker
+    cdef bint _newest_first
     # sinks, and who drains a ring in the socket's own call
     cdef tuple _outlets
     cdef tuple _drains
@@ -60,6 +61,7 @@ cdef class Feed:
     cdef int _fall_back(self, const char* data, size_t size) except -1
     cdef int _tickers(self, size_t count) except -1
     cdef int _trades(self, size_t count) except -1
+    cdef bint _follow(self, uint64_t number) except -1
     cdef int _pass_over(self) except -1
     cdef int _tell_gap(self, int32_t symbol, int verdict, uint64_t lost) except -1
     cdef int _put_ticker(self, const TickerStruct* ticker) except -1

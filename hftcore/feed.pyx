@@ -78,6 +78,8 @@ cdef class Feed:
         repeated ones are dropped; ``rising``: repeated ones are dropped, numbers may be left out.
     number
         The number of a trade: ``tradeId`` or ``seq``. Trades without one (0) are delivered as they are.
+    newest_first
+        A frame of several trades lists the newest first: they are delivered from its end, the oldest first.
     flags
         Flag bits that every event gets.
     watch
@@ -90,7 +92,8 @@ cdef class Feed:
     on_frame
         Called with the bytes of each frame that carries no events or cannot be read; None: nobody is told.
     on_gap
-        Called with pair, reason and number of lost trades (None: unknown), before the next trade is delivered.
+        Called with pair, reason and number of lost trades (None: unknown), before the next trade is delivered; with
+        None, reason and number of lost frames, where the venue counts all frames of a connection.
     on_handled
         While set, called without arguments after each frame with events.
     on_error
@@ -111,8 +114,8 @@ cdef class Feed:
     """
 
     def __init__(
-        self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", uint16_t flags=0,
-        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None, natives=None,
+        self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", newest_first=False,
+        uint16_t flags=0, SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None, natives=None,
     ):
         if kind is not Ticker and kind is not Trade:
             raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
@@ -125,6 +128,7 @@ cdef class Feed:
         self.watch.state.numbered_by_seq = checked("number", number, NUMBERS)
         for symbol in symbols:
             self.watch.state.state_of(CurrencyPair(symbol).id).wanted = True
+        self._newest_first = newest_first
         self._flags = flags
         self._outlets = ()
         self._drains = ()
@@ -154,11 +158,15 @@ cdef class Feed:
     cdef int _read(self, const char* data, size_t size, bint last) except -1:
         cdef int64_t parsed_ns = 0
         cdef size_t count
+        cdef int kind
         if not self._in_batch:
             self._in_batch = True
             self._localTimeNs = now_ns()
             self.watch.state.lastFrameNs = watch_now_ns()
-        if self.parser.decode_c(data, size, self._localTimeNs, self._flags) != FRAME_EVENTS:
+        kind = self.parser.decode_c(data, size, self._localTimeNs, self._flags)
+        if kind != FRAME_EVENTS:
+            if self.parser.decoder.is_numbered():
+                self._follow(self.parser.decoder.frame_number())
             return self._fall_back(data, size)
         if self.parser.decoder.unknown():
             try:
@@ -170,7 +178,9 @@ cdef class Feed:
             parsed_ns = now_ns()
         self._frames += 1
         count = self.parser.decoder.count()
-        if self._is_ticker == (self.parser.decoder.ticker_count() != 0):
+        if self.parser.decoder.is_numbered() and not self._follow(self.parser.decoder.frame_number()):
+            self._outdated += count
+        elif self._is_ticker == (self.parser.decoder.ticker_count() != 0):
             if self._is_ticker:
                 self._tickers(count)
             else:
@@ -217,10 +227,11 @@ cdef class Feed:
         cdef size_t index
         cdef uint64_t lost = 0
         cdef int verdict
+        cdef bint backwards = self._newest_first and self.watch.state.is_newest_first(trades, count)
         if count == 0:
             return self._pass_over()
         for index in range(count):
-            trade = trades + index
+            trade = trades + (count - 1 - index if backwards else index)
             verdict = self.watch.state.check(trade[0], &lost)
             if verdict == VERDICT_DELIVER:
                 self._put_trade(trade)
@@ -232,6 +243,24 @@ cdef class Feed:
                 self._tell_gap(trade.symbol, verdict, lost)
                 self._put_trade(trade)
         return 0
+
+    cdef bint _follow(self, uint64_t number) except -1:
+        """Tell of missing frames; False for a frame that is old."""
+        cdef uint64_t lost = 0
+        cdef int verdict = self.watch.state.frames.check(number, &lost)
+        if verdict == VERDICT_OUTDATED:
+            return False
+        if verdict != VERDICT_DELIVER:
+            self.exposed = True
+            if self.on_gap is not None:
+                try:
+                    if verdict == VERDICT_ANEW:
+                        self.on_gap(None, "frame numbers started anew", None)
+                    else:
+                        self.on_gap(None, "frame numbers", lost)
+                except Exception as error:
+                    self._failed(error)
+        return True
 
     cdef int _pass_over(self) except -1:
         """A frame without an event may use up a trade's number."""
@@ -501,6 +530,7 @@ cdef class Feed:
         """A new connection: its first ticker of each symbol is new whatever its number. Numbers of trades go on."""
         self._in_batch = self._delivered = False
         self.watch.state.forget_updates()
+        self.watch.state.frames.forget()
 
     def __repr__(self):
         return f"Feed({self.parser.exchange}, {self.kind.__name__}, sinks={len(self._outlets)})"
