@@ -99,3 +99,10 @@ class Flag(IntFlag):
     SNAPSHOT = 1  # history that the venue sends on subscribing
     AGGREGATE = 2  # an aggregate of several trades
     REPLAY = 4  # from a recording
+
+
+class BookState(NamedEnum):
+    """Of an order book."""
+
+    INVALID = 0  # not what the venue has: before the first snapshot, or after a loss
+    VALID = 1
