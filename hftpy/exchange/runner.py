@@ -107,10 +107,12 @@ class Runner:
         *,
         tls: TlsContext | None = None,
         deflate: bool = False,
+        ping_always: bool = False,
     ) -> None:
         self._session = session
         self._tls = tls
         self._deflate = deflate
+        self._ping_always = ping_always
         self._policy = policy
         self._client: ClientName = client
         self.reconnects = 0
@@ -166,7 +168,13 @@ class Runner:
 
         try:
             connection = await connect(
-                await session.url(), on_frame, on_closed, self._client, tls=self._tls, deflate=self._deflate
+                await session.url(),
+                on_frame,
+                on_closed,
+                self._client,
+                tls=self._tls,
+                deflate=self._deflate,
+                ping_always=self._ping_always,
             )
         except ConnectError as error:
             return str(error)
