@@ -60,6 +60,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "ws_listener": ([], True),
     "layout": ([], False),
     "strategy": ([], False),
+    "kline": (["hftcore/simdjson.cpp"], True),
 }
 
 MODE = os.environ.get("HFT_BUILD", "release")

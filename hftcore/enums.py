@@ -94,11 +94,12 @@ class Channel(NamedEnum):
 
 
 class Flag(IntFlag):
-    """Of a ticker or trade."""
+    """Of a ticker, trade or kline."""
 
     SNAPSHOT = 1  # history that the venue sends on subscribing
     AGGREGATE = 2  # an aggregate of several trades
     REPLAY = 4  # from a recording
+    CLOSED = 8  # a kline that no trade will change any more
 
 
 class BookState(NamedEnum):

@@ -2,13 +2,16 @@
 
 from hftcore.book import OrderBook, Snapshot
 from hftcore.enums import BookState, Channel, Exchange, Flag, OrderStatus, OrderType, Side
+from hftcore.kline import KLINE_DTYPE, Kline
 from hftcore.symbols import CurrencyPair, native_symbol, pair_of_native, register_instruments
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE, Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.funding import Funding
 from hftpy.common.orders import Balance, MyOrder, MyTrade, Position
 from hftpy.common.paths import get_root, set_root
 
 __all__ = [
+    "KLINE_DTYPE",
     "TICKER_DTYPE",
     "TRADE_DTYPE",
     "Balance",
@@ -17,7 +20,9 @@ __all__ = [
     "CurrencyPair",
     "Exchange",
     "Flag",
+    "Funding",
     "Gap",
+    "Kline",
     "MyOrder",
     "MyTrade",
     "OrderBook",

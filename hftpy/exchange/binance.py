@@ -37,6 +37,10 @@ class BinanceStream(NativeStream):
         """Trades; lost ones are found by the venue's trade numbers."""
         await self._market(Channel.TRADE)
 
+    async def kline_channel(self) -> None:
+        """Klines."""
+        await self._periodic(Channel.KLINE)
+
     async def book_channel(self) -> None:
         """Order books; a missing update is found by the venue's numbers."""
         await gather_all([self._book(part) for part in self._parts()])
@@ -67,6 +71,15 @@ class BinanceStream(NativeStream):
     def _parts(self) -> list[list[CurrencyPair]]:
         pairs, most = self.currency_pairs, self.protocol.streams_per_connection
         return [pairs[i : i + most] for i in range(0, len(pairs), most)]
+
+    async def _periodic(self, channel: Channel) -> None:
+        # Imported where it is used: it is made of the protocols of the streams' own modules.
+        from hftpy.exchange import binance_periodic
+
+        future = self.exchange is Exchange.BINANCE_FUTURE
+        make = binance_periodic.BinanceFuturePeriodicProtocol if future else binance_periodic.BinancePeriodicProtocol
+        args = self.args_of(channel)
+        await gather_all([self.run_protocol(make(channel, part, args)) for part in self._parts()])
 
     async def _market(self, channel: Channel) -> None:
         args = self.args_of(channel)

@@ -46,3 +46,7 @@ class BinanceFutureStream(BinanceStream):
     exchange = Exchange.BINANCE_FUTURE
     protocol = BinanceFutureProtocol
     book_protocol = BinanceFutureBookProtocol
+
+    async def funding_channel(self) -> None:
+        """Funding rates, mark and index prices, each second."""
+        await self._periodic(Channel.FUNDING)

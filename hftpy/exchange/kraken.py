@@ -12,6 +12,7 @@ from hftpy.exchange import registry
 from hftpy.exchange.kraken_api import KrakenApi
 from hftpy.exchange.kraken_book import KrakenBookProtocol
 from hftpy.exchange.kraken_executions import ExecutionsProtocol
+from hftpy.exchange.kraken_kline import KrakenKlineProtocol
 from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueProtocol
 
@@ -46,6 +47,10 @@ class KrakenStream(NativeStream):
     async def book_channel(self) -> None:
         """Order books, proven by the venue's checksum."""
         await self.run_protocol(KrakenBookProtocol(Channel.BOOK, self.currency_pairs, self.args_of(Channel.BOOK)))
+
+    async def kline_channel(self) -> None:
+        """Klines."""
+        await self.run_protocol(KrakenKlineProtocol(Channel.KLINE, self.currency_pairs, self.args_of(Channel.KLINE)))
 
     async def my_order_channel(self) -> None:
         """Every change of our orders."""

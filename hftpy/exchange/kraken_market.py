@@ -20,6 +20,11 @@ class KrakenMarketProtocol(MarketProtocol, KrakenV2Protocol):
 
     rules = FeedRules(trades="by_one")
 
+    @property
+    def venue_channel(self) -> str:
+        """The venue's name of the channel."""
+        return str(self.channel)
+
     def open(self) -> list[str]:
         self.forget()
         self._asked.clear()
@@ -27,7 +32,7 @@ class KrakenMarketProtocol(MarketProtocol, KrakenV2Protocol):
         self._pair_of = natives
         messages = []
         for symbols in _chunks(list(natives), SYMBOLS_PER_MESSAGE):
-            params: dict[str, Any] = {"channel": str(self.channel), "symbol": symbols, **self.args}
+            params: dict[str, Any] = {"channel": self.venue_channel, "symbol": symbols, **self.args}
             if self.channel is Channel.TICKER:
                 # The venue's own default moves the ticker on trades only.
                 params.setdefault("event_trigger", "bbo")

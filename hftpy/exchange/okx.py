@@ -54,18 +54,20 @@ class OkxProtocol(MarketProtocol):
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)
-        self.venue_channel = self._channel_of(channel)
-        address = "business" if self.venue_channel.startswith(BUSINESS_CHANNELS) else "public"
+        self.venue_channels = self.channels_of(channel)
+        address = "business" if self.venue_channels[0].startswith(BUSINESS_CHANNELS) else "public"
         self.url = f"{HOST}/{address}"
         self._asked: dict[str, list[CurrencyPair]] = {}
+        self._unanswered: set[tuple[str, str]] = set()  # channel and instrument
         self._number = 0
 
-    def _channel_of(self, channel: Channel) -> str:
+    def channels_of(self, channel: Channel) -> tuple[str, ...]:
+        """The venue's channels that a subscription takes."""
         known = CHANNELS[channel]
         name = self.args.pop("channel", known[0])
         if name not in known:
             raise ValueError(f"channel of {self.exchange}.{channel} must be one of {', '.join(known)}, was {name!r}")
-        return str(name)
+        return (str(name),)
 
     def retryable(self, reason: str) -> bool:
         return reason.startswith(RETRYABLE)
@@ -73,22 +75,28 @@ class OkxProtocol(MarketProtocol):
     def open(self) -> list[str]:
         self.forget()
         self._asked.clear()
+        self._unanswered = {(channel, native) for channel in self.venue_channels for native in self.natives}
         messages = []
         for natives in self._parts():
             self._number += 1
             self._asked[str(self._number)] = [self.natives[native] for native in natives]
-            asked = [{"channel": self.venue_channel, "instId": native, **self.args} for native in natives]
+            asked = [
+                {"channel": channel, "instId": native, **self.args}
+                for native in natives
+                for channel in self.venue_channels
+            ]
             message = {"id": str(self._number), "op": "subscribe", "args": asked}
             messages.append(msgspec.json.encode(message).decode())
         return messages
 
     def _parts(self) -> Iterator[list[str]]:
         """The instruments, as many together as one message takes."""
-        each = len(msgspec.json.encode({"channel": self.venue_channel, "instId": "", **self.args})) + 1
+        channels = self.venue_channels
+        each = sum(len(msgspec.json.encode({"channel": name, "instId": "", **self.args})) + 1 for name in channels)
         part: list[str] = []
         size = 0
         for native in self.natives:
-            more = each + len(native.encode())
+            more = each + len(native.encode()) * len(channels)
             if part and size + more > MAX_MESSAGE_BYTES:
                 yield part
                 part, size = [], 0
@@ -107,15 +115,20 @@ class OkxProtocol(MarketProtocol):
         event, code = message.get("event"), str(message.get("code", ""))
         if event == "subscribe":
             arg = message.get("arg")
-            native = arg.get("instId") if isinstance(arg, dict) else None
-            if isinstance(native, str) and native in self.natives:
-                self.pending.discard(self.natives[native])
+            channel, native = (arg.get("channel"), arg.get("instId")) if isinstance(arg, dict) else (None, None)
+            if isinstance(channel, str) and isinstance(native, str) and (channel, native) in self._unanswered:
+                self._acknowledge(channel, native)
         elif code == SERVICE_UPGRADE:
             self.fault = f"the venue is about to close this connection for an upgrade ({code})"
         elif event == "error":
             self._refuse(message, code)
         elif event == "notice":
             _notice_log.warning("notice", f"{self.exchange}.{self.channel}: {code}: {message.get('msg')}")
+
+    def _acknowledge(self, channel: str, native: str) -> None:
+        self._unanswered.discard((channel, native))
+        if not any((other, native) in self._unanswered for other in self.venue_channels):
+            self.pending.discard(self.natives[native])
 
     def _refuse(self, message: Mapping[str, Any], code: str) -> None:
         """The venue names the instrument in its words at best, else the message it refuses, else nothing."""
@@ -140,7 +153,7 @@ class OkxSwapProtocol(OkxProtocol):
 
 
 class OkxStream(NativeStream):
-    """OKX: ticker and trade. ``btc/usdt`` is spot; derivatives have their settlement in their name.
+    """OKX: ticker, trade, kline, funding. ``btc/usdt`` is spot; derivatives have their settlement in their name.
 
     ``btc/usdt:usdt`` and ``btc/usd:btc`` are perpetual swaps, ``btc/usd:btc-270326`` a dated future,
     ``btc/usd:btc-270326-60000-c`` an option. Sizes of derivatives are contracts.
@@ -165,8 +178,24 @@ class OkxStream(NativeStream):
         """Trades; repeated ones are found by the venue's trade numbers."""
         await self._market(Channel.TRADE)
 
+    async def kline_channel(self) -> None:
+        """Klines."""
+        await self._periodic(Channel.KLINE)
+
+    async def funding_channel(self) -> None:
+        """Funding and mark prices of swaps."""
+        await self._periodic(Channel.FUNDING)
+
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(self.protocol(channel, self.currency_pairs, self.args_of(channel)))
+
+    async def _periodic(self, channel: Channel) -> None:
+        # Imported where it is used: it is made of the protocol of this module.
+        from hftpy.exchange import okx_periodic
+
+        swap = self.exchange is Exchange.OKX_SWAP
+        make = okx_periodic.OkxSwapPeriodicProtocol if swap else okx_periodic.OkxPeriodicProtocol
+        await self.run_protocol(make(channel, self.currency_pairs, self.args_of(channel)))
 
 
 class OkxSwapStream(OkxStream):

@@ -33,7 +33,13 @@ from hftpy.exchange.tls import make_tls
 logger = logging.getLogger("hftpy.exchange")
 
 # Seconds of silence of one symbol until it is reported; of a whole channel until it is connected again.
-STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 300.0, Channel.BOOK: 60.0}
+STALE_AFTER_S: Mapping[Channel, float] = {
+    Channel.TICKER: 30.0,
+    Channel.TRADE: 300.0,
+    Channel.BOOK: 60.0,
+    Channel.KLINE: 300.0,
+    Channel.FUNDING: 120.0,
+}
 
 StreamEvent = Gap | Stale | Reconnected
 _CHANNEL_OF: Mapping[type, Channel] = {Ticker: Channel.TICKER, Trade: Channel.TRADE}

@@ -14,10 +14,12 @@ from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.feed import Feed
+from hftcore.kline import Kline
 from hftcore.symbols import CurrencyPair, native_symbol
 from hftcore.types import Ticker, Trade
 from hftcore.watch import SilenceWatch
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.funding import Funding
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import SubscribeError
@@ -25,16 +27,18 @@ from hftpy.exchange.client import ClientName
 from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
-Item: TypeAlias = Ticker | Trade | Snapshot | MyOrder | MyTrade | list[MyOrder] | Gap
+Item: TypeAlias = Ticker | Trade | Snapshot | MyOrder | MyTrade | list[MyOrder] | Gap | Kline | Funding
 CHANNEL_OF: Mapping[type, Channel] = {
     Ticker: Channel.TICKER,
     Trade: Channel.TRADE,
     Snapshot: Channel.BOOK,
+    Kline: Channel.KLINE,
+    Funding: Channel.FUNDING,
     MyOrder: Channel.MY_ORDER,
     MyTrade: Channel.MY_TRADE,
     list: Channel.MY_ORDER_BATCH,
 }
-MARKET = (Ticker, Trade)
+MARKET = (Ticker, Trade, Kline)
 MAX_SILENCE_FACTOR = 8
 SHOWN_BYTES = 200
 
@@ -267,6 +271,8 @@ class VenueSession(Session):
                 continue
             if isinstance(item, MARKET):
                 watch.event_seen(item.symbol, item.flags)
+            elif isinstance(item, Funding):
+                watch.event_seen(item.symbol)
             channel = CHANNEL_OF[type(item)]
             counter = counters.get(channel)
             if counter is not None:

@@ -1,0 +1,180 @@
+"""Klines, and the parser of klines and funding."""
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from hftcore.enums import Exchange, Flag
+from hftcore.errors import ParseError
+from hftcore.kline import KLINE_DTYPE, Kline, PeriodicParser, klines_from_array, klines_to_array
+
+MINUTE_NS = 60 * 10**9
+T = 1790000040000
+SPOT = {
+    "e": "kline", "E": T + 500, "s": "BTCUSDT",
+    "k": {
+        "t": T, "T": T + 59999, "s": "BTCUSDT", "i": "1m", "f": -1, "L": -1, "o": "10.5", "c": "11", "h": "12.25",
+        "l": "9", "v": "3.5", "n": 7, "x": True, "q": "36.75", "V": "1", "Q": "2", "B": "0",
+    },
+}  # fmt: skip
+MARK = {
+    "e": "markPriceUpdate", "E": T, "s": "BTCUSDT", "p": "81219.2", "ap": "81219.2", "P": "81366.1", "i": "81260.37",
+    "r": "-0.00008574", "T": T + 1000, "st": 1,
+}  # fmt: skip
+CANDLE = ["1790000040000", "10.5", "12.25", "9", "11", "3.5", "3.5", "36.75", "1"]
+OHLC = {
+    "symbol": "BTC/USD", "open": 10.5, "high": 12.25, "low": 9, "close": 11, "trades": 7, "volume": 3.5, "vwap": 10.5,
+    "interval_begin": "2026-09-21T14:14:00.000000000Z", "interval": 1, "timestamp": "2026-09-21T14:15:00.000000Z",
+}  # fmt: skip
+
+
+def encode(message):
+    return json.dumps(message).encode()
+
+
+def okx(channel, rows, instrument="BTC-USDT-SWAP"):
+    return encode({"arg": {"channel": channel, "instId": instrument}, "data": rows})
+
+
+def kraken(kind="update", **changes):
+    row = {**OHLC, **changes}
+    return encode({"channel": "ohlc", "type": kind, "timestamp": "2026-09-21T14:14:30.5Z", "data": [row]})
+
+
+FRAMES = [
+    ("binance", encode(SPOT), "btc/usdt"),
+    ("binance", encode({"stream": "btcusdt@kline_1m", "data": SPOT}), "btc/usdt"),
+    ("binance_future", encode(SPOT), "btc/usdt:usdt"),
+    ("okx", okx("candle1m", [CANDLE], "BTC-USDT"), "btc/usdt"),
+    ("okx_swap", okx("candle1m", [CANDLE]), "btc/usdt:usdt"),
+    ("kraken", kraken(), "btc/usd"),
+]
+
+
+@pytest.mark.parametrize(("exchange", "frame", "symbol"), FRAMES)
+def test_klines_of_every_venue(exchange, frame, symbol):
+    parser = PeriodicParser(exchange)
+    (kline,) = parser.parse(frame, 5)
+    assert (kline.exchange, kline.symbol, kline.localTimeNs) == (Exchange.parse(exchange), symbol, 5)
+    assert (kline.open, kline.high, kline.low, kline.close, kline.volume) == (10.5, 12.25, 9.0, 11.0, 3.5)
+    assert (kline.openTimeNs, kline.closeTimeNs) == (T * 10**6, T * 10**6 + MINUTE_NS)
+    assert (kline.intervalS, kline.openTimestamp, kline.closeTimestamp) == (60, T * 1000, T * 1000 + 60 * 10**6)
+    assert math.isnan(kline.quoteVolume) if exchange == "kraken" else kline.quoteVolume == 36.75
+    assert kline.tradeCount == (-1 if exchange.startswith("okx") else 7)
+    assert kline.closed is (exchange != "kraken")
+    assert kline.flags == (0 if exchange == "kraken" else Flag.CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("bar", "seconds"),
+    [("1s", 1), ("5m", 300), ("4H", 14400), ("1D", 86400), ("1Dutc", 86400), ("1Wutc", 604800), ("1M", 0), ("1Mutc", 0)],
+)
+def test_intervals(bar, seconds):
+    (kline,) = PeriodicParser("okx").parse(okx(f"candle{bar}", [CANDLE], "BTC-USDT"))
+    assert kline.intervalS == seconds
+    assert kline.closeTimeNs == (kline.openTimeNs + seconds * 10**9 if seconds else 0)
+
+
+def test_old_candles_of_okx_have_seven_columns():
+    (kline,) = PeriodicParser("okx").parse(okx("candle1m", [CANDLE[:7]], "BTC-USDT"))
+    assert math.isnan(kline.quoteVolume) and not kline.closed
+
+
+def test_history_of_kraken_is_closed_where_it_was_over():
+    parser = PeriodicParser("kraken")
+    (old,) = parser.parse(kraken("snapshot", interval_begin="2026-09-21T14:12:00Z"))
+    (current,) = parser.parse(kraken("snapshot"))
+    assert old.flags == Flag.SNAPSHOT | Flag.CLOSED and current.flags == Flag.SNAPSHOT
+
+
+def test_funding_of_binance():
+    parser = PeriodicParser("binance_future")
+    wanted = {
+        "symbol": "btc/usdt:usdt", "exchangeTimeNs": T * 10**6, "localTimeNs": 9, "rate": -0.00008574,
+        "markPrice": 81219.2, "indexPrice": 81260.37, "fundingTimeNs": (T + 1000) * 10**6,
+    }  # fmt: skip
+    assert parser.parse(encode(MARK), 9) == [wanted]
+    assert parser.parse(encode({"stream": "!markPrice@arr@1s", "data": [MARK, MARK]}), 9) == [wanted, wanted]
+    (dated,) = parser.parse(encode({**MARK, "s": "BTCUSDT_270326", "r": "", "T": 0}))
+    assert dated["symbol"] == "btc/usdt:usdt-270326" and "rate" not in dated and "fundingTimeNs" not in dated
+
+
+def test_funding_of_okx():
+    parser = PeriodicParser("okx_swap")
+    row = {
+        "instId": "BTC-USDT-SWAP", "fundingRate": "-0.0001", "nextFundingRate": "", "fundingTime": str(T),
+        "nextFundingTime": str(T + 5), "ts": str(T - 1),
+    }  # fmt: skip
+    (funding,) = parser.parse(okx("funding-rate", [row]))
+    assert (funding["rate"], funding["fundingTimeNs"], funding["nextFundingTimeNs"]) == (
+        -0.0001, T * 10**6, (T + 5) * 10**6,
+    )  # fmt: skip
+    assert "nextRate" not in funding
+    (mark,) = parser.parse(okx("mark-price", [{"instId": "BTC-USDT-SWAP", "markPx": "83003.8", "ts": str(T)}]))
+    assert mark == {"symbol": "btc/usdt:usdt", "exchangeTimeNs": T * 10**6, "localTimeNs": 0, "markPrice": 83003.8}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "frame", "reason"),
+    [
+        ("binance", encode({**SPOT, "k": {"t": 1}}), "must have the key T"),
+        ("binance", encode({**SPOT, "k": {**SPOT["k"], "o": "nan"}}), "o must be a plain decimal"),
+        ("binance", encode({**SPOT, "k": {**SPOT["k"], "h": "8"}}), "high and low"),
+        ("binance", encode({**SPOT, "k": {**SPOT["k"], "n": -1}}), "n must be a whole number"),
+        ("binance", encode({**SPOT, "k": {**SPOT["k"], "x": 1}}), "x must be true or false"),
+        ("binance", encode(SPOT)[:-3], ""),
+        ("binance", encode(SPOT).replace(b'"E"', b'"s":"X","E"', 1), "only once"),
+        ("binance_future", encode({**MARK, "r": "x"}), "r must be a finite"),
+        ("okx", okx("candle1m", [["1", "2"]]), "7 values"),
+        ("okx", okx("candle1m", [{}]), "7 values"),
+        ("okx", okx("candle1m", [CANDLE], ""), "a symbol must be text"),
+        ("okx", okx("candle1m", [["x", *CANDLE[1:]]]), "ts must be milliseconds"),
+        ("okx_swap", okx("mark-price", [{"instId": "BTC-USDT-SWAP", "markPx": "-1"}]), "must not be negative"),
+        ("kraken", kraken(interval=-1), "interval must be"),
+        ("kraken", kraken(interval_begin="x"), "RFC 3339"),
+        ("kraken", kraken(symbol="??"), "symbol"),
+    ],
+)
+def test_what_is_wrong_is_named(exchange, frame, reason):
+    parser = PeriodicParser(exchange)
+    with pytest.raises(ParseError, match=reason):
+        parser.parse(frame)
+    assert parser.kind == 0
+
+
+@pytest.mark.parametrize(("exchange", "frame", "symbol"), FRAMES)
+def test_truncated_anywhere(exchange, frame, symbol):
+    parser = PeriodicParser(exchange)
+    for end in range(len(frame)):
+        with pytest.raises(ParseError):
+            parser.parse(frame[:end])
+    assert len(parser.parse(frame)) == 1
+
+
+def test_other_frames_are_told_apart():
+    parser = PeriodicParser("okx")
+    for frame, kind in ((b"pong", 2), (b'{"event":"subscribe"}', 2), (okx("trades", []), 3), (b"[]", 3)):
+        assert parser.parse(frame) == [] and parser.kind == kind
+    parser = PeriodicParser("binance")
+    for frame, kind in ((b'{"result":null,"id":1}', 2), (b'{"e":"trade"}', 3), (b"[]", 3)):
+        assert parser.parse(frame) == [] and parser.kind == kind
+
+
+def test_the_struct():
+    kline = Kline(exchange="okx", symbol="btc/usdt", open=1.0, high=2.0, low=0.5, close=1.5, openTimeNs=7, flags=8)
+    assert KLINE_DTYPE.itemsize == 128
+    array = klines_to_array([kline, kline])
+    assert array["close"].tolist() == [1.5, 1.5] and array["flags"][0] == 8
+    assert klines_from_array(array) == [kline, kline]
+    assert pickle.loads(pickle.dumps(kline)) == kline and hash(kline) == hash(Kline(**kline.to_dict()))
+    assert kline != Kline(**{**kline.to_dict(), "close": 1.6}) and kline != 5
+    assert math.isnan(kline.quote_volume) and kline.trade_count == -1 and kline.closed
+    assert repr(kline).startswith("Kline(exchange='okx', symbol='btc/usdt', openTimeNs=7")
+    with pytest.raises(ValueError, match="multiple of 128 bytes, was 5"):
+        klines_from_array(b"12345")
+    with pytest.raises(ValueError, match="exchange must be one with klines"):
+        PeriodicParser("coinbase")
+    assert isinstance(array, np.ndarray)
