@@ -10,6 +10,7 @@ from hftpy.exchange.stream import StreamBase
 STREAMS: dict[Exchange, str] = {
     Exchange.KRAKEN: "hftpy.exchange.kraken:KrakenStream",
     Exchange.BINANCE: "hftpy.exchange.binance:BinanceStream",
+    Exchange.IB: "hftpy.exchange.ib:IBStream",
 }
 APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_api:KrakenApi"}
 WS_APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_ws_api:KrakenWsApi"}

@@ -53,6 +53,7 @@ class VenueProtocol(ABC):
     url: ClassVar[str]
     heartbeat_timeout_s: ClassVar[float | None] = None  # silence of all frames after which the connection is dead
     ack_timeout_s: ClassVar[float] = 10.0
+    max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
@@ -308,7 +309,7 @@ class VenueSession(Session):
         silence = now - watch.last_event_s
         if silence >= limit * watch.silence_factor:
             # A quiet market looks the same: each reconnect that brings nothing new doubles the patience.
-            watch.silence_factor = min(watch.silence_factor * 2, MAX_SILENCE_FACTOR)
+            watch.silence_factor = min(watch.silence_factor * 2, protocol.max_silence_factor)
             self.fault = f"no data for {silence:.1f} s"
 
     async def lost(self, reason: str) -> None:
