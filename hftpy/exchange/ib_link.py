@@ -321,7 +321,7 @@ def _make_client(link: IBLink) -> Any:
 
     base: Any = Client
 
-    class TwsClient(base):  # type: ignore[misc]  ib_async is typed in part
+    class TwsClient(base):  # type: ignore[misc]  # ib_async is typed in part
         def _onSocketHasData(self, data: bytes) -> None:
             for payload in link.arrived(data):
                 if self.isReady():

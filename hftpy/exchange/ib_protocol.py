@@ -60,8 +60,6 @@ _TRADE_TICKS = (48, 77)
 
 IBItem: TypeAlias = Ticker | Trade | Gap | Reconnected
 
-_remarks = LimitedLog(logger)
-
 
 @dataclass(slots=True)
 class _Line:
@@ -101,6 +99,7 @@ class IBProtocol(VenueProtocol):
         self.details = details
         self.server_version = 0
         self.read_ns = 0  # when the socket was read; 0: not known
+        self._remarks = LimitedLog(logger)
         self.suspended: dict[CurrencyPair, str] = {}  # without data for now, and why
         self.known: set[CurrencyPair] = set()  # had data once
         self.newly_refused: list[tuple[CurrencyPair, str]] = []  # since the receipt; an empty reason: has data again
@@ -233,7 +232,9 @@ class IBProtocol(VenueProtocol):
         if line.delayed or line.kind in (3, 4):
             flags |= Flag.DELAYED
             if not self.options.delayed:
-                _remarks.warning("delayed", f"ib.{self.channel}: data of {self._pair_of[request]} is delayed, unasked")
+                self._remarks.warning(
+                    "delayed", f"ib.{self.channel}: data of {self._pair_of[request]} is delayed, unasked"
+                )
         if line.kind in (2, 4):
             flags |= Flag.SNAPSHOT
         told = (line.bid, line.bid_size, line.ask, line.ask_size, flags)
@@ -302,12 +303,12 @@ class IBProtocol(VenueProtocol):
         elif 2100 <= notice.code < 2200:
             logger.info("ib.%s: %s", self.channel, reason)
         else:
-            _remarks.warning(f"code {notice.code}", f"ib.{self.channel}: {reason}")
+            self._remarks.warning(f"code {notice.code}", f"ib.{self.channel}: {reason}")
         return ()
 
     def _refusal(self, notice: Notice, pair: CurrencyPair, reason: str) -> Sequence[IBItem]:
         if is_remark(notice.code):
-            _remarks.warning(f"{pair} {notice.code}", f"ib.{self.channel}: {pair}: {reason}")
+            self._remarks.warning(f"{pair} {notice.code}", f"ib.{self.channel}: {pair}: {reason}")
             return ()
         # What had data before may have it again.
         if notice.code in PASSING or pair in self.known:

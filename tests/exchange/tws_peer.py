@@ -82,6 +82,7 @@ class TwsPeer:
         self.no_time = False  # leaves requests for the time without an answer
         self.data_type = 1
         self.on_subscribed: Callable[[Subscription], None] | None = None
+        self.closed_port = 0  # where it listened
         self.changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -92,6 +93,7 @@ class TwsPeer:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
+        self.closed_port = self.port
         self._server.close()
         for client in self.clients:
             client.writer.transport.abort()
@@ -249,4 +251,5 @@ class TwsPeer:
     def disconnect(self) -> None:
         """Reset every connection."""
         for client in self.clients:
+            client.live = False
             client.writer.transport.abort()
