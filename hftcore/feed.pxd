@@ -1,6 +1,6 @@
 """The feed's C face: a native listener hands it frames in place."""
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
 from hftcore.latency cimport LatencyHistogram
 from hftcore.parse cimport Parser
@@ -60,7 +60,8 @@ cdef class Feed:
     cdef int _fall_back(self, const char* data, size_t size) except -1
     cdef int _tickers(self, size_t count) except -1
     cdef int _trades(self, size_t count) except -1
-    cdef int _tell_gap(self, const TradeStruct* trade, int verdict, uint64_t lost) except -1
+    cdef int _pass_over(self) except -1
+    cdef int _tell_gap(self, int32_t symbol, int verdict, uint64_t lost) except -1
     cdef int _put_ticker(self, const TickerStruct* ticker) except -1
     cdef int _put_trade(self, const TradeStruct* trade) except -1
     cdef int _refused(self, Outlet outlet) except -1

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, final
 
 from hftcore.enums import Exchange
@@ -34,7 +34,7 @@ class Feed:
         kind: type[Ticker] | type[Trade],
         symbols: Iterable[str],
         *,
-        tickers: Literal["all", "newest"] = "all",
+        tickers: Literal["all", "newest", "newest_or_anew"] = "all",
         trades: Literal["all", "by_one", "rising"] = "all",
         number: Literal["tradeId", "seq"] = "tradeId",
         flags: int = 0,
@@ -42,6 +42,7 @@ class Feed:
         on_frame: Callable[[bytes], Any] | None = None,
         on_gap: Callable[[CurrencyPair, str, int | None], Any] | None = None,
         on_error: Callable[[Exception], Any] | None = None,
+        natives: Mapping[str, str] | None = None,
     ) -> None: ...
     def feed(self, frame: bytes | bytearray | memoryview, last: bool = True) -> None: ...
     def feed_all(self, frames: Iterable[bytes]) -> None: ...

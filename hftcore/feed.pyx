@@ -13,15 +13,15 @@ its parser and its memory; it never keeps a frame.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.parse cimport FRAME_EVENTS, Parser
 from hftcore.ring cimport Ring
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
 from hftcore.watch cimport (
-    TICKERS_ALL, TICKERS_NEWEST, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW, VERDICT_DELIVER,
-    VERDICT_DUPLICATE, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule, TradeRule, watch_now_ns,
+    TICKERS_ALL, TICKERS_NEWEST, TICKERS_NEWEST_OR_ANEW, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW,
+    VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule, TradeRule, watch_now_ns,
 )
 
 import asyncio
@@ -29,7 +29,9 @@ import asyncio
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, pair_of_id
 
-cdef dict TICKER_RULES = {"all": TICKERS_ALL, "newest": TICKERS_NEWEST}
+cdef dict TICKER_RULES = {
+    "all": TICKERS_ALL, "newest": TICKERS_NEWEST, "newest_or_anew": TICKERS_NEWEST_OR_ANEW,
+}
 cdef dict TRADE_RULES = {"all": TRADES_ALL, "by_one": TRADES_BY_ONE, "rising": TRADES_RISING}
 cdef dict NUMBERS = {"tradeId": False, "seq": True}
 # A full ring of another policy makes its producer wait, or is a policy that put_nowait alone knows.
@@ -69,7 +71,8 @@ cdef class Feed:
     symbols
         The pairs to deliver; nothing else is.
     tickers
-        ``all``, or ``newest``: an update whose `seq` is lower than the symbol's last is dropped, and counts as outdated.
+        ``all``; ``newest``: an update whose `seq` is lower than the symbol's last is dropped, and counts as outdated;
+        ``newest_or_anew``: not if its time is later: the venue may begin to count anew.
     trades
         ``all``; ``by_one``: the numbers of a symbol's trades count by one, so that lost ones are told by `on_gap` and
         repeated ones are dropped; ``rising``: repeated ones are dropped, numbers may be left out.
@@ -79,6 +82,8 @@ cdef class Feed:
         Flag bits that every event gets.
     watch
         What it tells of each frame and event; None: one of its own.
+    natives
+        The venue's spelling of each pair, as for `hftcore.parse.Parser`.
 
     Attributes
     ----------
@@ -107,11 +112,11 @@ cdef class Feed:
 
     def __init__(
         self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", uint16_t flags=0,
-        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None,
+        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None, natives=None,
     ):
         if kind is not Ticker and kind is not Trade:
             raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
-        self.parser = Parser(exchange)
+        self.parser = Parser(exchange, symbols=natives)
         self.kind = kind
         self.watch = SilenceWatch() if watch is None else watch
         self._is_ticker = kind is Ticker
@@ -212,6 +217,8 @@ cdef class Feed:
         cdef size_t index
         cdef uint64_t lost = 0
         cdef int verdict
+        if count == 0:
+            return self._pass_over()
         for index in range(count):
             trade = trades + index
             verdict = self.watch.state.check(trade[0], &lost)
@@ -222,14 +229,28 @@ cdef class Feed:
             elif verdict == VERDICT_UNWANTED:
                 self._unwanted += 1
             else:
-                self._tell_gap(trade, verdict, lost)
+                self._tell_gap(trade.symbol, verdict, lost)
                 self._put_trade(trade)
         return 0
 
-    cdef int _tell_gap(self, const TradeStruct* trade, int verdict, uint64_t lost) except -1:
+    cdef int _pass_over(self) except -1:
+        """A frame without an event may use up a trade's number."""
+        cdef TradeStruct trade
+        cdef uint64_t lost = 0
+        cdef int verdict
+        if self.parser.decoder.passed_over() == NULL:
+            return 0
+        trade = self.parser.decoder.passed_over()[0]
+        trade.symbol = self.parser.passed_symbol_c()
+        verdict = self.watch.state.pass_over(trade, &lost)
+        if verdict == VERDICT_GAP or verdict == VERDICT_ANEW:
+            self._tell_gap(trade.symbol, verdict, lost)
+        return 0
+
+    cdef int _tell_gap(self, int32_t symbol, int verdict, uint64_t lost) except -1:
         self.exposed = True
         if self.on_gap is not None:
-            pair = pair_of_id(trade.symbol)
+            pair = pair_of_id(symbol)
             try:
                 if verdict == VERDICT_ANEW:
                     self.on_gap(pair, "trade ids started anew", None)

@@ -32,12 +32,16 @@ cdef extern from "hftcore/frame_decoder.hpp" namespace "hft" nogil:
         const char* reason_data() noexcept
         size_t reason_size() noexcept
         void drop_events() noexcept
+        const TradeStruct* passed_over() noexcept
+        const char* passed_native_data() noexcept
+        size_t passed_native_size() noexcept
         int32_t symbol(size_t index) noexcept
 
 
 cdef class Parser:
     cdef FrameDecoder decoder
     cdef object _exchange
+    cdef dict _symbols
     cdef int _kind
     # The last two lists that parse() returned, to be filled again once nobody else holds them.
     cdef list _recent
@@ -46,5 +50,8 @@ cdef class Parser:
     # decode_c, then resolve_c where decoder.unknown() is not 0; the structs stay in the decoder until the next frame.
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil
     cdef int resolve_c(self) except -1
+    cdef object _pair_of(self, bytes native)
     cdef list events_c(self)
+    # The number of the symbol of decoder.passed_over(); -1 where it is no pair.
+    cdef int32_t passed_symbol_c(self) except -2
     cdef int fail_c(self) except -1

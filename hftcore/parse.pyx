@@ -14,15 +14,15 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t
 
-from hftcore.types cimport Ticker, Trade, ticker_of, trade_of
+from hftcore.types cimport Ticker, Trade, TradeStruct, ticker_of, trade_of
 
 from enum import IntEnum
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
-from hftcore.symbols import on_instruments, pair_of_native
+from hftcore.symbols import CurrencyPair, on_instruments, pair_of_id, pair_of_native
 
 
 cdef extern from "Python.h":
@@ -67,11 +67,13 @@ cdef class Parser:
         (v5; both read all of OKX's instruments), or Exchange.BINANCE_FUTURE (USD-M, and COIN-M, which looks the same).
     templates
         False reads every frame by the general path: slower, with the same results.
+    symbols
+        From the venue's spelling to the pair, for this parser alone, before the instruments that were registered.
 
     Raises
     ------
     ValueError
-        If there is no parser for the exchange.
+        If there is no parser for the exchange, or a pair is none.
 
     Notes
     -----
@@ -84,13 +86,14 @@ cdef class Parser:
     Volumes are in the venue's own unit: contracts for OKX's derivatives and COIN-M, else the base currency mostly.
     """
 
-    def __init__(self, exchange, *, templates=True):
+    def __init__(self, exchange, *, templates=True, symbols=None):
         self._exchange = Exchange.parse(exchange)
         if not FrameDecoder.supports(self._exchange):
             names = ", ".join(str(item) for item in Exchange if FrameDecoder.supports(item))
             raise ValueError(f"exchange must be one with a parser ({names}), was {self._exchange}")
         self.decoder.set_exchange(self._exchange)
         self.decoder.use_templates(templates)
+        self._symbols = {native: CurrencyPair(pair) for native, pair in (symbols or {}).items()}
 
     # hot path: begin
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs, uint16_t flags) noexcept nogil:
@@ -102,13 +105,11 @@ cdef class Parser:
     cdef int resolve_c(self) except -1:
         """Give every event its symbol's number. Raises ParseError, and drops the events, if a symbol is no pair."""
         cdef size_t index
-        cdef bytes native
         for index in range(self.decoder.count()):
             if self.decoder.symbol(index) >= 0:
                 continue
-            native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
             try:
-                pair = pair_of_native(self._exchange, native.decode())
+                pair = self._pair_of(self.decoder.native_data(index)[:self.decoder.native_size(index)])
             except ValueError as error:
                 self._kind = FRAME_ERROR
                 self.decoder.drop_events()
@@ -116,6 +117,16 @@ cdef class Parser:
             if not self.decoder.learn(index, pair.id):
                 raise MemoryError
         return 0
+
+    cdef object _pair_of(self, bytes native):
+        pair = self._symbols.get(native.decode())
+        return pair_of_native(self._exchange, native.decode()) if pair is None else pair
+
+    cdef int32_t passed_symbol_c(self) except -2:
+        try:
+            return self._pair_of(self.decoder.passed_native_data()[:self.decoder.passed_native_size()]).id
+        except ValueError:
+            return -1
 
     cdef list events_c(self):
         """The events of the last frame as objects.
@@ -221,6 +232,13 @@ cdef class Parser:
             self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
             for index in range(self.decoder.count())
         ]
+
+    @property
+    def passedOver(self):
+        """Pair, number and time in ns of a trade of the last frame that is no event but uses up its number, or None."""
+        cdef const TradeStruct* trade = self.decoder.passed_over()
+        cdef int32_t symbol = -1 if trade == NULL else self.passed_symbol_c()
+        return None if symbol < 0 else (pair_of_id(symbol), trade.tradeId, trade.tradeTimeNs)
 
     @property
     def templateHits(self):

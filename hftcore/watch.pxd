@@ -13,6 +13,7 @@ cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
     enum TickerRule "hft::TickerRule":
         TICKERS_ALL "hft::TICKERS_ALL"
         TICKERS_NEWEST "hft::TICKERS_NEWEST"
+        TICKERS_NEWEST_OR_ANEW "hft::TICKERS_NEWEST_OR_ANEW"
 
     enum TradeRule "hft::TradeRule":
         TRADES_ALL "hft::TRADES_ALL"
@@ -43,6 +44,7 @@ cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
         SymbolState& state_of(int32_t symbol) except +
         int check(const TickerStruct& ticker) noexcept
         int check(const TradeStruct& trade, uint64_t* lost) noexcept
+        int pass_over(const TradeStruct& trade, uint64_t* lost) noexcept
         void note(SymbolState* state, uint16_t flags) noexcept
         cbool any_counted() noexcept
         void forget_updates() noexcept

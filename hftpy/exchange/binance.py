@@ -4,20 +4,19 @@ Source: https://github.com/binance/binance-spot-api-docs, web-socket-streams.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind
-from hftcore.symbols import CurrencyPair, native_symbol, register_instruments
+from hftcore.symbols import CurrencyPair
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.stream import gather_all
 from hftpy.exchange.venue import NativeStream
 
 URL = "wss://stream.binance.com:9443/stream"
-STREAMS_PER_CONNECTION = 1024
 STREAMS_PER_MESSAGE = 200
 
 
@@ -30,6 +29,7 @@ class BinanceMarketProtocol(MarketProtocol):
     exchange = Exchange.BINANCE
     url = URL
     rules = FeedRules(tickers="newest", trades="by_one")
+    streams_per_connection: ClassVar[int] = 1024
     send_interval_s = 0.25  # the venue closes at more than 5 incoming messages a second, pongs included
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -49,11 +49,12 @@ class BinanceMarketProtocol(MarketProtocol):
         self.forget()
         self._asked.clear()
         messages = []
-        for start in range(0, len(self.pairs), STREAMS_PER_MESSAGE):
-            pairs = self.pairs[start : start + STREAMS_PER_MESSAGE]
+        natives = list(self.natives)
+        for start in range(0, len(natives), STREAMS_PER_MESSAGE):
+            end = start + STREAMS_PER_MESSAGE
             self._number += 1
-            self._asked[self._number] = pairs
-            streams = [f"{native_symbol(self.exchange, pair).lower()}@{self.stream_name}" for pair in pairs]
+            self._asked[self._number] = self.pairs[start:end]
+            streams = [f"{native.lower()}@{self.stream_name}" for native in natives[start:end]]
             message = {"method": "SUBSCRIBE", "params": streams, "id": self._number, **self.args}
             messages.append(msgspec.json.encode(message).decode())
         return messages
@@ -89,6 +90,7 @@ class BinanceStream(NativeStream):
     """
 
     exchange = Exchange.BINANCE
+    protocol: ClassVar[type[BinanceMarketProtocol]] = BinanceMarketProtocol
 
     async def ticker_channel(self) -> None:
         """Best bid and ask."""
@@ -99,9 +101,7 @@ class BinanceStream(NativeStream):
         await self._market(Channel.TRADE)
 
     async def _market(self, channel: Channel) -> None:
-        pairs = self.currency_pairs
-        # The venue writes no separator: what we subscribe to is how its answers are split.
-        register_instruments(self.exchange, {native_symbol(self.exchange, pair): pair for pair in pairs})
-        parts = [pairs[i : i + STREAMS_PER_CONNECTION] for i in range(0, len(pairs), STREAMS_PER_CONNECTION)]
+        pairs, most = self.currency_pairs, self.protocol.streams_per_connection
+        parts = [pairs[i : i + most] for i in range(0, len(pairs), most)]
         args = self.args_of(channel)
-        await gather_all([self.run_protocol(BinanceMarketProtocol(channel, part, args)) for part in parts])
+        await gather_all([self.run_protocol(self.protocol(channel, part, args)) for part in parts])

@@ -17,7 +17,7 @@ from hftpy.common.events import Gap, Reconnected
 from hftpy.errors import ConfigError, SubscribeError
 from hftpy.exchange.client import Connection, OnClosed, OnFrame
 from hftpy.exchange.ib_contracts import MAX_CLIENT_ID, IBOptions
-from hftpy.exchange.ib_link import Details, IBLink, open_link, require_ib_async
+from hftpy.exchange.ib_link import Details, open_link, require_ib_async
 from hftpy.exchange.ib_protocol import URL, IBProtocol
 from hftpy.exchange.runner import Runner, logger
 from hftpy.exchange.venue import MARKET, Item, NativeStream, VenueSession
@@ -34,7 +34,6 @@ class IBSession(VenueSession):
     def __init__(self, stream: "IBStream", protocol: IBProtocol, url: str, client_id: int | None) -> None:
         super().__init__(stream, protocol, url, (protocol.channel,), native=False)
         self._client_id = client_id
-        self._link: IBLink | None = None
         self._retry_at: dict[CurrencyPair, float] = {}
         self._hops = stream.latency.setdefault(str(protocol.channel), {})
         for hop in ("venue_to_socket", "socket_to_parse", "parse_to_ring"):
@@ -49,7 +48,6 @@ class IBSession(VenueSession):
         protocol = self._protocol
         link = await open_link(url, client_id, protocol.details, on_frame, on_closed, self._read)
         protocol.server_version = link.server_version
-        self._link = link
         return link
 
     def _read(self, read_ns: int) -> None:
@@ -123,11 +121,10 @@ class IBSession(VenueSession):
         for pair, due in list(self._retry_at.items()):
             if now >= due:
                 del self._retry_at[pair]
-                if pair in self._protocol.suspended and self._link is not None and not self.fault:
-                    self._link.post(self._protocol.subscribe(pair))
+                if pair in self._protocol.suspended and not self.fault:
+                    self.send(self._protocol.subscribe(pair))
 
     async def lost(self, reason: str) -> None:
-        self._link = None
         self._retry_at.clear()
         await super().lost(reason)
 
@@ -160,6 +157,9 @@ class IBStream(NativeStream):
             if not place.hostname or not port or place.path.strip("/") or place.query or place.username:
                 raise ConfigError(f"api_host must be tcp://host:port, was {self.api_host!r}")
         self._options = {channel: self._read_options(channel) for channel in self.subscribe_channels}
+
+    def _spell_pairs(self) -> dict[str, CurrencyPair]:
+        return {}  # a pair means a contract of many fields
 
     def _read_options(self, channel: Channel) -> IBOptions:
         options = IBOptions.read(self.args_of(channel), self.currency_pairs)

@@ -18,13 +18,11 @@ from hftcore.symbols import CurrencyPair
 from hftpy.errors import ConfigError
 from hftpy.exchange.client import CLOSE_TIMEOUT_S, ConnectError, Connection, OnClosed, OnFrame
 from hftpy.exchange.ib_contracts import IBContract
-from hftpy.exchange.ib_messages import Framer, Notice, frame_of, payload_of, read_message, split_fields
+from hftpy.exchange.ib_messages import Framer, Notice, frame_of, read_message, split_fields
 
 HANDSHAKE_TIMEOUT_S = 10.0
 DETAILS_TIMEOUT_S = 10.0  # since the last answer; then a contract is subscribed as it was given
-KEEPALIVE_S = 5.0
 CLIENT_ID_IN_USE = 326
-REQUEST_TIME = payload_of(49, 1).decode()
 
 
 def require_ib_async() -> Any:
@@ -101,7 +99,6 @@ class IBLink(Connection):
         self._is_closed = False
         self._is_told = False
         self._over = asyncio.Event()
-        self._keepalive: asyncio.TimerHandle | None = None
         self._client = _make_client(self)
         self._client.apiError.connect(self._api_error)
 
@@ -137,7 +134,6 @@ class IBLink(Connection):
             for task in (shaking, over):
                 task.cancel()
             await asyncio.gather(shaking, over, return_exceptions=True)
-        self._beat()
 
     async def find_details(self, details: Details) -> None:
         """Ask which contracts are meant; those that are known already are not asked for.
@@ -170,16 +166,6 @@ class IBLink(Connection):
         self._details = None
 
     async def send(self, message: str | bytes) -> None:
-        self.post(message)
-
-    def post(self, message: str | bytes) -> None:
-        """As `send`; ib_async queues what would be more than 45 messages a second.
-
-        Raises
-        ------
-        ConnectionError
-            If the connection is closed.
-        """
         if self._is_closed or not self._client.isConnected():
             raise ConnectionResetError("the connection is closed")
         self._client.sendMsg(message if isinstance(message, str) else message.decode())
@@ -252,18 +238,10 @@ class IBLink(Connection):
         if self._is_closed:
             return
         self._is_closed, self._reason = True, self._refusal or reason
-        if self._keepalive is not None:
-            self._keepalive.cancel()
         self._answered.set()
         if not self._is_told:
             self._is_told = True
             self._on_closed(0, self._reason)
-
-    def _beat(self) -> None:
-        """Ask for the time now and then: TWS sends no heartbeat by itself, and a peer that is gone answers nothing."""
-        if not self._is_closed and self._client.isConnected():
-            self._client.sendMsg(REQUEST_TIME)
-            self._keepalive = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._beat)
 
     # What ib_async calls, in its own spelling.
 

@@ -89,7 +89,9 @@ class IBProtocol(VenueProtocol):
 
     exchange = Exchange.IB
     url = URL
-    heartbeat_timeout_s = 15.0  # the link asks for the time every 5 s
+    keep_alive = payload_of(49, 1).decode()  # asks for the time: TWS sends no heartbeat by itself
+    keep_alive_s = 5.0
+    heartbeat_timeout_s = 15.0
     send_interval_s = 1 / 40  # TWS allows 50 messages a second
     max_silence_factor = 64  # most of its markets are closed most of the time
 

@@ -16,7 +16,7 @@ from hftcore.parse import FrameKind, Parser
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftcore.watch import SilenceWatch
-from hftpy.exchange.venue import Item, VenueProtocol
+from hftpy.exchange.venue import Item, VenueProtocol, natives_of
 
 KINDS: Mapping[Channel, type[Ticker] | type[Trade]] = {Channel.TICKER: Ticker, Channel.TRADE: Trade}
 
@@ -28,7 +28,8 @@ class FeedRules:
     Parameters
     ----------
     tickers
-        ``all``, or ``newest``: a ticker whose `seq` is lower than the symbol's last is dropped as outdated.
+        ``all``; ``newest``: a ticker whose `seq` is lower than the symbol's last is dropped as outdated;
+        ``newest_or_anew``: not if its time is later: the venue may begin to count anew.
     trades
         ``all``; ``by_one``: a symbol's trades count by one: lost ones are told as a Gap, repeated ones dropped;
         ``rising``: repeated ones are dropped, but numbers may be left out.
@@ -36,7 +37,7 @@ class FeedRules:
         The number of a trade; 0 is none.
     """
 
-    tickers: Literal["all", "newest"] = "all"
+    tickers: Literal["all", "newest", "newest_or_anew"] = "all"
     trades: Literal["all", "by_one", "rising"] = "all"
     number: Literal["tradeId", "seq"] = "tradeId"
 
@@ -60,22 +61,34 @@ class TradeCounter:
             return list(trades)
         items: list[Item] = []
         for trade in trades:
-            number: int = getattr(trade, self._rules.number)
-            symbol = trade.symbol
-            last = self._last.get(symbol)
-            if number and last is not None:
-                if number <= last[0]:
-                    if trade.tradeTimeNs <= last[1]:
-                        self._protocol.duplicates += 1
-                        continue
-                    # A lower number at a later time: the venue counts anew. Going on to compare would drop everything.
-                    items.append(self._protocol.gap(symbol, "trade ids started anew", None))
-                elif self._rules.trades == "by_one" and number != last[0] + 1:
-                    items.append(self._protocol.gap(symbol, "trade ids", number - last[0] - 1))
-            if number:
-                self._last[symbol] = (number, trade.tradeTimeNs)
-            items.append(trade)
+            gaps = self._judge(trade.symbol, getattr(trade, self._rules.number), trade.tradeTimeNs)
+            if gaps is None:
+                self._protocol.duplicates += 1
+            else:
+                items += (*gaps, trade)
         return items
+
+    def pass_over(self, symbol: CurrencyPair, number: int, time_ns: int) -> list[Item]:
+        """A trade that is no event but uses up its `tradeId`: what it shows to be lost."""
+        if self._rules.trades == "all" or self._rules.number == "seq":
+            return []
+        return list(self._judge(symbol, number, time_ns) or ())
+
+    def _judge(self, symbol: CurrencyPair, number: int, time_ns: int) -> Sequence[Item] | None:
+        """What is to be told before the trade with this number; None: it was told before."""
+        last = self._last.get(symbol)
+        gaps: Sequence[Item] = ()
+        if number and last is not None:
+            if number <= last[0]:
+                if time_ns <= last[1]:
+                    return None
+                # A lower number at a later time: the venue counts anew. Going on to compare would drop everything.
+                gaps = [self._protocol.gap(symbol, "trade ids started anew", None)]
+            elif self._rules.trades == "by_one" and number != last[0] + 1:
+                gaps = [self._protocol.gap(symbol, "trade ids", number - last[0] - 1)]
+        if number:
+            self._last[symbol] = (number, time_ns)
+        return gaps
 
 
 class MarketProtocol(VenueProtocol):
@@ -89,9 +102,11 @@ class MarketProtocol(VenueProtocol):
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)
         self._kind = KINDS[channel]
-        self._parser = Parser(self.exchange)
+        # How the venue spells what was subscribed: its answers then carry the pairs that were asked for.
+        self.natives = natives_of(self.exchange, self.pairs)
+        self._parser = Parser(self.exchange, symbols=self.natives)
         self._trades = TradeCounter(self, self.rules)
-        self._last_update: dict[CurrencyPair, int] = {}
+        self._last_update: dict[CurrencyPair, tuple[int, int]] = {}  # seq and time
         self._feed: Feed | None = None
 
     @property
@@ -105,7 +120,7 @@ class MarketProtocol(VenueProtocol):
         rules = self.rules
         self._feed = Feed(
             self.exchange, self._kind, self.pairs, tickers=rules.tickers, trades=rules.trades, number=rules.number,
-            watch=watch,
+            watch=watch, natives=self.natives,
         )  # fmt: skip
         return self._feed
 
@@ -128,17 +143,19 @@ class MarketProtocol(VenueProtocol):
         wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
         self.unwanted += len(events) - len(wanted)
         if kind is Trade:
+            if not events and (passed := parser.passedOver) is not None and passed[0] in self.wanted:
+                return self._trades.pass_over(*passed)
             return self._trades.check(wanted)  # type: ignore[arg-type]
-        if self.rules.tickers == "newest":
+        if self.rules.tickers != "all":
             return [ticker for ticker in wanted if self._is_newer(ticker)]
         return wanted
 
     def _is_newer(self, ticker: Ticker | Trade) -> bool:
-        last, number = self._last_update.get(ticker.symbol, 0), ticker.seq
-        if number < last:
+        last, last_ns = self._last_update.get(ticker.symbol, (0, 0))
+        if ticker.seq < last and (self.rules.tickers == "newest" or ticker.exchangeTimeNs <= last_ns):
             self.outdated += 1
             return False
-        self._last_update[ticker.symbol] = number
+        self._last_update[ticker.symbol] = ticker.seq, ticker.exchangeTimeNs
         return True
 
     def is_notice(self, frame: bytes) -> bool:

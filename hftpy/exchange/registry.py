@@ -11,6 +11,7 @@ STREAMS: dict[Exchange, str] = {
     Exchange.KRAKEN: "hftpy.exchange.kraken:KrakenStream",
     Exchange.BINANCE: "hftpy.exchange.binance:BinanceStream",
     Exchange.IB: "hftpy.exchange.ib:IBStream",
+    Exchange.BINANCE_FUTURE: "hftpy.exchange.binance_future:BinanceFutureStream",
 }
 APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_api:KrakenApi"}
 WS_APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_ws_api:KrakenWsApi"}

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from hftcore.feed import Feed
@@ -38,6 +39,7 @@ class Session(ABC):
         self.fault = ""  # why this connection must be given up; the runner then connects again
         self.fatal: Exception | None = None  # ends the runner
         self.feed: Feed | None = None  # takes frames in natively, in place of `frame`
+        self._to_send: deque[str | bytes] = deque()
 
     @abstractmethod
     async def url(self) -> str:
@@ -84,6 +86,11 @@ class Session(ABC):
     def fail(self, error: Exception) -> None:
         """End the runner with an error."""
         self.fatal = self.fatal or error
+        self.wake()
+
+    def send(self, *messages: str | bytes) -> None:
+        """Send messages soon, in order, `send_interval_s` apart; a lost connection drops them."""
+        self._to_send.extend(messages)
         self.wake()
 
     def wake(self) -> None:
@@ -143,6 +150,7 @@ class Runner:
         """One connection from making it to its end; the reason of the end."""
         session = self._session
         session.fault, session.fatal, session.ready = "", None, False
+        session._to_send.clear()
         session._wake = wake = asyncio.Event()
         self._ready_at = None
         closed: list[tuple[int, str]] = []
@@ -176,7 +184,7 @@ class Runner:
             connection.attach(session.feed)
             await self._send(connection, messages)
             session.sent()
-            return await self._watch(wake, closed)
+            return await self._watch(connection, wake, closed)
         except ConnectionError as error:
             # Sending failed because the peer is gone; why it went may still be on its way.
             with contextlib.suppress(TimeoutError):
@@ -210,8 +218,9 @@ class Runner:
                 await asyncio.sleep(self._session.send_interval_s)
             await connection.send(message)
 
-    async def _watch(self, wake: asyncio.Event, closed: list[tuple[int, str]]) -> str:
+    async def _watch(self, connection: Connection, wake: asyncio.Event, closed: list[tuple[int, str]]) -> str:
         session = self._session
+        may_send_at = time.monotonic() + session.send_interval_s
         while True:
             if session.fatal is not None:
                 return str(session.fatal)
@@ -223,11 +232,21 @@ class Runner:
                 return session.fault
             wake.clear()
             deadline = session.next_deadline()
+            if session._to_send:
+                now = time.monotonic()
+                if now >= may_send_at:
+                    await connection.send(session._to_send.popleft())
+                    may_send_at = now + session.send_interval_s
+                    continue
+                deadline = may_send_at if deadline is None else min(deadline, may_send_at)
             try:
                 async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0.0)):
                     await wake.wait()
             except TimeoutError:
-                session.check(time.monotonic())
+                now = time.monotonic()
+                due = session.next_deadline()
+                if due is not None and now >= due:
+                    session.check(now)
 
     def _became_ready(self) -> None:
         now = self._ready_at = time.monotonic()

@@ -6,13 +6,13 @@ protocol for which channel). Neither touches a socket.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.feed import Feed
-from hftcore.symbols import CurrencyPair
+from hftcore.symbols import CurrencyPair, native_symbol
 from hftcore.types import Ticker, Trade
 from hftcore.watch import SilenceWatch
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -36,6 +36,23 @@ MAX_SILENCE_FACTOR = 8
 SHOWN_BYTES = 200
 
 
+def natives_of(exchange: Exchange, pairs: Iterable[CurrencyPair]) -> dict[str, CurrencyPair]:
+    """The pairs by a venue's own spelling.
+
+    Raises
+    ------
+    ValueError
+        If the venue has nothing of the kind of a pair, or spells two of them alike.
+    """
+    natives: dict[str, CurrencyPair] = {}
+    for pair in pairs:
+        native = native_symbol(exchange, pair)
+        if native in natives:
+            raise ValueError(f"{exchange} spells both {str(natives[native])!r} and {str(pair)!r} {native}: name one")
+        natives[native] = pair
+    return natives
+
+
 class VenueProtocol(ABC):
     """One connection's side of a venue's protocol, without I/O.
 
@@ -50,7 +67,9 @@ class VenueProtocol(ABC):
     """
 
     exchange: ClassVar[Exchange]
-    url: ClassVar[str]
+    url: str
+    keep_alive: ClassVar[str] = ""  # text that is sent after `keep_alive_s` without a frame
+    keep_alive_s: ClassVar[float] = 0.0
     heartbeat_timeout_s: ClassVar[float | None] = None  # silence of all frames after which the connection is dead
     ack_timeout_s: ClassVar[float] = 10.0
     max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
@@ -142,6 +161,7 @@ class VenueSession(Session):
         self._limit = stream.stale_after(protocol.channel) if protocol.pairs else None
         self._watch = SilenceWatch()
         self._sent_at = 0.0
+        self._kept_alive_at = 0.0
         self._known_refusals = 0
         self._counted = (0, 0, 0)  # the protocol's counters, as far as they are in the channel's
         self._exposed = False  # something may have been missed since the last Gap
@@ -275,6 +295,8 @@ class VenueSession(Session):
             deadlines.append(self._sent_at + protocol.ack_timeout_s)
         if protocol.heartbeat_timeout_s is not None:
             deadlines.append(self._watch.last_frame_s + protocol.heartbeat_timeout_s)
+        if protocol.keep_alive:
+            deadlines.append(max(self._watch.last_frame_s, self._kept_alive_at) + protocol.keep_alive_s)
         if self.ready and self._limit is not None:
             watch = self._watch
             deadlines.append(watch.last_event_s + self._limit * watch.silence_factor)
@@ -288,6 +310,9 @@ class VenueSession(Session):
         if timeout is not None and now - watch.last_frame_s >= timeout:
             self.fault = f"no frame for {now - watch.last_frame_s:.1f} s"
             return
+        if protocol.keep_alive and now - max(watch.last_frame_s, self._kept_alive_at) >= protocol.keep_alive_s:
+            self._kept_alive_at = now
+            self.send(protocol.keep_alive)
         if not self.ready:
             if now - self._sent_at >= protocol.ack_timeout_s:
                 missing = ", ".join(sorted(map(str, protocol.pending))[:5])
@@ -355,7 +380,7 @@ class NativeStream(StreamBase):
     Raises
     ------
     ValueError
-        If a market channel is subscribed and there is no currency pair.
+        If a market channel is subscribed and there is no currency pair, or one that the venue cannot have.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -363,6 +388,10 @@ class NativeStream(StreamBase):
         market = [channel for channel in self.subscribe_channels if channel not in self.private_channels]
         if market and not self.currency_pairs:
             raise ValueError(f"currency_pairs must name at least one pair for the channel {market[0]}, was empty")
+        self.natives = self._spell_pairs() if market else {}
+
+    def _spell_pairs(self) -> dict[str, CurrencyPair]:
+        return natives_of(self.exchange, self.currency_pairs)
 
     def url_of(self, url: str) -> str:
         """The venue's URL, or its path at `api_host`."""

@@ -395,7 +395,7 @@ def test_hooks_that_raise_lose_nothing():
         (("binance", int, ["btc/usdt"], {}), TypeError, "kind must be Ticker or Trade"),
         (("sim", Ticker, ["btc/usdt"], {}), ValueError, "exchange must be"),
         (("binance", Ticker, ["nopair"], {}), ValueError, "a currency pair must read"),
-        (("binance", Ticker, [], {"tickers": "old"}), ValueError, "tickers must be one of all, newest, was 'old'"),
+        (("binance", Ticker, [], {"tickers": "old"}), ValueError, "tickers must be one of .*newest_or_anew, was 'old'"),
         (("binance", Trade, [], {"trades": "x"}), ValueError, "trades must be one of all, by_one, rising, was 'x'"),
         (("binance", Trade, [], {"number": "id"}), ValueError, "number must be one of tradeId, seq, was 'id'"),
     ],

@@ -341,7 +341,7 @@ async def test_disconnect(run_ib, ready):
 async def test_half_open(run_ib, ready, monkeypatch):
     """The peer takes our bytes and never answers again."""
     monkeypatch.setattr(IBProtocol, "heartbeat_timeout_s", 0.5)
-    monkeypatch.setattr(ib_link, "KEEPALIVE_S", 0.1)
+    monkeypatch.setattr(IBProtocol, "keep_alive_s", 0.1)
     async with TwsPeer([AAPL]) as peer:
         observer = Observer()
         stream, _ = run_ib(peer, observer, stale_after=0)
@@ -357,7 +357,7 @@ async def test_half_open(run_ib, ready, monkeypatch):
 
 
 async def test_mute_while_heartbeats_go_on(run_ib, ready, eventually, monkeypatch):
-    monkeypatch.setattr(ib_link, "KEEPALIVE_S", 0.05)
+    monkeypatch.setattr(IBProtocol, "keep_alive_s", 0.05)
     async with TwsPeer([AAPL, MSFT]) as peer:
         observer = Observer()
         stream, _ = run_ib(peer, observer, stale_after=0.4, **TWO)
@@ -372,7 +372,7 @@ async def test_mute_while_heartbeats_go_on(run_ib, ready, eventually, monkeypatc
 
 async def test_state_on_subscribing_does_not_renew_the_patience(run_ib, ready, monkeypatch):
     """A closed market: each subscription is answered with the last quote, and nothing follows."""
-    monkeypatch.setattr(ib_link, "KEEPALIVE_S", 0.05)
+    monkeypatch.setattr(IBProtocol, "keep_alive_s", 0.05)
     async with TwsPeer([AAPL]) as peer:
         peer.on_subscribed = lambda subscription: peer.quote("AAPL", 1, 2)
         observer = Observer()
@@ -465,7 +465,7 @@ async def test_a_dead_peer_and_no_peer(run_ib, monkeypatch):
     async with TwsPeer([AAPL]) as peer:
         peer.dead = True
         _, task = run_ib(peer, Observer(), reconnect_times={"times": 2, "initial": 0.01})
-        with pytest.raises(VenueError, match="gave up after 2 reconnects: no connection to 127.0.0.1"):
+        with pytest.raises(VenueError, match=r"gave up after 2 reconnects: no connection to 127\.0\.0\.1"):
             await asyncio.wait_for(task, 20)
         assert len(peer.clients) == 3
     _, task = run_ib(peer_url(peer), Observer(), reconnect_times={"times": 0})

@@ -18,6 +18,7 @@ from hftcore.ring import Ring
 from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Stale, Ticker, Trade
 from hftpy.exchange import StreamBase
 from hftpy.exchange.binance import BinanceMarketProtocol
+from hftpy.exchange.binance_future import BinanceFutureProtocol
 from hftpy.exchange.kraken import KrakenMarketProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueSession
@@ -28,6 +29,7 @@ RULES = [
     FeedRules(trades="rising"),
     FeedRules(trades="by_one", number="seq"),
     FeedRules(trades="rising", number="seq"),
+    FeedRules(tickers="newest_or_anew"),
 ]
 
 
@@ -193,6 +195,33 @@ async def test_random_binance(channel, seed):
     assert found["stats"]["outdated" if channel is Channel.TICKER else "duplicates"]
 
 
+def futures_script(chance, length):
+    """As `binance_script`, with times in tickers, and trades that are none."""
+    script = []
+    for number, step in enumerate(binance_script(chance, length)):
+        message = None if step is None else json.loads(step) if step.startswith(b'{"stream":"btc') else step
+        if isinstance(message, dict):
+            time = 1790000000000 + number + chance.choice([0, 0, 0, 0, 9, -9])
+            message["data"] |= {"E": time, "T": time}
+            if message["data"].get("e") == "trade":
+                nothing = chance.random() < 0.3
+                message["data"] |= {"X": "NA", "p": "0", "q": "0"} if nothing else {"X": "MARKET"}
+            message = encode(message)
+        script.append(message)
+    return script
+
+
+@pytest.mark.parametrize("channel", [Channel.TICKER, Channel.TRADE])
+@pytest.mark.parametrize("rules", [BinanceFutureProtocol.rules, FeedRules("newest_or_anew", "rising")], ids=str)
+async def test_random_binance_futures(channel, rules):
+    make = type("Protocol", (BinanceFutureProtocol,), {"rules": rules})
+    for seed in range(6):
+        script = futures_script(random.Random(seed), 400)
+        found = await assert_same(make, channel, ["btc/usdt", "eth/usdt:usdt"], script)
+        assert found["stats"]["events"] > 20 and found["stats"]["unwanted"]
+        assert found["stats"]["outdated" if channel is Channel.TICKER else "duplicates"]
+
+
 @pytest.mark.parametrize("channel", [Channel.TICKER, Channel.TRADE])
 @pytest.mark.parametrize("seed", range(8))
 async def test_random_kraken(channel, seed):
@@ -251,7 +280,13 @@ VENUES = {
 SESSIONS = [
     "binance_spot__all_20210417", "binance_us__all_20210417", "binance_spot__hftbacktest_spot_btcusdt_20240808",
     "kraken__v1_ticker_20210405", "kraken__v1_trade_20210405",
+    "binance_usdm__all_20210417", "binance_usdm__hftbacktest_usdm_btcusdt_20240808",
 ]  # fmt: skip
+
+
+PROTOCOLS = {
+    "kraken": KrakenMarketProtocol, "binance_usdm": BinanceFutureProtocol, "binance": BinanceMarketProtocol,
+}  # fmt: skip
 
 
 @pytest.mark.recorded
@@ -277,7 +312,7 @@ async def test_recorded_messages(fixtures, venue, channel):
 @pytest.mark.parametrize("name", SESSIONS)
 async def test_recorded_sessions(fixtures, name):
     frames = list(session_frames(fixtures / "sessions" / f"{name}.jsonl.gz"))
-    protocol = KrakenMarketProtocol if name.startswith("kraken") else BinanceMarketProtocol
+    protocol = next(found for start, found in PROTOCOLS.items() if name.startswith(start))
     parser, symbols = Parser(protocol.exchange), Counter()
     for frame in frames:
         if frame is not None:

@@ -37,7 +37,7 @@ struct UsdMargined {
         if (const JsonNode* const kind = members.find(6)) {
             if (!kind->is_string()) refuse("X must be text", kind->text);
             // What changed hands otherwise than by a trade: price and quantity are 0.
-            if (kind->is("NA")) batch->drop_trade();
+            if (kind->is("NA")) batch->pass_over_trade();
         }
     }
 };

@@ -53,11 +53,16 @@ struct EventBatch {
     std::int64_t localTimeNs = 0;
     std::uint16_t flags = 0;
     std::uint8_t exchange = 0;
+    // A trade that changed nothing but uses up its number: no event, yet none that is missing.
+    Trade passedOver{};
+    std::string_view passedNative;
+    bool hasPassed = false;
 
     void clear() noexcept {
         tickers.clear();
         trades.clear();
         natives.clear();
+        hasPassed = false;
     }
 
     Ticker& add_ticker(std::string_view native) {
@@ -80,8 +85,11 @@ struct EventBatch {
         return begin(trades, symbol);
     }
 
-    // Takes back the last trade that was added.
-    void drop_trade() noexcept {
+    // Takes back the last trade that was added, and keeps its number.
+    void pass_over_trade() noexcept {
+        passedOver = trades[trades.size() - 1];
+        passedNative = natives[natives.size() - 1].outside;
+        hasPassed = true;
         trades.drop_last();
         natives.drop_last();
     }

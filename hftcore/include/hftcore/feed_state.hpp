@@ -25,7 +25,7 @@ inline std::int64_t watch_now_ns() noexcept {
     return static_cast<std::int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
 }
 
-enum TickerRule : int { TICKERS_ALL = 0, TICKERS_NEWEST = 1 };
+enum TickerRule : int { TICKERS_ALL = 0, TICKERS_NEWEST = 1, TICKERS_NEWEST_OR_ANEW = 2 };
 enum TradeRule : int { TRADES_ALL = 0, TRADES_BY_ONE = 1, TRADES_RISING = 2 };
 
 enum Verdict : int {
@@ -39,8 +39,8 @@ enum Verdict : int {
 
 struct SymbolState {
     std::uint64_t number = 0;  // of the last trade
-    std::int64_t numberTimeNs = 0;
-    std::uint64_t update = 0;  // of the last ticker
+    std::int64_t numberTimeNs = 0;  // of the last trade or ticker
+    std::uint64_t update = 0;       // of the last ticker
     std::int64_t seenNs = 0;   // watch_now_ns of the last event
     std::int32_t symbol = 0;
     bool wanted = false;
@@ -82,9 +82,14 @@ public:
     int check(const Ticker& ticker) noexcept {
         SymbolState* state = find(ticker.symbol);
         if (state == nullptr) return VERDICT_UNWANTED;
-        if (tickers == TICKERS_NEWEST) {
-            if (ticker.seq < state->update) return VERDICT_OUTDATED;
+        if (tickers != TICKERS_ALL) {
+            // A venue that may count anew says so by a later time.
+            if (ticker.seq < state->update &&
+                (tickers == TICKERS_NEWEST || ticker.exchangeTimeNs <= state->numberTimeNs)) {
+                return VERDICT_OUTDATED;
+            }
             state->update = ticker.seq;
+            state->numberTimeNs = ticker.exchangeTimeNs;
         }
         note(state, ticker.flags);
         return VERDICT_DELIVER;
@@ -93,6 +98,20 @@ public:
     int check(const Trade& trade, std::uint64_t* lost) noexcept {
         SymbolState* state = find(trade.symbol);
         if (state == nullptr) return VERDICT_UNWANTED;
+        const int verdict = judge(state, trade, lost);
+        if (verdict != VERDICT_DUPLICATE) note(state, trade.flags);
+        return verdict;
+    }
+
+    // A trade that is no event but uses up its number. VERDICT_GAP and VERDICT_ANEW are to be told all the same.
+    int pass_over(const Trade& trade, std::uint64_t* lost) noexcept {
+        SymbolState* state = find(trade.symbol);
+        return state == nullptr ? VERDICT_UNWANTED : judge(state, trade, lost);
+    }
+    // hot path: end
+
+    // The number of a trade beside the last one of its symbol.
+    int judge(SymbolState* state, const Trade& trade, std::uint64_t* lost) noexcept {
         int verdict = VERDICT_DELIVER;
         const std::uint64_t number = numbered_by_seq ? trade.seq : static_cast<std::uint64_t>(trade.tradeId);
         if (trades != TRADES_ALL && number != 0) {
@@ -110,10 +129,8 @@ public:
             state->numberTimeNs = trade.tradeTimeNs;
             state->counted = any_counted_ = true;
         }
-        note(state, trade.flags);
         return verdict;
     }
-    // hot path: end
 
     // An event of a symbol was delivered, at `lastFrameNs`.
     void note(SymbolState* state, std::uint16_t flags) noexcept {

@@ -130,6 +130,11 @@ public:
     std::size_t reason_size() const noexcept { return reason_.size(); }
     void drop_events() noexcept { batch_.clear(); }
 
+    // The trade of the last frame that is no event but uses up its number, its symbol unresolved; nullptr: there is none.
+    const Trade* passed_over() const noexcept { return batch_.hasPassed ? &batch_.passedOver : nullptr; }
+    const char* passed_native_data() const noexcept { return batch_.passedNative.data(); }
+    std::size_t passed_native_size() const noexcept { return batch_.passedNative.size(); }
+
     std::int32_t symbol(std::size_t index) const noexcept {
         return batch_.tickers.empty() ? batch_.trades[index].symbol : batch_.tickers[index].symbol;
     }
