@@ -146,6 +146,8 @@ def test_on_uvloop():
             stream.bind_observer(observer)
             task = asyncio.create_task(stream.start())
             await observer.count(1, Ticker)
+            while not stream.stats["ticker"]["connected"]:
+                await asyncio.sleep(0.01)
             peer.disconnect()
             await observer.count(2, Ticker)
             await observer.count(1, Reconnected)
