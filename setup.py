@@ -42,6 +42,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "ring_base": ([], False),
     "ring": ([], False),
     "object_ring": ([], False),
+    "delivery": ([], False),
     "shm": ([], False),
     "shm_reader": ([], False),
     "codec": ([], False),

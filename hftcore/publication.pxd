@@ -57,4 +57,6 @@ cdef class Router:
     cdef int64_t _served_ns
 
     cdef bint _ready(self) except -1
-    cdef Publication _route(self, object item)
+    cdef int64_t _send_ticker(self, const TickerStruct* item) except -1
+    cdef int64_t _send_trade(self, const TradeStruct* item) except -1
+    cdef int64_t _send_item(self, object item) except -1

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcore.enums import Exchange
+from hftcore.shm import ShmWriter
 from hftcore.types import Ticker, Trade
 from hftcore.zmq import NativeSocket
 
@@ -33,7 +34,7 @@ class Publication:
 
 @final
 class Router:
-    def add(self, kind: type, exchange: Exchange | str | int, publication: Publication) -> None: ...
+    def add(self, kind: type, exchange: Exchange | str | int, target: Publication | ShmWriter[Any]) -> None: ...
     def clear(self) -> None: ...
     def serve_on(self, loop: Any) -> None: ...
     def served(self) -> None: ...

@@ -11,6 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libcpp.string cimport string
 
+from hftcore.shm cimport ShmWriter
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct
 
 import time
@@ -232,7 +233,7 @@ cdef class Publication:
 
 @cython.final
 cdef class Router:
-    """Takes tickers and trades to the publication of their exchange, where nothing else is to be done for a send.
+    """Takes tickers and trades to what publishes their exchange, where nothing else is to be done for a send.
 
     Something else is to be done where the publisher is not served by the running event loop, or where there is none
     and nobody has looked for subscribers for `SERVE_NS`.
@@ -242,21 +243,23 @@ cdef class Router:
         self._tickers = [None] * 256
         self._trades = [None] * 256
 
-    def add(self, kind, exchange, Publication publication not None):
-        """Send Tickers or Trades (the class `kind`) of an exchange there.
+    def add(self, kind, exchange, target):
+        """Send Tickers or Trades (the class `kind`) of an exchange there: a Publication, or the ShmWriter of both.
 
         Raises
         ------
         TypeError
-            If `kind` is neither.
+            If `kind` is neither, or nothing can be sent there.
         """
+        if type(target) is not Publication and type(target) is not ShmWriter:
+            raise TypeError(f"target must be a Publication or a ShmWriter, was {target!r}")
         if kind is not Ticker and kind is not Trade:
             raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
         routes = self._tickers if kind is Ticker else self._trades
-        routes[Exchange.parse(exchange)] = publication
+        routes[Exchange.parse(exchange)] = target
 
     def clear(self):
-        """Know no publication any more."""
+        """Know nothing any more."""
         self._tickers = [None] * 256
         self._trades = [None] * 256
 
@@ -279,22 +282,30 @@ cdef class Router:
         clock_gettime(CLOCK_MONOTONIC, &now)
         return now.tv_sec * 1_000_000_000 + now.tv_nsec - self._served_ns < SERVE_EVERY
 
-    cdef Publication _route(self, object item):
+    # 0: there is no way yet, or the symbol is new to the segment.
+    cdef int64_t _send_ticker(self, const TickerStruct* item) except -1:
+        target = self._tickers[item.exchange]
+        if type(target) is Publication:
+            return (<Publication>target).send_ticker_c(item)
+        return (<ShmWriter>target).send_ticker_c(item) if target is not None else 0
+
+    cdef int64_t _send_trade(self, const TradeStruct* item) except -1:
+        target = self._trades[item.exchange]
+        if type(target) is Publication:
+            return (<Publication>target).send_trade_c(item)
+        return (<ShmWriter>target).send_trade_c(item) if target is not None else 0
+
+    cdef int64_t _send_item(self, object item) except -1:
         if type(item) is Ticker:
-            return <Publication>self._tickers[(<Ticker>item).c.exchange]
+            return self._send_ticker(&(<Ticker>item).c)
         if type(item) is Trade:
-            return <Publication>self._trades[(<Trade>item).c.exchange]
-        return None
+            return self._send_trade(&(<Trade>item).c)
+        return 0
 
     @cython.binding(False)
     def send(self, item):
         """Send a message; returns its number, or 0 where the caller has to see to it. Raises as `Publication.send`."""
-        cdef Publication publication = self._route(item)
-        if publication is None or not self._ready():
-            return 0
-        if type(item) is Ticker:
-            return publication.send_ticker_c(&(<Ticker>item).c)
-        return publication.send_trade_c(&(<Trade>item).c)
+        return self._send_item(item) if self._ready() else 0
 
     def send_list(self, list items not None, Py_ssize_t start):
         """Send from `start` on until there is one that the caller has to see to; returns its index, or the length."""
@@ -303,36 +314,24 @@ cdef class Router:
         if not self._ready():
             return start
         for index in range(start, len(items)):
-            item = items[index]
-            publication = self._route(item)
-            if publication is None:
+            if not self._send_item(items[index]):
                 return index
-            if type(item) is Ticker:
-                publication.send_ticker_c(&(<Ticker>item).c)
-            else:
-                publication.send_trade_c(&(<Trade>item).c)
         return len(items)
 
     def send_array(self, array, Py_ssize_t start):
         """As `send_list`, of a checked array of `TICKER_DTYPE` or `TRADE_DTYPE`."""
         cdef const unsigned char[::1] rows = array.view(np.uint8)
         cdef bint are_tickers = array.dtype == TICKER_DTYPE
-        cdef list routes = self._tickers if are_tickers else self._trades
         cdef Py_ssize_t index
-        cdef const TickerStruct* ticker
-        cdef const TradeStruct* trade
+        cdef int64_t seq
+        cdef const void* row
         if not self._ready():
             return start
         for index in range(start, len(array)):
-            ticker = <const TickerStruct*>&rows[index * sizeof(TickerStruct)]
-            trade = <const TradeStruct*>ticker
-            publication = routes[ticker.exchange if are_tickers else trade.exchange]
-            if publication is None:
+            row = &rows[index * sizeof(TickerStruct)]
+            seq = self._send_ticker(<const TickerStruct*>row) if are_tickers else self._send_trade(<const TradeStruct*>row)
+            if not seq:
                 return index
-            if are_tickers:
-                (<Publication>publication).send_ticker_c(ticker)
-            else:
-                (<Publication>publication).send_trade_c(trade)
         return len(array)
 
 

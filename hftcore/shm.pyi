@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from typing import Final, Generic, SupportsIndex, TypeVar, final
 
 from hftcore.enums import Exchange
@@ -14,6 +15,7 @@ _Item = TypeVar("_Item", Ticker, Trade)
 _Path = str | os.PathLike[str]
 
 def in_memory(folder: _Path) -> bool: ...
+
 @final
 class ShmWriter(Generic[_Item]):
     def __init__(
@@ -26,6 +28,7 @@ class ShmWriter(Generic[_Item]):
         max_symbols: SupportsIndex = 16384,
         epoch: SupportsIndex | None = None,
     ) -> None: ...
+    on_sleepers: Callable[[], object] | None
     @property
     def kind(self) -> type[_Item]: ...
     @property

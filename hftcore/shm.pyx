@@ -72,6 +72,11 @@ cdef class ShmWriter:
     TypeError, ValueError
         If an argument is not as it must be.
 
+    Attributes
+    ----------
+    on_sleepers
+        Called without arguments after a message that a publisher's router put, if a reader sleeps; None: nobody is.
+
     Notes
     -----
     Thread safety: one thread at a time.
@@ -119,6 +124,18 @@ cdef class ShmWriter:
             notify(dereference(self._segment.view().park))
     # hot path: end
 
+    cdef int64_t send_ticker_c(self, const TickerStruct* item) except -1:
+        cdef uint64_t seq = self.publish_ticker(item)
+        if seq and self.on_sleepers is not None and self._writer.sleepers():
+            self.on_sleepers()
+        return seq
+
+    cdef int64_t send_trade_c(self, const TradeStruct* item) except -1:
+        cdef uint64_t seq = self.publish_trade(item)
+        if seq and self.on_sleepers is not None and self._writer.sleepers():
+            self.on_sleepers()
+        return seq
+
     cdef int32_t _number(self, int32_t symbol) except -1:
         """The entry of a symbol of this process; it is added if it is new."""
         if self._writer is NULL:
@@ -147,6 +164,7 @@ cdef class ShmWriter:
         """
         self._number(CurrencyPair(symbol).id)
 
+    @cython.binding(False)
     def put(self, item):
         """Publish an item. No reader is woken: `wake` does that.
 

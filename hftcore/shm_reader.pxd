@@ -45,6 +45,7 @@ cdef class ShmReader:
     cdef object __weakref__
 
     cdef int _next(self, Record* record) except -1
+    cdef bint _resolve(self, Record* record) noexcept
     cdef object _item(self, Record* record)
     cdef object _take(self)
     cdef int _tell(self) except -1

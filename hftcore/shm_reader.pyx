@@ -5,6 +5,7 @@ Source of the algorithm: hftcore/shm_ring.hpp; of the sleeping: hftcore/shm_park
 
 cimport cython
 
+from hftcore.delivery cimport Delivery
 from hftcore.shm_segment cimport (
     CONTROL, FAILURE_IN_USE, FAILURE_MISSING, KIND_TICKER, KIND_TRADE, RING_LIMIT, STEP_BAD, STEP_EMPTY, STEP_EVENT,
     STEP_GAP, STEP_ITEM, STEP_LAPPED, STEP_UNKNOWN, TICK_NS, FileStat, Step, attach_segment, live, monotonic_ns,
@@ -283,24 +284,29 @@ cdef class ShmReader:
         self._on_notice(name, symbol, value)
         return 0
 
-    cdef object _item(self, Record* record):
-        """The item of a record, whose symbol becomes one of this process; None if it cannot be one."""
+    cdef bint _resolve(self, Record* record) noexcept:
+        """The item's symbol becomes one of this process; False if it cannot be an item."""
         cdef TickerStruct* ticker = <TickerStruct*>record.item
         cdef TradeStruct* trade = <TradeStruct*>record.item
         cdef int32_t symbol = self._symbols[record.symbol]
         if symbol < 0 or ticker.exchange != self._segment.view().header.exchange:
             self.malformed += 1
-            return None
+            return False
         if self._is_ticker:
             ticker.symbol = symbol
-            self._delivered += 1
-            return ticker_of(ticker)
-        if trade.side > 2:
+        elif trade.side > 2:
             self.malformed += 1
-            return None
-        trade.symbol = symbol
+            return False
+        else:
+            trade.symbol = symbol
         self._delivered += 1
-        return trade_of(trade)
+        return True
+
+    cdef object _item(self, Record* record):
+        """The item of a record; None if it cannot be one."""
+        if not self._resolve(record):
+            return None
+        return ticker_of(<TickerStruct*>record.item) if self._is_ticker else trade_of(<TradeStruct*>record.item)
 
     cdef object _take(self):
         """The next item, or None; notices before it are told."""
@@ -361,6 +367,44 @@ cdef class ShmReader:
                     continue
             count += 1
             callback(item)
+        return count
+
+    def deliver(self, Delivery delivery not None, limit=None):
+        """As `drain`, into the queues of a Delivery of this kind: its rings get structs, and no object is made for them.
+
+        Returns
+        -------
+        int
+            How many were taken. What queues have refused is the Delivery's to tell.
+
+        Raises
+        ------
+        TypeError
+            If the Delivery is of another kind.
+        ValueError
+            If `limit` is below 1.
+        """
+        cdef uint64_t wanted = RING_LIMIT if limit is None else checked("limit", limit, <uint64_t>-1)
+        cdef uint64_t count = 0
+        cdef Record record
+        if delivery.kind is not self.kind:
+            raise TypeError(f"delivery must be of {self.kind.__name__}, was of {delivery.kind!r}")
+        try:
+            while count < wanted and not self.closed:
+                if self._notices or self._last_values or self._next(&record) != ITEM:
+                    item = self._take()
+                    if item is None:
+                        break
+                    delivery.give(item)
+                elif not self._resolve(&record):
+                    continue
+                elif self._is_ticker:
+                    delivery.give_ticker(<TickerStruct*>record.item)
+                else:
+                    delivery.give_trade(<TradeStruct*>record.item)
+                count += 1
+        finally:
+            delivery.notify()
         return count
 
     def get_batch(self, limit=None):

@@ -2,9 +2,8 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libcpp cimport bool as cbool
-from libcpp.vector cimport vector
 
-from hftcore.types cimport TickerStruct, TradeStruct
+from hftcore.delivery cimport Delivery
 from hftcore.zmq cimport NativeSocket
 
 
@@ -68,23 +67,15 @@ cdef class Subscription:
     cdef bint _is_trade
     cdef uint8_t _exchange
     cdef bint _closed
-    # observers: Rings of the channel's kind, whatever else, and who they belong to
-    cdef list _rings
-    cdef list _ring_owners
-    cdef list _puts
-    # how many messages each of these has refused, since it was last told
-    cdef vector[Py_ssize_t] _ring_refusals
-    cdef vector[Py_ssize_t] _put_refusals
-    # the Python side: every frame that is not simply the next one; an observer that refused or failed
+    cdef Delivery _delivery
+    # the Python side: every frame that is not simply the next one; an observer that refused
     cdef object _on_frame
     cdef object _on_refused
-    cdef object _on_failed
     # messages delivered, and frames read, since take_counts()
     cdef Py_ssize_t _received
     cdef Py_ssize_t _frames
 
     cdef bint _take_ticker(self, const char* data, size_t size) except -1
     cdef bint _take_trade(self, const char* data, size_t size) except -1
-    cdef int _put(self, object value) except -1
     cdef int _tell_refusals(self) except -1
     cdef int _learn(self, bytes frame) except -1

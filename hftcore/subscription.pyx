@@ -13,11 +13,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint64_t
 
 from hftcore.codec cimport Envelope, decode_ticker_message, decode_trade_message, symbol_of_text
-from hftcore.ring cimport Ring
-from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
+from hftcore.delivery cimport Delivery
+from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct
 from hftcore.zmq cimport NativeSocket
 
-from asyncio import Queue, QueueFull
 from typing import NamedTuple
 
 from hftcore.enums import Exchange
@@ -193,8 +192,7 @@ cdef class Subscription:
     """
 
     def __cinit__(self, NativeSocket socket not None, kind, exchange, wanted, on_frame, on_refused, on_failed):
-        if kind is not Ticker and kind is not Trade and kind is not None:
-            raise TypeError(f"kind must be Ticker, Trade or None, was {kind!r}")
+        self._delivery = Delivery(kind, on_failed)
         self._socket = socket
         self.tracker = SequenceTracker(wanted)
         self._is_ticker = kind is Ticker
@@ -202,41 +200,22 @@ cdef class Subscription:
         self._exchange = Exchange.parse(exchange)
         self._on_frame = on_frame
         self._on_refused = on_refused
-        self._on_failed = on_failed
-        self._rings, self._ring_owners, self._puts = [], [], []
 
     def bind(self, queues):
-        """Deliver to these queues from now on.
-
-        Parameters
-        ----------
-        queues
-            Pairs of observer and queue. A Ring of the kind gets structs, unless it would have its producer wait, which
-            the other observers would feel; of any other queue `put_nowait` is called.
-        """
-        kind = Ticker if self._is_ticker else Trade
-        rings, owners, puts = [], [], []
+        """Deliver to these queues from now on: pairs of observer and queue, as `Delivery.bind`."""
+        self._delivery.bind(queues)
         self._tell_refusals()
-        for observer, queue in queues:
-            if type(queue) is Ring and (<Ring>queue).kind is kind and (<Ring>queue).overflow != "block":
-                rings.append(queue)
-                owners.append(observer)
-            else:
-                # Raising and catching QueueFull takes longer than a put that succeeds: a plain queue is asked first.
-                plain = getattr(type(queue), "put_nowait", None) is Queue.put_nowait
-                puts.append((observer, queue.put_nowait, queue.full if plain else None))
-        self._rings, self._ring_owners, self._puts = rings, owners, puts
-        self._ring_refusals.assign(len(rings), 0)
-        self._put_refusals.assign(len(puts), 0)
 
     def resume(self, NativeSocket socket not None):
         """Read this socket from now on: a new connection of the same subscriber."""
         self._socket = socket
         self._closed = False
+        self._delivery.resume()
 
     def close(self):
         """Read nothing more, not even the rest of a batch that is being read."""
         self._closed = True
+        self._delivery.stop()
 
     @cython.binding(False)
     def drain(self, Py_ssize_t limit):
@@ -252,8 +231,6 @@ cdef class Subscription:
         cdef bint taken
         cdef bytes frame
         cdef Py_ssize_t count = 0
-        # An observer may bind others meanwhile; those that got something are woken all the same.
-        cdef list rings = self._rings
         try:
             while count < limit and not self._closed:
                 if not self._socket.receive_c(&data, &size):
@@ -272,15 +249,13 @@ cdef class Subscription:
                         self._learn(frame)
             return not self._closed
         finally:
-            for ring in rings:
-                (<Ring>ring).notify()
+            self._delivery.notify()
             self._tell_refusals()
 
     cdef bint _take_ticker(self, const char* data, size_t size) except -1:
         cdef TickerStruct item
         cdef Envelope rest
         cdef const TrackedTopic* topic
-        cdef Py_ssize_t index
         if size < TOPIC_SIZE or data[0] == 0:
             return False
         if not decode_ticker_message(data + TOPIC_SIZE, size - TOPIC_SIZE, item, rest):
@@ -294,18 +269,13 @@ cdef class Subscription:
         item.exchange = self._exchange
         item.flags = rest.flags
         self._received += 1
-        for index in range(len(self._rings)):
-            if not (<Ring>self._rings[index]).push_ticker(&item):
-                self._ring_refusals[index] += 1
-        if self._puts:
-            self._put(ticker_of(&item))
+        self._delivery.give_ticker(&item)
         return True
 
     cdef bint _take_trade(self, const char* data, size_t size) except -1:
         cdef TradeStruct item
         cdef Envelope rest
         cdef const TrackedTopic* topic
-        cdef Py_ssize_t index
         if size < TOPIC_SIZE or data[0] == 0:
             return False
         if not decode_trade_message(data + TOPIC_SIZE, size - TOPIC_SIZE, item, rest):
@@ -320,48 +290,13 @@ cdef class Subscription:
         item.side = rest.side
         item.flags = rest.flags
         self._received += 1
-        for index in range(len(self._rings)):
-            if not (<Ring>self._rings[index]).push_trade(&item):
-                self._ring_refusals[index] += 1
-        if self._puts:
-            self._put(trade_of(&item))
+        self._delivery.give_trade(&item)
         return True
 
-    cdef int _put(self, object value) except -1:
-        cdef size_t index = 0
-        cdef bint accepted
-        cdef list puts = self._puts
-        for observer, put_nowait, full in puts:
-            try:
-                accepted = (full is None or not full()) and put_nowait(value) is not False
-            except QueueFull:
-                accepted = False
-            except Exception:
-                self._on_failed(observer)
-                accepted = True  # as far as there is nothing more to count
-            if self._puts is not puts:
-                # The observer has bound another one, which gets what follows; what was counted has been told.
-                if not accepted:
-                    self._on_refused(observer, 1)
-            elif not accepted:
-                self._put_refusals[index] += 1
-            index += 1
-            if self._closed:  # the observer has stopped the subscriber
-                break
-        return 0
-
     cdef int _tell_refusals(self) except -1:
-        cdef Py_ssize_t index, count
-        for index in range(<Py_ssize_t>self._ring_refusals.size()):
-            count = self._ring_refusals[index]
-            if count:
-                self._ring_refusals[index] = 0
-                self._on_refused(self._ring_owners[index], count)
-        for index in range(<Py_ssize_t>self._put_refusals.size()):
-            count = self._put_refusals[index]
-            if count:
-                self._put_refusals[index] = 0
-                self._on_refused(self._puts[index][0], count)
+        if self._delivery.has_refused():
+            for observer, count in self._delivery.take_refused():
+                self._on_refused(observer, count)
         return 0
 
     cdef int _learn(self, bytes frame) except -1:

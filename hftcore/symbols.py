@@ -150,7 +150,7 @@ def register_instruments(exchange: Exchange, instruments: Mapping[str, str]) -> 
     pairs = {native: CurrencyPair(pair) for native, pair in instruments.items()}
     with _lock:
         _instruments.setdefault(exchange, {}).update(pairs)
-        _native.update({(exchange, pair): native for native, pair in pairs.items()})
+        _native.update({(exchange, pair): native for native, pair in pairs.items() if not _is_old(exchange, native)})
     for listener in _listeners:
         listener(exchange)
 
@@ -171,9 +171,15 @@ def pair_of_native(exchange: Exchange, native: str) -> CurrencyPair:
     pair = _instruments.get(exchange, {}).get(native)
     if pair is None:
         pair = CurrencyPair(pair_text(exchange, native))
-        with _lock:
-            _native.setdefault((exchange, pair), native)
+        if not _is_old(exchange, native):
+            with _lock:
+                _native.setdefault((exchange, pair), native)
     return pair
+
+
+def _is_old(exchange: Exchange, native: str) -> bool:
+    """Whether only Kraken's older API spells a pair so: the newer one takes no XBT and no XDG."""
+    return exchange is Exchange.KRAKEN and any(part.lower() in ALIASES for part in native.split("/"))
 
 
 def native_symbol(exchange: Exchange, pair: str) -> str:

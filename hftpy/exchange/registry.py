@@ -12,6 +12,8 @@ STREAMS: dict[Exchange, str] = {
     Exchange.BINANCE: "hftpy.exchange.binance:BinanceStream",
     Exchange.IB: "hftpy.exchange.ib:IBStream",
     Exchange.BINANCE_FUTURE: "hftpy.exchange.binance_future:BinanceFutureStream",
+    Exchange.OKX: "hftpy.exchange.okx:OkxStream",
+    Exchange.OKX_SWAP: "hftpy.exchange.okx:OkxSwapStream",
 }
 APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_api:KrakenApi"}
 WS_APIS: dict[Exchange, str] = {Exchange.KRAKEN: "hftpy.exchange.kraken_ws_api:KrakenWsApi"}

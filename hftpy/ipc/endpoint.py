@@ -9,9 +9,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hftcore.enums import Channel, Exchange
+from hftcore.publication import Publication
+from hftcore.shm import ShmWriter
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -47,6 +49,10 @@ class Address(Protocol):
     @property
     def sent(self) -> int:
         """How many messages were sent."""
+
+    @property
+    def target(self) -> Publication | ShmWriter[Any]:
+        """What a publisher's router sends tickers or trades to, where nothing else is to be done."""
 
     @property
     def joins(self) -> int:

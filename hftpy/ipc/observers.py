@@ -5,9 +5,12 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from hftcore.delivery import Delivery
 from hftcore.enums import Channel
+from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ObserverError
@@ -17,34 +20,13 @@ logger = logging.getLogger(__name__)
 PRIVATE_CHANNELS = frozenset(
     {Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE, Channel.BALANCE, Channel.POSITION}
 )
-# By the channel's number, and by name: an enum's text and hash are Python calls.
-_LABELS = [str(Channel(number)) if number in set(Channel) else "" for number in range(max(Channel) + 1)]
-_PRIVATE_LABELS = frozenset(str(channel) for channel in PRIVATE_CHANNELS)
 _HOOKS = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
 
 
-class _Asked:
-    """An asyncio.Queue that answers False where it is full.
-
-    Raising and catching QueueFull takes longer than a put that succeeds: a full queue would slow down all the others.
-    """
-
-    __slots__ = ("_full", "_put")
-
-    def __init__(self, queue: asyncio.Queue[Any]) -> None:
-        self._full = queue.full
-        self._put = queue.put_nowait
-
-    def put_nowait(self, value: Any) -> bool:
-        if self._full():
-            return False
-        self._put(value)
-        return True
-
-
-def _target(queue: Any) -> Any:
-    """What to put into: the queue, unless it is an asyncio.Queue without a policy of its own."""
-    return _Asked(queue) if getattr(type(queue), "put_nowait", None) is asyncio.Queue.put_nowait else queue
+# How many refused values of market data may wait to be counted and logged, beyond the first: `stats` asks for them, and
+# so does a subscriber once a second.
+_TELL_EVERY = 1024
+_KINDS: dict[Channel, type[Ticker] | type[Trade]] = {Channel.TICKER: Ticker, Channel.TRADE: Trade}
 
 
 class Observers:
@@ -59,11 +41,11 @@ class Observers:
     def __init__(self, channels: Iterable[Channel]) -> None:
         self._channels = sorted(set(channels))
         self._observers: list[object] = []
-        self._puts: dict[Channel, list[tuple[object, Callable[[Any], object]]]] = {}
+        self._deliveries = {channel: self.delivery(channel) for channel in self._channels}
         self._listeners: list[Callable[[], object]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
         self._log = LimitedLog(logger)
-        self.queue_full: Counter[str] = Counter()
+        self._queue_full: Counter[str] = Counter()
         self.failed = 0
 
     def bind(self, observer: object) -> None:
@@ -83,10 +65,8 @@ class Observers:
         """Look the queues up again. Raises as `bind`."""
         for observer in self._observers:
             self._check(observer)
-        self._puts = {
-            channel: [(observer, queue.put_nowait) for observer, queue in self.queues(channel)]
-            for channel in self._channels
-        }
+        for channel, delivery in self._deliveries.items():
+            delivery.bind(self.queues(channel))
         for listener in self._listeners:
             listener()
 
@@ -95,8 +75,26 @@ class Observers:
         self._listeners.append(listener)
 
     def queues(self, channel: Channel) -> list[tuple[object, Any]]:
-        """Each observer with its queue of the channel, or what stands before that queue."""
-        return [(observer, _target(getattr(observer, f"{channel}_queue"))) for observer in self._observers]
+        """Each observer with its queue of the channel."""
+        return [(observer, getattr(observer, f"{channel}_queue")) for observer in self._observers]
+
+    def delivery(self, channel: Channel) -> Delivery:
+        """What gives values of a channel to queues; to be bound to `queues`, now and `on_refresh`."""
+        return Delivery(
+            _KINDS.get(channel), partial(self.put_failed, channel), 1 if channel in PRIVATE_CHANNELS else _TELL_EVERY
+        )
+
+    @property
+    def queue_full(self) -> Counter[str]:
+        """How many values were refused by full queues, by channel."""
+        self.count_refused()
+        return self._queue_full
+
+    def count_refused(self) -> None:
+        """Count and log what queues have refused and nobody was told of yet."""
+        for channel, delivery in self._deliveries.items():
+            for observer, count in delivery.take_refused():
+                self._count_refused(channel, observer, count)
 
     def _check(self, observer: object) -> None:
         for channel in self._channels:
@@ -106,16 +104,10 @@ class Observers:
 
     def put(self, channel: Channel, value: Any, on_full: Callable[[], Gap]) -> None:
         """Put a value into every observer's queue of the channel; `on_full` describes the loss of a private one."""
-        for observer, put_nowait in self._puts[channel]:
-            try:
-                accepted = put_nowait(value) is not False
-            except asyncio.QueueFull:
-                accepted = False
-            except Exception:  # noqa: BLE001 - it is logged, and must not reach the other observers
-                self.put_failed(channel, observer)
-                continue
-            if not accepted:
-                self.put_refused(channel, observer, on_full)
+        refused = self._deliveries[channel].put(value)
+        if refused is not None:
+            for observer, count in refused:
+                self.put_refused(channel, observer, on_full, count)
 
     def put_failed(self, channel: Channel, observer: object) -> None:
         """Log the exception that a queue has just raised."""
@@ -124,17 +116,19 @@ class Observers:
 
     def put_refused(self, channel: Channel, observer: object, on_full: Callable[[], Gap], count: int = 1) -> None:
         """Count, and tell, that a queue was full for so many values; `on_full` as for `put`."""
-        # The short way for market data: it is taken for every message while an observer does not keep up.
-        label = _LABELS[channel]
-        before = self.queue_full[label]
-        self.queue_full[label] = before + count
-        if label in _PRIVATE_LABELS:
+        if channel in PRIVATE_CHANNELS:
             # Whoever misses one of its own orders must know: each is logged, and told as a gap.
+            self._queue_full[str(channel)] += count
             name = type(observer).__name__
             logger.error("%s.%s_queue is full: an event of our own account was dropped", name, channel)
             self._tell(observer, on_full())
-        elif before == 0 or (before + count) // 16 != before // 16:
-            self._log.warning(f"full {label}", "%s.%s_queue is full: dropped", type(observer).__name__, label)
+        else:
+            self._count_refused(channel, observer, count)
+
+    def _count_refused(self, channel: Channel, observer: object, count: int) -> None:
+        label = str(channel)
+        self._queue_full[label] += count
+        self._log.warning(f"full {label}", "%s.%s_queue is full: dropped", type(observer).__name__, label)
 
     def tell(self, event: Gap | Stale | Reconnected) -> None:
         """Give an event to the `event_queue`, else to the hook, of each observer that has one."""
@@ -149,7 +143,7 @@ class Observers:
         try:
             result = hook(event)
         except asyncio.QueueFull:
-            self.queue_full["event"] += 1
+            self._queue_full["event"] += 1
             logger.error("%s.event_queue is full: dropped %s", type(observer).__name__, event)
         except Exception:  # noqa: BLE001 - it is logged, and must not reach the other observers
             self.failed += 1

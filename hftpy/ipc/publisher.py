@@ -20,7 +20,6 @@ from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root
 from hftpy.ipc.endpoint import Address, check_transport, open_address
 from hftpy.ipc.transport import running_loop
-from hftpy.ipc.zmq_address import ZmqAddress
 
 logger = logging.getLogger(__name__)
 
@@ -290,8 +289,8 @@ class IPCPublisher:
             self._transport, self._root, exchange, channel, epoch=self._epoch, send_hwm=self._send_hwm
         )
         self._addresses[exchange, channel] = address
-        if isinstance(address, ZmqAddress) and channel in (Channel.TICKER, Channel.TRADE):
-            self._router.add(Ticker if channel is Channel.TICKER else Trade, exchange, address.publication)
+        if channel in (Channel.TICKER, Channel.TRADE):
+            self._router.add(Ticker if channel is Channel.TICKER else Trade, exchange, address.target)
         if self._loop is not None and not self._loop.is_closed():
             address.attach(self._loop)
         return address

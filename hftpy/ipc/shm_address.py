@@ -46,7 +46,6 @@ class ShmAddress:
 
     def __init__(self, root: Path, exchange: Exchange, channel: Channel, epoch: int, send_hwm: int) -> None:
         self.path = segment_path(root, exchange, channel)
-        self.sent = 0
         self._epoch = epoch
         self._events = 0
         self._known: set[str] = set()
@@ -54,6 +53,7 @@ class ShmAddress:
         self._scheduled: asyncio.Handle | None = None
         capacity = 1 << (min(send_hwm, MAX_CAPACITY).bit_length() - 1)
         self._writer = self._make(KINDS[channel], exchange, capacity)
+        self._writer.on_sleepers = self._wake
         self._put = self._writer.put
         self._has_sleepers = self._writer.has_sleepers
         _open.add(self)
@@ -78,7 +78,6 @@ class ShmAddress:
             pad(symbol.topic, MARKET_TOPIC_BYTES)  # what cannot be sent over ZeroMQ cannot be sent here
             self._known.add(symbol)
         seq = self._put(message)
-        self.sent += 1
         if self._has_sleepers():
             self._wake()
         return seq
@@ -119,6 +118,14 @@ class ShmAddress:
         return self._writer.readers
 
     @property
+    def target(self) -> ShmWriter[Any]:
+        return self._writer
+
+    @property
+    def sent(self) -> int:
+        return self._writer.stats["published"] - self._events
+
+    @property
     def joins(self) -> int:
         return self._writer.stats["joins"]
 
@@ -131,5 +138,6 @@ class ShmAddress:
     def close(self) -> None:
         _open.discard(self)
         self.attach(None)
+        self._writer.on_sleepers = None  # a cycle
         self._writer.close()
         remove_folder(self.path.parent)

@@ -39,6 +39,8 @@ class ShmSource(Source):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled: asyncio.Handle | None = None
         self._seqs: dict[str, int] = {}
+        self._delivery = observers.delivery(channel)
+        observers.on_refresh(self._bind)
 
     def add_symbols(self, symbols: Sequence[str]) -> None:
         named = False
@@ -49,6 +51,9 @@ class ShmSource(Source):
             self._pairs.add(pair)
         self._all_symbols |= not named
 
+    def _bind(self) -> None:
+        self._delivery.bind(self._observers.queues(self.channel))
+
     def open(self, root: Path, loop: asyncio.AbstractEventLoop, receive_hwm: int) -> None:
         path = segment_path(root, self.exchange, self.channel)
         symbols = None if self._all_symbols else self._pairs
@@ -56,11 +61,13 @@ class ShmSource(Source):
             self._reader = ShmReader(path, self._kind, symbols=symbols, wait=self._wait, on_notice=self._on_notice)
         except SegmentError as error:
             raise RootError(str(error)) from error
+        self._delivery.resume()
         self._loop = loop
         loop.add_reader(self._reader.fileno(), self._on_readable)
         self._scheduled = loop.call_soon(self._read)
 
     def close(self) -> None:
+        self._delivery.stop()
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
@@ -82,7 +89,11 @@ class ShmSource(Source):
         reader = self._reader
         if reader is None or self._loop is None:
             return
-        if taken := reader.drain(self._deliver, _DRAIN_ITEMS):
+        try:
+            taken = reader.deliver(self._delivery, _DRAIN_ITEMS)
+        finally:
+            self.sync()
+        if taken:
             self._last_frame = time.monotonic()
             self._silent = False
         if reader.closed:  # an observer's hook stopped us
@@ -90,9 +101,10 @@ class ShmSource(Source):
         if taken == _DRAIN_ITEMS or not reader.arm():
             self._scheduled = self._loop.call_soon(self._read)
 
-    def _deliver(self, value: Any) -> None:
-        self.received += 1
-        self._observers.put(self.channel, value, self._queue_full)
+    def sync(self) -> None:
+        self.received = self._delivery.given
+        for observer, count in self._delivery.take_refused():
+            self._observers.put_refused(self.channel, observer, self._queue_full, count)
 
     def _on_notice(self, name: str, symbol: CurrencyPair | None, value: Any) -> None:
         if name == "lost":

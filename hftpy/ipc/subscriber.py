@@ -137,6 +137,7 @@ class IPCSubscriber:
                 except TimeoutError:
                     for source in self._sources.values():
                         source.check_silence(self._silence_limit_s)
+                    self._observers.count_refused()
         finally:
             for source in self._sources.values():
                 source.close()

@@ -60,7 +60,7 @@ class ZmqAddress:
         self._socket = self._owned.socket
         self._native = NativeSocket(self._socket)
         # A fill is an event, not a state: told again to a joiner, it would be counted twice.
-        self.publication = Publication(
+        self.target = Publication(
             self._native, exchange, epoch, keep=channel is not Channel.MY_TRADE, on_full=self._send_to_others
         )
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -77,18 +77,18 @@ class ZmqAddress:
 
     @property
     def sent(self) -> int:
-        return self.publication.sent - self._events
+        return self.target.sent - self._events
 
     def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
         encode = _ENCODERS.get(type(message))
         if encode is None:
-            return self.publication.send(message)  # type: ignore[arg-type]
+            return self.target.send(message)  # type: ignore[arg-type]
         topic = self._topic(message.symbol)
-        return self.publication.send_message(topic, encode(message, self.publication.next_seq(topic), self._epoch))
+        return self.target.send_message(topic, encode(message, self.target.next_seq(topic), self._epoch))
 
     def send_orders(self, orders: Sequence[MyOrder]) -> int:
-        seq = self.publication.next_seq(_BATCH_TOPIC)
-        return self.publication.send_message(_BATCH_TOPIC, codec.encode_batch(self.exchange, orders, seq, self._epoch))
+        seq = self.target.next_seq(_BATCH_TOPIC)
+        return self.target.send_message(_BATCH_TOPIC, codec.encode_batch(self.exchange, orders, seq, self._epoch))
 
     def _topic(self, symbol: str) -> bytes:
         found = self._topics.get(symbol)
@@ -97,9 +97,9 @@ class ZmqAddress:
         return found
 
     def send_event(self, event: codec.Event) -> None:
-        seq = self.publication.next_seq(codec.CONTROL_TOPIC)
+        seq = self.target.next_seq(codec.CONTROL_TOPIC)
         control = wire.Control(seq=seq, epoch=self._epoch, **codec.event_fields(event))
-        self.publication.send_message(codec.CONTROL_TOPIC, control.SerializeToString())
+        self.target.send_message(codec.CONTROL_TOPIC, control.SerializeToString())
         self._events += 1
 
     def send_heartbeat(self) -> None:
@@ -111,7 +111,7 @@ class ZmqAddress:
         # All topics now and then: what fell silent long ago may have been lost with all the heartbeats that named it.
         everything = self._beats % _FULL_HEARTBEAT_EVERY == 0
         self._beats += 1
-        return self.publication.heartbeat(everything)
+        return self.target.heartbeat(everything)
 
     def serve(self, limit: int = 1_000_000) -> bool:
         """Accept subscriptions; returns whether there may be more."""
@@ -135,10 +135,10 @@ class ZmqAddress:
         self._prefixes.add(prefix)
         self.joins += 1
         if prefix and codec.CONTROL_TOPIC.startswith(prefix):
-            return self.publication.hello(with_values=False)
+            return self.target.hello(with_values=False)
         if not prefix:
-            return self.publication.hello(with_values=True)
-        return self.publication.last_frame(prefix) or _NOTHING
+            return self.target.hello(with_values=True)
+        return self.target.last_frame(prefix) or _NOTHING
 
     def _leave(self, prefix: bytes) -> None:
         self._socket.setsockopt(zmq.UNSUBSCRIBE, prefix)
@@ -151,7 +151,7 @@ class ZmqAddress:
         return everything + max((self._subscriptions.count(prefix) for prefix in self._prefixes if prefix), default=0)
 
     def attach(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.publication.arm(None)
+        self.target.arm(None)
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -159,7 +159,7 @@ class ZmqAddress:
             self.reader.close()
         self.reader = None if loop is None else FrameReader(loop, self._socket, self.serve)
         if loop is not None:
-            self.publication.arm(self._on_sent)
+            self.target.arm(self._on_sent)
 
     def _on_sent(self) -> None:
         """The first send since the last look: looking once, soon, is enough for all that follow until then."""
@@ -169,13 +169,13 @@ class ZmqAddress:
     def _look_now(self) -> None:
         self._look = None
         if self.reader is not None:
-            self.publication.arm(self._on_sent)
+            self.target.arm(self._on_sent)
             self.reader.poke()
 
     def close(self) -> None:
         self.attach(None)
         self.serve()
-        heartbeat = self.publication.heartbeat(everything=True)
+        heartbeat = self.target.heartbeat(everything=True)
         self._broadcast(heartbeat)
         now = time.monotonic()
         deadline = now + _PATIENCE_S if now - self._dropped_at < _RECENTLY_S else now

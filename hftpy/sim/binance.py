@@ -4,6 +4,7 @@ Source: binance-spot-api-docs, web-socket-streams and rest-api.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,11 +15,16 @@ from aiohttp import web
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.connection import ClientConnection
+from hftpy.sim.depth import DepthChange, changed_levels
 from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
 from hftpy.sim.text import dumps, plain
+from hftpy.trading.matching import Level
 
 MAX_STREAMS = 1024
+MAX_LEVELS = 5000
+LEVELS = 100  # where a request for the depth names no limit
+DEPTH_STREAMS = ("depth", "depth@100ms")
 EIGHT = Decimal("0.00000000")
 
 
@@ -38,6 +44,7 @@ class BinanceFrontEnd(FrontEnd):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._symbols = {pair: symbol_of(pair) for pair in self.market.pairs}
+        self._pairs = {symbol: pair for pair, symbol in self._symbols.items()}
         self._subscribers: dict[str, dict[ClientConnection, Session]] = {}
 
     def open(self, connection: ClientConnection) -> Session:
@@ -123,6 +130,10 @@ class BinanceFrontEnd(FrontEnd):
     def _add(self, connection: ClientConnection, session: Session, name: str) -> None:
         session.streams[name] = None
         self._subscribers.setdefault(name, {})[connection] = session
+        symbol, _, stream = name.partition("@")
+        pair = self._pairs.get(symbol.upper())
+        if pair is not None and stream in DEPTH_STREAMS:
+            self.market.watch_depth(pair)
         self.subscribed()
 
     def _deliver(self, stream: str, channel: str, data: str) -> None:
@@ -156,6 +167,20 @@ class BinanceFrontEnd(FrontEnd):
         if self._subscribers.get(f"{lower}@aggTrade"):
             data = f'{{"e":"aggTrade",{head},"a":{number},{what},"f":{number},"l":{number},{tail}'
             self._deliver(f"{lower}@aggTrade", "aggTrade", data)
+
+    def on_depth(self, change: DepthChange) -> None:
+        symbol = self._symbols[change.pair]
+        streams = [f"{symbol.lower()}@{stream}" for stream in DEPTH_STREAMS]
+        if not any(self._subscribers.get(stream) for stream in streams):
+            return
+        bids = _levels(changed_levels(change.before.bids, change.after.bids))
+        asks = _levels(changed_levels(change.before.asks, change.after.asks))
+        data = (
+            f'{{"e":"depthUpdate","E":{change.time_ns // 1_000_000},"s":"{symbol}",'
+            f'"U":{change.first_id},"u":{change.last_id},"b":{bids},"a":{asks}}}'
+        )
+        for stream in streams:
+            self._deliver(stream, "depth", data)
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         return list(self._subscribers.get(frame.stream, ()))
@@ -232,10 +257,19 @@ class BinanceRest:
         pair = self._pairs.get(request.query.get("symbol", ""))
         if pair is None:
             return _json({"code": -1121, "msg": "Invalid symbol."}, 400)
-        state = self._market.state(pair)
-        bid, ask = state.book.best(Side.BUY), state.book.best(Side.SELL)
-        bids, asks = ([[f"{side[0]:.8f}", f"{side[1]:.8f}"]] if side else [] for side in (bid, ask))
-        return _json({"lastUpdateId": state.update_id, "bids": bids, "asks": asks})
+        try:
+            limit = int(request.query.get("limit", LEVELS))
+        except ValueError:
+            return _json({"code": -1100, "msg": "Illegal characters found in parameter 'limit'."}, 400)
+        ladder = self._market.watch_depth(pair)
+        depth = min(limit, MAX_LEVELS) if limit > 0 else LEVELS
+        text = f'{{"lastUpdateId":{self._market.state(pair).update_id},'
+        text += f'"bids":{_levels(ladder.bids[:depth])},"asks":{_levels(ladder.asks[:depth])}}}'
+        return web.Response(text=text, content_type="application/json")
+
+
+def _levels(levels: Sequence[Level]) -> str:
+    return "[" + ",".join(f'["{price:.8f}","{size:.8f}"]' for price, size in levels) + "]"
 
 
 def symbol_of(pair: CurrencyPair) -> str:

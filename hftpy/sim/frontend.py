@@ -13,8 +13,9 @@ from websockets.exceptions import ConnectionClosed
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.connection import QUEUE_CAPACITY, ClientConnection
+from hftpy.sim.depth import DepthChange
 from hftpy.sim.desk import OrderDesk
-from hftpy.sim.faults import FaultState
+from hftpy.sim.faults import DataFrame, FaultState, Hits
 from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
 from hftpy.trading.matching import Fill
 
@@ -44,7 +45,7 @@ class FrontEnd:
         self.requests = 0
         self.frames: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
+        self.faulted: Hits = {}
         self.sent_by_connection: dict[int, Counter[str]] = {}
         self._on_subscribed = on_subscribed
         self._capacity = queue_capacity
@@ -79,6 +80,9 @@ class FrontEnd:
 
     def on_market_trade(self, trade: MarketTrade) -> None:
         raise NotImplementedError
+
+    def on_depth(self, change: DepthChange) -> None:
+        """A venue without a book channel here has nothing to tell."""
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         """The connections that subscribed to what a recorded frame carries."""
@@ -130,6 +134,7 @@ class FrontEnd:
         finally:
             connection.mark_closed()
             self.connections.pop(connection, None)
+            self.faults.forget(connection)
             self._numbers.pop(connection, None)
             self.close(connection)
             writer.cancel()
@@ -137,14 +142,16 @@ class FrontEnd:
                 await writer
 
     def send_data(self, connection: ClientConnection, channel: str, text: str, events: int = 1) -> None:
-        """Send market data, if no fault takes it away."""
-        if self._passes(connection, channel) and connection.send(text):
-            self._count(connection, channel, events)
+        """Send market data, as far as no fault takes it away."""
+        for frame in self._passed(connection, DataFrame(text, channel, events)):
+            if connection.send(frame.text):
+                self._count(connection, frame)
 
     async def send_waiting(self, connection: ClientConnection, channel: str, text: str, events: int = 1) -> None:
         """As `send_data`, but wait for room in the connection's queue."""
-        if self._passes(connection, channel) and await connection.send_waiting(text):
-            self._count(connection, channel, events)
+        for frame in self._passed(connection, DataFrame(text, channel, events)):
+            if await connection.send_waiting(frame.text):
+                self._count(connection, frame)
 
     def subscribed(self) -> None:
         """A client has subscribed to something: the clock of the faults starts."""
@@ -169,25 +176,30 @@ class FrontEnd:
             "frames": dict(self.frames),
             "events": dict(self.events),
             "dropped_by_fault": dict(self.dropped),
+            "faulted": {kind: dict(frames) for kind, frames in self.faulted.items()},
             "sent_by_connection": {str(number): dict(sent) for number, sent in self.sent_by_connection.items()},
         }
 
-    def _passes(self, connection: ClientConnection, channel: str) -> bool:
-        if connection.closed:
-            return False
-        if self.faults.takes_away():
-            self.dropped[channel] += 1
-            return False
-        for garbage in self.faults.garbage_for(connection):
-            connection.send(garbage)
-        return True
+    @property
+    def dropped(self) -> Counter[str]:
+        """Data frames that a fault withheld, by channel."""
+        return self.faulted.get("mute", Counter()) + self.faulted.get("drop", Counter())
 
-    def _count(self, connection: ClientConnection, channel: str, events: int) -> None:
-        self.frames[channel] += 1
-        self.events[channel] += events
+    def _passed(self, connection: ClientConnection, frame: DataFrame) -> tuple[DataFrame, ...]:
+        if connection.closed:
+            return ()
+        frames = self.faults.pass_on(connection, frame, self.faulted)
+        if frames:
+            for garbage in self.faults.garbage_for(connection):
+                connection.send(garbage)
+        return frames
+
+    def _count(self, connection: ClientConnection, frame: DataFrame) -> None:
+        self.frames[frame.channel] += 1
+        self.events[frame.channel] += frame.events
         number = self._numbers.get(connection)
         if number is not None and number in self.sent_by_connection:
-            self.sent_by_connection[number][channel] += 1
+            self.sent_by_connection[number][frame.channel] += 1
 
     def _count_slow(self) -> None:
         self.slow_disconnects += 1

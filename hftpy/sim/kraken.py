@@ -5,6 +5,7 @@ Source: docs.kraken.com, WebSocket v2; field order and error texts as the venue 
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -12,15 +13,18 @@ from typing import Any
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.connection import ClientConnection
+from hftpy.sim.depth import DepthChange, Ladder, changed_levels, kraken_checksum
 from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.keys import KeyRefused, KeyRing
 from hftpy.sim.kraken_private import PrivateChannel, RequestError
 from hftpy.sim.market import MarketTrade, Quote, RawFrame
 from hftpy.sim.text import dumps, plain, rfc3339
+from hftpy.trading.matching import Level
 
 HEARTBEAT_S = 1.0
 ZERO = Decimal(0)
 EVENT_TRIGGERS = ("trades", "bbo")
+DEPTHS = (10, 25, 100, 500, 1000)
 ORDER_METHODS = ("add_order", "cancel_order", "cancel_all")
 
 
@@ -28,7 +32,8 @@ ORDER_METHODS = ("add_order", "cancel_order", "cancel_all")
 class Session:
     """What one connection has subscribed to."""
 
-    public: dict[tuple[str, CurrencyPair], str] = field(default_factory=dict)  # value: the ticker's event trigger
+    # value: the ticker's event trigger, the book's depth
+    public: dict[tuple[str, CurrencyPair], str] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
 
     @property
@@ -153,7 +158,7 @@ class KrakenFrontEnd(FrontEnd):
             return
         if channel == "status":
             raise RequestError("Symbol(s) not found")
-        if channel not in ("ticker", "trade") and not (self.market.plays_raw and channel in ("book", "ohlc")):
+        if channel not in ("ticker", "trade", "book") and not (self.market.plays_raw and channel == "ohlc"):
             raise RequestError("Unsupported event")
         symbols = params.get("symbol")
         if not isinstance(symbols, list) or not symbols:
@@ -161,13 +166,19 @@ class KrakenFrontEnd(FrontEnd):
         trigger = params.get("event_trigger", "trades")
         if trigger not in EVENT_TRIGGERS:
             raise RequestError(f"Event trigger not supported: {trigger}")
+        if channel == "book":
+            depth = params.get("depth", DEPTHS[0])
+            if depth not in DEPTHS:
+                raise RequestError(f"Book depth not supported: {depth}")
+            trigger = str(depth)
         snapshot = params.get("snapshot", channel != "trade")
         if not isinstance(snapshot, bool):
             raise RequestError("Snapshot field must be a boolean")
         result: dict[str, Any] = {"channel": channel}
-        for name in ("depth", "interval"):
-            if name in params:
-                result[name] = params[name]
+        if channel == "book":
+            result["depth"] = int(trigger)
+        if "interval" in params:
+            result["interval"] = params["interval"]
         if channel == "ticker":
             result["event_trigger"] = trigger
         if method == "subscribe":
@@ -195,9 +206,11 @@ class KrakenFrontEnd(FrontEnd):
         session: Session = self.connections[connection]
         channel, pair = key
         if method == "unsubscribe":
-            if session.public.pop(key, None) is None:
+            subscribed = session.public.get(key)
+            if subscribed is None or (channel == "book" and subscribed != trigger):
                 self.refuse(connection, method, "Subscription Not Found", echo, time_in, symbol=result["symbol"])
                 return
+            del session.public[key]
             self._subscribers[key].pop(connection, None)
             self.accept(connection, method, result, echo, time_in)
             return
@@ -205,6 +218,10 @@ class KrakenFrontEnd(FrontEnd):
         self._subscribers.setdefault(key, {})[connection] = trigger
         self.accept(connection, method, result, echo, time_in)
         state = self.market.state(pair)
+        if channel == "book" and not self.market.plays_raw:
+            # Without the snapshot a client could not begin.
+            text = self._book_snapshot(pair, self.market.watch_depth(pair), int(trigger))
+            self.send_data(connection, "book", text)
         if result["snapshot"] and not self.market.plays_raw:
             if channel == "ticker" and not self.market.started.is_set():
                 # Nothing flows before the start: the first quote is this subscription's snapshot.
@@ -237,6 +254,32 @@ class KrakenFrontEnd(FrontEnd):
         for connection in tuple(subscribers):
             self.send_data(connection, "trade", text)
 
+    def on_depth(self, change: DepthChange) -> None:
+        texts: dict[str, str | None] = {}
+        for connection, depth in tuple(self._subscribers.get(("book", change.pair), {}).items()):
+            if depth not in texts:
+                texts[depth] = self._book_update(change, int(depth))
+            if (text := texts[depth]) is not None:
+                self.send_data(connection, "book", text)
+
+    def _book_snapshot(self, pair: CurrencyPair, ladder: Ladder, depth: int) -> str:
+        return self._book_text(
+            "snapshot", pair, ladder.bids[:depth], ladder.asks[:depth], ladder, self.market.clock_ns()
+        )
+
+    def _book_update(self, change: DepthChange, depth: int) -> str | None:
+        before, after = change.before, change.after
+        bids, asks = changed_levels(before.bids, after.bids, depth), changed_levels(before.asks, after.asks, depth)
+        return self._book_text("update", change.pair, bids, asks, after, change.time_ns) if bids or asks else None
+
+    def _book_text(
+        self, kind: str, pair: CurrencyPair, bids: Sequence[Level], asks: Sequence[Level], after: Ladder, time_ns: int
+    ) -> str:
+        return (
+            f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{self._symbols[pair]}","bids":{_levels(bids)},'
+            f'"asks":{_levels(asks)},"checksum":{kraken_checksum(after)},"timestamp":"{rfc3339(time_ns)}"}}]}}'
+        )
+
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         takers: dict[ClientConnection, None] = {}
         for pair in frame.pairs:
@@ -268,3 +311,7 @@ class KrakenFrontEnd(FrontEnd):
             f'{{"symbol":"{self._symbols[trade.pair]}","side":"{side}","price":{trade.price:f},"qty":{trade.amount:f},'
             f'"ord_type":"{kind}","trade_id":{trade.trade_id},"timestamp":"{rfc3339(trade.time_ns)}"}}'
         )
+
+
+def _levels(levels: Sequence[Level]) -> str:
+    return "[" + ",".join(f'{{"price":{price:f},"qty":{size:f}}}' for price, size in levels) + "]"

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
+from hftpy.sim.depth import DepthChange, Ladder, changed_levels
 from hftpy.trading.matching import Fill, Level, MatchingBook
 
 USD_PRICES = {
@@ -28,7 +29,7 @@ USD_PRICES = {
     "gbp": Decimal("1.3"),
 } | dict.fromkeys(("usd", "usdt", "usdc", "busd", "fdusd", "dai"), Decimal(1))
 OTHER_USD_PRICE = Decimal(10)
-LEVELS = 5
+LEVELS = 12
 RECENT_TRADES = 50
 LOT = Decimal("0.00000001")
 LOG = logging.getLogger(__name__)
@@ -99,6 +100,10 @@ class MarketListener(Protocol):
 
     def on_market_trade(self, trade: MarketTrade) -> None: ...
 
+    def on_depth(self, change: DepthChange) -> None:
+        """The book of a pair changed whose depth somebody asked for."""
+        ...
+
     def on_fills(self, pair: CurrencyPair, fills: list[Fill]) -> None:
         """The outside market filled clients' orders."""
         ...
@@ -117,6 +122,7 @@ class PairState:
     instrument: Instrument
     book: MatchingBook
     quote: Quote | None = None
+    ladder: Ladder | None = None  # as it was told last; None: nobody asked for the depth
     last_price: Decimal | None = None
     next_trade_id: int = 1
     update_id: int = 0
@@ -226,14 +232,34 @@ class Market:
         for listener in tuple(self._listeners):
             listener.on_market_trade(trade)
 
-    def publish_quote(self, pair: CurrencyPair, *, by_trade: bool) -> None:
-        """Report the best bid and ask if they changed."""
+    def watch_depth(self, pair: CurrencyPair) -> Ladder:
+        """All levels of a pair; from now on each change of them is told by `on_depth`."""
         state = self._states[pair]
+        if state.ladder is None:
+            state.ladder = Ladder.of(state.book)
+        return state.ladder
+
+    def _publish_depth(self, pair: CurrencyPair, state: PairState, before: Ladder) -> None:
+        state.ladder = after = Ladder.of(state.book)
+        count = len(changed_levels(before.bids, after.bids)) + len(changed_levels(before.asks, after.asks))
+        if count:
+            first_id = state.update_id + 1
+            state.update_id += count
+            change = DepthChange(pair, before, after, first_id, state.update_id, self.clock_ns())
+            for listener in tuple(self._listeners):
+                listener.on_depth(change)
+
+    def publish_quote(self, pair: CurrencyPair, *, by_trade: bool) -> None:
+        """Report the best bid and ask if they changed, after whatever changed in the book."""
+        state = self._states[pair]
+        if state.ladder is not None:
+            self._publish_depth(pair, state, state.ladder)
         bid, ask = state.book.best(Side.BUY), state.book.best(Side.SELL)
         old = state.quote
         if old is not None and old.bid == bid and old.ask == ask and not by_trade:
             return
-        state.update_id += 1
+        if state.ladder is None:
+            state.update_id += 1
         state.quote = Quote(pair, bid, ask, self.clock_ns(), state.update_id, by_trade)
         for listener in tuple(self._listeners):
             listener.on_quote(state.quote)

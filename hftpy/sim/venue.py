@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.binance import BinanceFrontEnd, BinanceRest
-from hftpy.sim.connection import QUEUE_CAPACITY
+from hftpy.sim.connection import QUEUE_CAPACITY, ClientConnection
 from hftpy.sim.desk import OrderDesk
 from hftpy.sim.faults import Fault, FaultState
 from hftpy.sim.frontend import FrontEnd
@@ -24,6 +24,7 @@ from hftpy.sim.kraken import KrakenFrontEnd
 from hftpy.sim.kraken_rest import KrakenRest
 from hftpy.sim.market import Market, MarketListener
 from hftpy.sim.text import plain
+from hftpy.sim.wire_faults import FaultyTransport
 from hftpy.trading.matching import Fill
 
 TICK_S = 0.25
@@ -38,6 +39,8 @@ class _DeskListener:
     def on_quote(self, quote: object) -> None: ...
 
     def on_market_trade(self, trade: object) -> None: ...
+
+    def on_depth(self, change: object) -> None: ...
 
     def on_fills(self, pair: CurrencyPair, fills: list[Fill]) -> None:
         self._desk.take_fills(pair, fills)
@@ -73,6 +76,8 @@ class SimVenue:
         Frames that may wait for one connection before it is cut as too slow.
     down_s
         How long a restart takes.
+    deflate
+        Accept permessage-deflate where a client offers it.
 
     Raises
     ------
@@ -97,6 +102,7 @@ class SimVenue:
         token_ttl: float = 900,
         queue_capacity: int = QUEUE_CAPACITY,
         down_s: float = 1.0,
+        deflate: bool = False,
     ) -> None:
         if not (host.startswith("127.") or host in ("localhost", "::1")):
             raise ValueError(f"host must be a loopback address, was {host!r}")
@@ -107,6 +113,7 @@ class SimVenue:
         self.fault_state = FaultState()
         self.restarts = 0
         self.down_s = down_s
+        self._compression = "deflate" if deflate else None
         self._host = host
         self._ws_port = ws_port
         self._rest_port = rest_port
@@ -207,12 +214,16 @@ class SimVenue:
             case "disconnect":
                 for front in self._fronts.values():
                     front.abort_all()
-            case "mute":
-                self.fault_state.mute(fault.duration)
-            case "drop":
-                self.fault_state.drop(fault.duration)
             case "garbage":
-                self.fault_state.garble({item for front in self._fronts.values() for item in front.connections})
+                self.fault_state.garble(set(self._connections()))
+            case "close":
+                for connection in self._connections():
+                    self._spawn(connection.socket.close(int(fault.duration), "fault"))
+            case "half_open" | "dribble" | "no_pong" | "bomb":
+                for connection in self._connections():
+                    _commit_on_wire(connection.socket, fault)
+            case kind:
+                self.fault_state.begin(kind, fault.duration)
 
     def stats(self) -> dict[str, Any]:
         """What `/sim/stats` shows: JSON types alone."""
@@ -241,6 +252,9 @@ class SimVenue:
             "accounts": accounts,
         }
 
+    def _connections(self) -> list[ClientConnection]:
+        return [connection for front in self._fronts.values() for connection in front.connections]
+
     def _netloc(self, port: int) -> str:
         return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
 
@@ -250,7 +264,7 @@ class SimVenue:
             self._host,
             self._ws_port,
             process_request=self._route,
-            compression=None,
+            compression=self._compression,
             ping_interval=20,
             ping_timeout=60,
             close_timeout=1,
@@ -359,3 +373,16 @@ class SimVenue:
         # After the answer: a restart takes this connection down too.
         self._spawn(self._commit_later(fault if "@" in text else Fault(fault.kind, 0.05, fault.duration)))
         return web.json_response({"fault": str(fault)})
+
+
+def _commit_on_wire(socket: ServerConnection, fault: Fault) -> None:
+    wire = FaultyTransport.of(socket)
+    match fault.kind:
+        case "half_open":
+            wire.go_silent()
+        case "dribble":
+            wire.dribble(fault.duration)
+        case "no_pong":
+            wire.withhold_pongs(fault.duration)
+        case "bomb":
+            wire.bomb(bool(socket.protocol.extensions))

@@ -115,6 +115,14 @@ class MatchingBook:
             size += order.remaining
         return own, size
 
+    def levels(self, side: Side) -> list[Level]:
+        """All prices of a side and the size at each, best first, clients' orders included."""
+        sizes: dict[Decimal, Decimal] = {price: size for price, size in self._market[side] if size}
+        for _, _, order in self._resting[side]:
+            assert order.price is not None
+            sizes[order.price] = sizes.get(order.price, ZERO) + order.remaining
+        return sorted(sizes.items(), reverse=side is Side.BUY)
+
     def market_best(self, side: Side) -> Level | None:
         """Best price and size of the outside market alone."""
         market = self._market[side]

@@ -265,8 +265,8 @@ def fresh(monkeypatch):
 
 
 def test_a_spelling_that_was_seen_is_used_again(fresh):
-    assert pair_of_native(Exchange.KRAKEN, "XBT/USD") is CurrencyPair("btc/usd")
-    assert native_symbol(Exchange.KRAKEN, "btc/usd") == "XBT/USD"
+    assert pair_of_native(Exchange.KRAKEN_FUTURE, "pi_xbtusd") is CurrencyPair("btc/usd:btc")
+    assert native_symbol(Exchange.KRAKEN_FUTURE, "btc/usd:btc") == "pi_xbtusd"
     assert native_symbol(Exchange.BINANCE, "btc/usd") == "BTCUSD"
 
 
@@ -288,3 +288,11 @@ def test_a_bad_instrument_list_changes_nothing(fresh):
     with pytest.raises(ValueError):
         register_instruments(Exchange.BINANCE, {"GOODUSD": "good/usd", "BAD": "bad"})
     assert symbols._instruments == {} and symbols._native == {}
+
+
+def test_what_krakens_older_api_says_is_read_and_never_written():
+    assert pair_of_native(Exchange.KRAKEN, "XBT/ZAR") == "btc/zar"
+    register_instruments(Exchange.KRAKEN, {"XDG/ZAR": "doge/zar"})
+    assert pair_of_native(Exchange.KRAKEN, "XDG/ZAR") == "doge/zar"
+    assert native_symbol(Exchange.KRAKEN, "btc/zar") == "BTC/ZAR"
+    assert native_symbol(Exchange.KRAKEN, "doge/zar") == "DOGE/ZAR"

@@ -83,6 +83,8 @@ class FakeVenue:
         try:
             await self.greet(connection)
             async for message in connection:
+                if await self.text(connection, message):
+                    continue
                 self.received.append((asyncio.get_running_loop().time(), json.loads(message)))
                 self.changed.set()
                 if self.answering:
@@ -100,6 +102,10 @@ class FakeVenue:
 
     async def greet(self, connection: ServerConnection) -> None:
         return
+
+    async def text(self, connection: ServerConnection, message: str | bytes) -> bool:
+        """Take a message that is no JSON; False if it is."""
+        return False
 
     async def answer(self, connection: ServerConnection, message: dict[str, Any]) -> None:
         return
@@ -196,3 +202,47 @@ def binance_trade(number: int, symbol: str = "BTCUSDT") -> dict[str, Any]:
         "T": 1790000000000 + number, "m": True, "M": True,
     }  # fmt: skip
     return {"stream": f"{symbol.lower()}@trade", "data": data}
+
+
+class FakeOkx(FakeVenue):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pings: list[float] = []
+        self.ponging = True
+
+    async def text(self, connection: ServerConnection, message: str | bytes) -> bool:
+        if message != "ping":
+            return False
+        self.pings.append(asyncio.get_running_loop().time())
+        self.changed.set()
+        if self.ponging:
+            await connection.send("pong")
+        return True
+
+    async def answer(self, connection: ServerConnection, message: dict[str, Any]) -> None:
+        for arg in message["args"]:
+            if arg["instId"] in self.refused:
+                words = self.refused[arg["instId"]]
+                error = {"event": "error", "msg": words, "code": words.partition("|")[2] or "60018", "connId": "a4"}
+                await connection.send(json.dumps({"id": message["id"], **error}))
+            else:
+                await connection.send(json.dumps({"id": message["id"], "event": "subscribe", "arg": arg}))
+        if self.on_subscribed is not None:
+            await self.on_subscribed(connection, message)
+
+
+def okx_best(seq: int, instrument: str = "BTC-USDT", time: int | None = None) -> dict[str, Any]:
+    row = {
+        "asks": [["100.20", "2.5", "0", "3"]], "bids": [["100.10", "1.5", "0", "2"]],
+        "ts": str(1790000000000 + seq if time is None else time), "seqId": seq,
+    }  # fmt: skip
+    return {"arg": {"channel": "bbo-tbt", "instId": instrument}, "data": [row]}
+
+
+def okx_trade(number: int, instrument: str = "BTC-USDT", count: int = 1, time: int | None = None) -> dict[str, Any]:
+    row = {
+        "instId": instrument, "tradeId": str(number), "px": "100.1", "sz": "0.5", "side": "sell",
+        "ts": str(1790000000000 + number if time is None else time), "count": str(count), "source": "0",
+        "seqId": number,
+    }  # fmt: skip
+    return {"arg": {"channel": "trades", "instId": instrument}, "data": [row]}

@@ -88,6 +88,21 @@ bool step(Reader& reader, Counts* counts, std::uint64_t* next) {
     }
 }
 
+// What was taken and what was told as lost is what was published, in positions and per symbol.
+void check_totals(const Reader& reader, const Counts& counts) {
+    expect("taken + lost, in positions", reader.head(), reader.taken() + reader.lost());
+    std::uint64_t sum = 0, lost = 0;
+    for (std::uint32_t symbol = 1; symbol <= SYMBOLS; ++symbol) {
+        Record last;
+        if (!reader.read_last(symbol, &last)) continue;
+        expect("taken + lost of a symbol", last.topicSeq, counts.taken[symbol] + counts.lost[symbol]);
+        sum += last.topicSeq;
+        lost += counts.lost[symbol];
+    }
+    expect("sum over the symbols", reader.head(), sum);
+    expect("lost", reader.lost(), lost);
+}
+
 // From the first message to the last.
 int read_all(const View& view, unsigned seed) {
     Reader reader;
@@ -107,17 +122,7 @@ int read_all(const View& view, unsigned seed) {
             reported = reader.taken();
         }
     }
-    expect("taken + lost, in positions", reader.head(), reader.taken() + reader.lost());
-    std::uint64_t sum = 0, lost = 0;
-    for (std::uint32_t symbol = 1; symbol <= SYMBOLS; ++symbol) {
-        Record last;
-        if (!reader.read_last(symbol, &last)) continue;
-        expect("taken + lost of a symbol", last.topicSeq, counts.taken[symbol] + counts.lost[symbol]);
-        sum += last.topicSeq;
-        lost += counts.lost[symbol];
-    }
-    expect("sum over the symbols", reader.head(), sum);
-    expect("lost", reader.lost(), lost);
+    check_totals(reader, counts);
     std::printf("published %" PRIu64 " read %" PRIu64 " lost %" PRIu64 "\n", reader.head(), reader.taken(),
                 reader.lost());
     return 0;
@@ -171,6 +176,34 @@ int join_often(const std::string& path) {
     return 0;
 }
 
+// Nobody writes while the reader reads: each lap ends where it must, however many messages it was.
+void lap_alone(const std::string& path, std::uint64_t capacity) {
+    Trouble trouble;
+    auto segment = Segment::create(path, Shape{capacity, 16, KIND_TICKER, 3, 1}, &trouble);
+    if (!segment) fail(trouble.text.c_str(), 1, 0);
+    Writer writer(segment->view());
+    for (std::uint32_t symbol = 1; symbol <= SYMBOLS; ++symbol) writer.append_symbol("a/b", 3);
+    Reader reader;
+    reader.attach(segment->view(), true);
+    Counts counts;
+    std::uint64_t number = 0, next = 0;
+    for (std::uint64_t lap = 0; lap < 40; ++lap) {
+        const std::uint64_t before = reader.taken();
+        const std::uint64_t count = 1 + mixed(lap, 7) % (3 * capacity);
+        for (std::uint64_t end = number + count; number < end; ++number) {
+            std::uint64_t words[8];
+            fill(number, words);
+            writer.publish(words, symbol_of(number));
+        }
+        while (step(reader, &counts, &next)) {
+        }
+        // Learning and laps are steps of their own, so that all there was is read now.
+        expect("position after a lap", number, reader.position());
+        if (reader.taken() == before && capacity > 1) fail("read after a lap", 1, 0);
+        check_totals(reader, counts);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -181,6 +214,7 @@ int main(int argc, char** argv) {
     const unsigned readers = static_cast<unsigned>(std::strtoul(argv[4], nullptr, 10));
     const bool threads = argc == 6;
 
+    lap_alone(std::string(argv[1]) + "/alone.shm", capacity);
     void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     reads = new (page) std::atomic<std::uint64_t>(0);
     Trouble trouble;

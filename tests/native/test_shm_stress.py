@@ -95,13 +95,14 @@ def test_thread_sanitizer_finds_no_plain_access(tmp_path: Path, memory: Path) ->
 
 WRITE = """        to[i].store(from[i], std::memory_order_relaxed);"""
 COPY = (
+    "#pragma GCC unroll 16\n"
     "    for (int i = 0; i < count; ++i) to[i] = from[i].load(std::memory_order_relaxed);  // relaxed: checked below\n"
 )
 MARK = "    sequence.store(2 * n + 1, std::memory_order_release);\n"
 DONE = "    sequence.store(2 * n + 2, std::memory_order_release);"
 RECHECK = "    return sequence.load(std::memory_order_relaxed) == seen;\n"
 HEAD = "        view_.header->head.store(position + 1, std::memory_order_release);\n"
-LAST = "        seqlock_write(last.sequence, last.words, words, RECORD_WORDS, record.topicSeq - 1);\n"
+LAST = "        seqlock_write(last.sequence, last.words, words, RECORD_WORDS, number - 1);\n"
 # Each side stops in the middle now and then: makes the rare interleaving a usual one.
 PAUSES = [
     (WRITE, "        if (n % 16 == 3 && i == 4) std::this_thread::yield();\n" + WRITE),
@@ -124,6 +125,8 @@ MISTAKES = {
         ("if (seen != expected) return", "if (seen != expected && seen != expected + 2 * view_.capacity) return"),
         ("words, RECORD_WORDS, expected)) continue;", "words, RECORD_WORDS, seen)) continue;"),
     ],
+    "a lap goes one too far": [("head() - view_.capacity / 2;", "head() + 1;")],
+    "a lap goes to the head": [("head() - view_.capacity / 2;", "head();")],
     "a lost message is not counted": [("lost_ += to - position_;", "lost_ += to - position_ - 1;")],
     "the head before the last value": [
         (HEAD, ""),

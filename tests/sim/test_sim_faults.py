@@ -1,6 +1,7 @@
 """Faults of the simulated venue, each seen from a client's side."""
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from hftcore.enums import Exchange, Side
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 from hftpy.sim.desk import OrderRequest
-from hftpy.sim.faults import GARBAGE, KINDS
+from hftpy.sim.faults import EVERY, GARBAGE, KINDS, DataFrame, FaultState
 
 SUBSCRIBE = '{"method":"subscribe","params":{"channel":"ticker","symbol":["BTC/USD"],"event_trigger":"bbo"}}'
 
@@ -134,6 +135,110 @@ async def test_drop_leaves_out_frames_and_counts_them() -> None:
     kraken = stats["venues"]["kraken"]
     assert kraken["dropped_by_fault"]["ticker"] > 0
     assert stats["faults"] == ["drop@0.05:0.3"]
+
+
+@pytest.mark.parametrize("text", ["close@1:999", "close@1:5000", "close@1:1000.5"])
+def test_close_needs_a_code(text: str) -> None:
+    with pytest.raises(ValueError, match="code from 1000 to 4999"):
+        Fault.parse(text)
+
+
+async def collect(venue: SimVenue, kind: str, number: float, frames: int) -> list[dict[str, Any]]:
+    """Ticker frames from the moment of a fault."""
+    async with connect(venue.ws_url("kraken") + "/v2", ping_interval=None, max_size=1 << 30) as socket:
+        await subscribe(socket)
+        await next_ticker(socket)
+        await venue.commit(Fault.now(kind, number))
+        return [await next_ticker(socket) for _ in range(frames)]
+
+
+async def test_duplicate_sends_one_of_five_frames_twice() -> None:
+    async with make_venue() as venue:
+        frames = await collect(venue, "duplicate", 60, 60)
+        repeated = sum(one == two for one, two in itertools.pairwise(frames))
+        assert 8 <= repeated <= 12
+        assert venue.front("kraken").faulted["duplicate"]["ticker"] >= repeated
+
+
+async def test_reorder_swaps_one_of_five_frames_with_the_next() -> None:
+    async with make_venue() as venue:
+        frames = await collect(venue, "reorder", 60, 60)
+        times = [frame["data"][0]["timestamp"] for frame in frames]
+        swapped = sum(one > two for one, two in itertools.pairwise(times))
+        assert 6 <= swapped <= 13 and len(set(times)) >= 55
+
+
+async def test_close_sends_the_code() -> None:
+    async with make_venue() as venue, connect(venue.ws_url("kraken") + "/v2") as socket:
+        await subscribe(socket)
+        await venue.commit(Fault.now("close", 1008))
+        with pytest.raises(ConnectionClosed) as caught:
+            async with asyncio.timeout(20):
+                while True:
+                    await socket.recv()
+        assert caught.value.rcvd is not None and caught.value.rcvd.code == 1008
+
+
+async def test_half_open_answers_nothing_and_takes_nothing() -> None:
+    async with make_venue() as venue, connect(venue.ws_url("kraken") + "/v2", ping_interval=None) as socket:
+        await subscribe(socket)
+        await venue.commit(Fault.now("half_open"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                while True:
+                    await socket.recv()
+        pong = await socket.ping()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(pong), 0.5)
+        socket.transport.abort()
+
+
+async def test_no_pong_withholds_pongs_alone() -> None:
+    async with make_venue() as venue, connect(venue.ws_url("kraken") + "/v2", ping_interval=None) as socket:
+        await subscribe(socket)
+        await (await socket.ping())
+        await venue.commit(Fault.now("no_pong", 60))
+        pong = await socket.ping()
+        await socket.send('{"method":"ping","req_id":7}')
+        for _ in range(50):
+            assert (await next_ticker(socket))["channel"] == "ticker"
+        assert not pong.done()
+
+
+async def test_dribble_keeps_every_byte() -> None:
+    async with make_venue() as venue:
+        frames = await collect(venue, "dribble", 1.0, 120)
+        times = [frame["data"][0]["timestamp"] for frame in frames]
+        assert times == sorted(times)
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+async def test_bomb_is_a_large_message(compression: str | None) -> None:
+    async with (
+        make_venue(deflate=True) as venue,
+        connect(venue.ws_url("kraken") + "/v2", compression=compression, max_size=1 << 20) as socket,
+    ):
+        await subscribe(socket)
+        await venue.commit(Fault.now("bomb"))
+        with pytest.raises(ConnectionClosedError) as caught:
+            async with asyncio.timeout(60):
+                while True:
+                    await socket.recv()
+        assert caught.value.sent is not None and caught.value.sent.code == 1009
+
+
+def test_a_wrong_checksum_is_wrong_and_of_the_same_kind() -> None:
+    state, hits = FaultState(), {}
+    state.begin("checksum", 60)
+    socket: Any = object()
+    for text in ('{"checksum":974942666,"x":1}', '{"checksum":-855196043}', '[0,{"a":[],"c":"974942666"},"book-10"]'):
+        (frame,) = state.pass_on(socket, DataFrame(text, "book", 1), hits)
+        assert frame.text != text and len(json.loads(frame.text)) == len(json.loads(text))
+        for _ in range(EVERY - 1):
+            assert state.pass_on(socket, DataFrame(text, "book", 1), hits)[0].text == text
+    plain = DataFrame('{"c":[1],"checksum":null}', "book", 1)
+    assert state.pass_on(socket, plain, hits) == (plain,)
+    assert hits["checksum"]["book"] == 3
 
 
 async def test_control_refuses_unknown_faults() -> None:

@@ -53,7 +53,9 @@ struct Record {
     std::uint64_t position;  // in the ring
 };
 constexpr int RECORD_WORDS = 11;
-static_assert(sizeof(Record) == RECORD_WORDS * 8 && offsetof(Record, item) == 16 && offsetof(Record, position) == 80);
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "symbol is the lower half of its word");
+static_assert(sizeof(Record) == RECORD_WORDS * 8 && offsetof(Record, symbol) == 8 &&
+              offsetof(Record, kind) == 12 && offsetof(Record, item) == 16 && offsetof(Record, position) == 80);
 
 //   offset  field
 //        0  sequence   2n+1 while record n is written, 2n+2 once it stands

@@ -21,12 +21,15 @@
 
 namespace hft::shm {
 
-// Copies `count` words into a seqlock under the mark of record `n`.
-inline void seqlock_write(Word& sequence, Word* to, const std::uint64_t* from, int count, std::uint64_t n) noexcept {
+// Copies `count` words into a seqlock under the mark of record `n`. Inlined: then the words of a record, whose number is
+// a constant, go from registers to their places.
+[[gnu::always_inline]] inline void seqlock_write(Word& sequence, Word* to, const std::uint64_t* from, int count,
+                                                 std::uint64_t n) noexcept {
     HFT_CRASH_POINT();
     // release: pairs with the acquire of the sequence in Reader::next, so that who sees the mark sees the head as well
     sequence.store(2 * n + 1, std::memory_order_release);
     std::atomic_thread_fence(std::memory_order_release);  // pairs with the acquire fence in seqlock_read: mark first
+#pragma GCC unroll 16
     for (int i = 0; i < count; ++i) {
         HFT_CRASH_POINT();
         to[i].store(from[i], std::memory_order_relaxed);  // relaxed: ordered by the fence and by the release below
@@ -36,16 +39,20 @@ inline void seqlock_write(Word& sequence, Word* to, const std::uint64_t* from, i
     HFT_CRASH_POINT();
 }
 
+// What a Record is read as, word by word: read as two words at once, it would wait for the stores that made it.
+using Bits [[gnu::may_alias]] = std::uint64_t;
+
 // Copies the words of a record whose sequence was read as `seen` (by an acquire load); whether they are whole.
-inline bool seqlock_copy(const Word& sequence, const Word* from, std::uint64_t* to, int count,
-                         std::uint64_t seen) noexcept {
+[[gnu::always_inline]] inline bool seqlock_copy(const Word& sequence, const Word* from, Bits* to, int count,
+                                                std::uint64_t seen) noexcept {
+#pragma GCC unroll 16
     for (int i = 0; i < count; ++i) to[i] = from[i].load(std::memory_order_relaxed);  // relaxed: checked below
     std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the release fence in seqlock_write
     return sequence.load(std::memory_order_relaxed) == seen;
 }
 
 // Reads a seqlock that changes in place. False: nothing there, or its writer stays in the middle of it.
-inline bool seqlock_read(const Word& sequence, const Word* from, std::uint64_t* to, int count) noexcept {
+inline bool seqlock_read(const Word& sequence, const Word* from, Bits* to, int count) noexcept {
     for (int tries = 0; tries < 1000; ++tries) {
         const std::uint64_t seen = sequence.load(std::memory_order_acquire);  // pairs with the release in seqlock_write
         if (seen == 0) return false;
@@ -54,19 +61,34 @@ inline bool seqlock_read(const Word& sequence, const Word* from, std::uint64_t* 
     return false;
 }
 
+constexpr std::uint64_t PREFETCH_SLOTS = 4;
+
+// Asks for a slot's lines before they are written: a reader had them last, so that the first store would wait for them.
+inline void prefetch_for_write(Slot* slot) noexcept {
+#if defined(__x86_64__)
+    // The compiler has no prefetch for writing without -mprfchw; processors that lack it take it for a no-op.
+    asm volatile("prefetchw %0" : : "m"(*reinterpret_cast<char*>(slot)));
+    asm volatile("prefetchw %0" : : "m"(*(reinterpret_cast<char*>(slot) + 64)));
+#else
+    __builtin_prefetch(slot, 1);
+    __builtin_prefetch(reinterpret_cast<char*>(slot) + 64, 1);
+#endif
+}
+
 // The one writer of a segment. One thread at a time.
 class Writer {
 public:
-    explicit Writer(const View& view) : view_(view), mask_(view.capacity - 1), seqs_(view.maxSymbols, 0) {}
+    explicit Writer(const View& view) : view_(view), mask_(view.capacity - 1), kind_(view.header->kind), seqs_(view.maxSymbols, 0) {}
 
     // hot path: begin
     // Publishes an item of a symbol of this segment; returns its number within the symbol, from 1.
     std::uint64_t publish(const void* item, std::uint32_t symbol) noexcept {
-        Record record;
-        std::memcpy(record.item, item, sizeof record.item);
-        // The item's own symbol is a number of the writer's process: it must not get out.
-        std::memcpy(reinterpret_cast<char*>(record.item) + 56, &symbol, sizeof symbol);
-        return put(record, symbol, view_.header->kind);
+        std::uint64_t words[RECORD_WORDS];
+        std::memcpy(words + 2, item, sizeof Record::item);
+        // The item's own symbol (the lower half of its last word) is a number of the writer's process: it must not get
+        // out. As a word, since what is stored in parts is slow to load as a whole.
+        words[9] = (words[9] & ~0xffffffffull) | symbol;
+        return put(words, symbol, kind_);
     }
     // hot path: end
 
@@ -98,8 +120,8 @@ public:
         words[0] = bytes;
         std::memcpy(words + 1, encoded, bytes);
         seqlock_write(block.sequence, &block.bytes, words, static_cast<int>(1 + (bytes + 7) / 8), number);
-        Record record{};
-        return put(record, CONTROL, KIND_EVENT);
+        std::uint64_t none[RECORD_WORDS] = {};
+        return put(none, CONTROL, KIND_EVENT);
     }
 
     // relaxed: a reader that sees it late believes us silent for a little longer
@@ -117,27 +139,28 @@ public:
     std::uint64_t symbol_seq(std::uint32_t symbol) const noexcept { return seqs_[symbol]; }
 
 private:
-    std::uint64_t put(Record& record, std::uint32_t symbol, std::uint32_t kind) noexcept {
+    // The words are a Record's, whose item is filled in.
+    [[gnu::always_inline]] std::uint64_t put(std::uint64_t* words, std::uint32_t symbol, std::uint32_t kind) noexcept {
         const std::uint64_t position = view_.header->head.load(std::memory_order_relaxed);  // our own
-        record.topicSeq = ++seqs_[symbol];
-        record.symbol = symbol;
-        record.kind = kind;
-        record.position = position;
-        std::uint64_t words[RECORD_WORDS];
-        std::memcpy(words, &record, sizeof words);
+        const std::uint64_t number = ++seqs_[symbol];
+        words[0] = number;
+        words[1] = symbol | std::uint64_t{kind} << 32;
+        words[10] = position;
+        prefetch_for_write(&view_.ring[(position + PREFETCH_SLOTS) & mask_]);
         Slot& slot = view_.ring[position & mask_];
         seqlock_write(slot.sequence, slot.words, words, RECORD_WORDS, position);
         Slot& last = view_.symbols[symbol].last;
-        seqlock_write(last.sequence, last.words, words, RECORD_WORDS, record.topicSeq - 1);
+        seqlock_write(last.sequence, last.words, words, RECORD_WORDS, number - 1);
         HFT_CRASH_POINT();
         // release: pairs with the acquires of head in Reader: the slot and the last value stand
         view_.header->head.store(position + 1, std::memory_order_release);
         HFT_CRASH_POINT();
-        return record.topicSeq;
+        return number;
     }
 
     View view_;
     std::uint64_t mask_;
+    std::uint32_t kind_;
     std::vector<std::uint64_t> seqs_;  // per symbol
 };
 
@@ -175,10 +198,9 @@ public:
             const std::uint64_t expected = 2 * position_ + 2;
             const std::uint64_t seen = slot.sequence.load(std::memory_order_acquire);  // pairs with seqlock_write
             if (seen < expected) return STEP_EMPTY;
-            std::uint64_t words[RECORD_WORDS];
             if (seen != expected) return lapped();
+            Bits* const words = reinterpret_cast<Bits*>(out);
             if (!seqlock_copy(slot.sequence, slot.words, words, RECORD_WORDS, expected)) continue;  // overwritten
-            std::memcpy(out, words, sizeof words);
             if (out->symbol >= symbols_.size()) {
                 if (out->symbol >= symbol_count()) return skip_bad();
                 return STEP_UNKNOWN;
@@ -281,10 +303,7 @@ public:
 
     bool read_last(std::uint32_t symbol, Record* out) const noexcept {
         const Slot& last = view_.symbols[symbol].last;
-        std::uint64_t words[RECORD_WORDS];
-        if (!seqlock_read(last.sequence, last.words, words, RECORD_WORDS)) return false;
-        std::memcpy(out, words, sizeof words);
-        return true;
+        return seqlock_read(last.sequence, last.words, reinterpret_cast<Bits*>(out), RECORD_WORDS);
     }
 
     void want(std::uint32_t symbol, bool wanted) noexcept { symbols_[symbol].wanted = wanted; }

@@ -1,5 +1,5 @@
 // From a spelling of 1 to 32 bytes, held in four words, to a symbol's number: what the templates ask instead of
-// SymbolTable, which hashes byte by byte. Open addressing, no deletion. One thread writes and reads.
+// SymbolTable, since they have them in words anyway. Open addressing, no deletion. One thread writes and reads.
 #pragma once
 
 #include <cstddef>
