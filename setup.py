@@ -51,6 +51,8 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "subscription": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "watch": ([], False),
+    "snapshot": ([], False),
+    "book": ([], False),
     "feed": ([], True),
     "ws_listener": ([], True),
     "layout": ([], False),

@@ -19,3 +19,7 @@ class SegmentError(HftError, OSError):
 
 class SegmentInUseError(SegmentError):
     """Another process (or object) writes the segment."""
+
+
+class BookError(HftError):
+    """An order book cannot go on: it is invalid, and needs a snapshot first."""

@@ -5,6 +5,7 @@ HftError
 ├── RingClosed                     a ring was closed and holds nothing more
 ├── SegmentError (OSError)         a shared-memory segment cannot be used: foreign, truncated, no room
 │   └── SegmentInUseError          another process writes the segment
+├── BookError                      an order book is invalid, and needs a snapshot first
 ├── ConfigError (ValueError)       a config file or setting that cannot be used; names the key
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
@@ -17,7 +18,7 @@ HftError
 
 from typing import Literal
 
-from hftcore.errors import HftError, ParseError, RingClosed, SegmentError, SegmentInUseError
+from hftcore.errors import BookError, HftError, ParseError, RingClosed, SegmentError, SegmentInUseError
 
 Outcome = Literal["rejected", "unknown", "confirmed"]
 
@@ -79,6 +80,7 @@ class RequestUnknown(VenueError):
 
 __all__ = [
     "AddressInUseError",
+    "BookError",
     "ConfigError",
     "HftError",
     "ObserverError",

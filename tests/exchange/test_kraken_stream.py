@@ -361,7 +361,7 @@ def test_missing_queue_is_an_error_at_bind():
         ({"reconnect_times": {"time": 1}}, "had 'time'"),
         ({"stale_after": -1}, "stale_after must be a number of seconds"),
         ({"subscribe_args": "x"}, "subscribe_args must be a mapping"),
-        ({"exchange": "okx"}, "exchange must be one of"),
+        ({"exchange": "sim"}, "exchange must be one of"),
     ],
 )
 def test_bad_settings_name_the_value(settings, message):

@@ -7,13 +7,14 @@ import stat
 import subprocess
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
+from ipc_observer import Observer, subscribed, ticker
 
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
 from hftcore.ring import Ring
@@ -29,55 +30,6 @@ KRAKEN, TICKER = Exchange.KRAKEN, Channel.TICKER
 BTC = CurrencyPair("btc/usd")
 
 
-class Observer:
-    """Has every queue, and one log in the order of arrival."""
-
-    def __init__(self) -> None:
-        self.log: list[Any] = []
-        for channel in Channel:
-            setattr(self, f"{channel}_queue", self)
-
-    def put_nowait(self, value: Any) -> None:
-        self.log.append(value)
-
-    def on_gap(self, gap: Gap) -> None:
-        self.log.append(gap)
-
-    on_stale = on_reconnected = on_gap
-
-    @property
-    def gaps(self) -> list[Gap]:
-        return [item for item in self.log if isinstance(item, Gap)]
-
-    @property
-    def seqs(self) -> list[Any]:
-        """The tickers' own numbers, and "gap" for a gap."""
-        return ["gap" if isinstance(item, Gap) else item.seq for item in self.log]
-
-
-def ticker(seq: int, symbol: str = "btc/usd") -> Ticker:
-    return Ticker(exchange=KRAKEN, symbol=symbol, bidPrice=1.5, askPrice=2.5, seq=seq)
-
-
-@contextlib.asynccontextmanager
-async def subscribed(
-    root: Path, publisher: IPCPublisher | None, symbols: Any = ("btc/usd",), channel: Channel = TICKER, **kwargs: Any
-) -> AsyncIterator[tuple[IPCSubscriber, Observer]]:
-    subscriber = IPCSubscriber([(KRAKEN, channel, symbols)], root=root, **kwargs)
-    observer = Observer()
-    subscriber.bind_observer(observer)
-    before = publisher.subscriber_count(KRAKEN, channel) if publisher else 0
-    task = asyncio.create_task(subscriber.start())
-    try:
-        while publisher and publisher.subscriber_count(KRAKEN, channel) == before:
-            assert not task.done()
-            await asyncio.sleep(0.005)
-        yield subscriber, observer
-    finally:
-        subscriber.stop()
-        await task
-
-
 @pytest.fixture
 def publisher(root: Path) -> Any:
     made = IPCPublisher(root)
@@ -85,7 +37,9 @@ def publisher(root: Path) -> Any:
     made.close()
 
 
-async def test_structs_survive_the_trip(root: Path, publisher: IPCPublisher, until: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("transport", ["zmq", "shm"])
+async def test_structs_survive_the_trip(root: Path, until: Callable[..., Any], transport: str) -> None:
+    publisher = IPCPublisher(root, transport)
     whole = Ticker(
         exchange=KRAKEN, symbol=BTC, bidPrice=0.1, bidVolume=-0.0, askPrice=1e300, askVolume=5e-324,
         exchangeTimeNs=-1, localTimeNs=(1 << 63) - 1, seq=(1 << 64) - 1, flags=5,
@@ -95,13 +49,14 @@ async def test_structs_survive_the_trip(root: Path, publisher: IPCPublisher, unt
         tradeTimeNs=2, localTimeNs=3, seq=9, flags=2,
     )  # fmt: skip
     async with (
-        subscribed(root, publisher) as (_, tickers),
-        subscribed(root, publisher, "", Channel.TRADE) as (_, trades),
+        subscribed(root, publisher, transport=transport) as (_, tickers),
+        subscribed(root, publisher, "", Channel.TRADE, transport=transport) as (_, trades),
     ):
         assert publisher.send(whole) == 1
         assert publisher.send(whole) == 2
         publisher.send(trade)
         await until(lambda: len(tickers.log) == 2 and trades.log)
+    publisher.close()
     assert tickers.log == [whole, whole] and trades.log == [trade]
     assert str(tickers.log[0].bidVolume) == "-0.0" and tickers.log[0].seq == (1 << 64) - 1
 

@@ -1,18 +1,19 @@
 """The ZeroMQ transport beside plain peers, without libzmq's own calls, over restarts; and what the process needs."""
 
 import asyncio
-import contextlib
 import gc
 import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ipc_observer
 import numpy as np
 import pytest
 import zmq
+from ipc_observer import ticker
 
 from hftcore import zmq as native
 from hftcore.enums import Channel, Exchange
@@ -41,27 +42,8 @@ class Observer:
         return found
 
 
-def ticker(seq: int, symbol: str = "btc/usd", exchange: Exchange = KRAKEN) -> Ticker:
-    return Ticker(exchange=exchange, symbol=symbol, bidPrice=1.5, askPrice=2.5, seq=seq)
-
-
-@contextlib.asynccontextmanager
-async def subscribed(
-    root: Path, publisher: IPCPublisher | None, symbols: Any = "", queue: Any = None
-) -> AsyncIterator[tuple[IPCSubscriber, Observer]]:
-    subscriber = IPCSubscriber([(KRAKEN, TICKER, symbols)], root=root)
-    observer = Observer(queue)
-    subscriber.bind_observer(observer)
-    before = publisher.subscriber_count(KRAKEN, TICKER) if publisher else 0
-    task = asyncio.create_task(subscriber.start())
-    try:
-        while publisher and publisher.subscriber_count(KRAKEN, TICKER) == before:
-            assert not task.done()
-            await asyncio.sleep(0.005)
-        yield subscriber, observer
-    finally:
-        subscriber.stop()
-        await task
+def subscribed(root: Path, publisher: IPCPublisher | None, symbols: Any = "", queue: Any = None) -> Any:
+    return ipc_observer.subscribed(root, publisher, symbols, observer=Observer(queue))
 
 
 @pytest.fixture

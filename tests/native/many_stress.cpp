@@ -7,22 +7,21 @@
 // Each producer numbers its ITEMS and fills each with words that follow from the number; the consumer checks every
 // word, the order of each producer's items (conflate: of each symbol's), and at the end the counters. One producer
 // makes the single-producer ring. Exit status 1 and a line on standard error at the first violation.
-#include <semaphore.h>
-
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <thread>
 #include <vector>
 
+#include "doorbell.hpp"
 #include "hftcore/any_ring.hpp"
 #include "hftcore/wakeup.hpp"
 
 namespace {
 
-constexpr std::uint64_t SYMBOLS = 5;  // of each producer, with conflate
+constexpr std::uint64_t SYMBOLS = 9;  // of each producer, with conflate: three fill half the places of 32 slots
 
 struct Item {
     std::uint64_t words[8];
@@ -73,11 +72,10 @@ int main(int argc, char** argv) {
 
     hft::AnyRing ring(capacity, policy, producers > 1);
     hft::ArmedFlag sleeping;
-    sem_t wake;
-    sem_init(&wake, 0, 0);
+    Doorbell wake;
     std::atomic<std::uint64_t> working{producers}, refused{0};
     const auto announce = [&] {
-        if (sleeping.take()) sem_post(&wake);
+        if (sleeping.take()) wake.ring();
     };
 
     std::vector<std::thread> threads;
@@ -86,14 +84,19 @@ int main(int argc, char** argv) {
             for (std::uint64_t number = 0; number < items; ++number) {
                 const Item item = made(number, producer);
                 if (policy == hft::OVERFLOW_BLOCK) {
+                    const auto start = std::chrono::steady_clock::now();
                     hft::Offer answer = ring.offer(&item);
                     if (answer == hft::OFFER_FULL) {
                         announce();
                         answer = ring.push_within(&item, patience * 1000000000);
                     }
                     expect("room in time", hft::OFFER_TAKEN, answer);
+                    // A wait that only its end in time has ended was woken by nobody.
+                    if (std::chrono::steady_clock::now() - start >= std::chrono::seconds(patience)) fail("woken", 1, 0);
                 } else {
+                    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(patience);
                     while (ring.offer(&item) != hft::OFFER_TAKEN) {
+                        if (std::chrono::steady_clock::now() > deadline) fail("room in time", 1, 0);
                         refused.fetch_add(1, std::memory_order_relaxed);
                         if (ring.halted()) ring.reset();
                         announce();
@@ -111,7 +114,13 @@ int main(int argc, char** argv) {
     std::vector<Item> batch(capacity);
     std::vector<std::uint64_t> next(producers * (conflates ? SYMBOLS : 1), 0);
     std::uint64_t taken = 0, turn = 0;
+    const std::size_t full = conflates && capacity > producers * SYMBOLS ? producers * SYMBOLS : capacity;
     for (;;) {
+        // Now and then a late consumer, so that the ring is full whatever the schedule, and whoever waits for room sleeps.
+        if (turn % 32 == 0) {
+            while (ring.size() < full && working.load(std::memory_order_relaxed) != 0) std::this_thread::yield();
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
         const std::size_t found = ring.pop(batch.data(), 1 + turn++ % capacity);
         for (std::size_t i = 0; i < found; ++i) {
             hft::Ticker place;
@@ -134,12 +143,11 @@ int main(int argc, char** argv) {
         }
         if (working.load(std::memory_order_acquire) == 0) {
             if (ring.size() == 0) break;
+            // All is written: what nobody can take now, nobody ever will.
+            if (!ring.ready()) fail("items that cannot be taken", 0, ring.size());
             continue;
         }
-        timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += patience;
-        if (sem_timedwait(&wake, &until) != 0) fail("wake-up in time", 1, 0);
+        if (!wake.wait(patience)) fail("wake-up in time", 1, 0);
     }
     for (std::thread& thread : threads) thread.join();
 

@@ -1,20 +1,19 @@
 // Stress of the SPSC ring and of the armed flag, for ThreadSanitizer and AddressSanitizer. No Python.
 //
-//   ring_stress POLICY CAPACITY ITEMS     POLICY: drop_newest, drop_oldest, halt
+//   ring_stress POLICY CAPACITY ITEMS [turns]     POLICY: drop_newest, drop_oldest, halt
 //
 // The producer numbers its items and fills each with words that follow from the number; the consumer checks every
 // word and the order, and at the end the counters. Exit status 1 and a line on standard error at the first violation.
-// The consumer sleeps on a semaphore under the armed flag, so that a lost wake-up shows as a time-out.
-#include <semaphore.h>
-
+// The consumer sleeps at a doorbell under the armed flag, so that a lost wake-up shows as a time-out.
+// With `turns` the producer lets the consumer fall asleep each time before it goes on: the schedule of a busy processor.
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <thread>
 #include <vector>
 
+#include "doorbell.hpp"
 #include "hftcore/spsc_ring.hpp"
 #include "hftcore/wakeup.hpp"
 
@@ -41,7 +40,8 @@ void expect(const char* what, std::uint64_t expected, std::uint64_t found) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 4) return 2;
+    if (argc != 4 && argc != 5) return 2;
+    const bool turns = argc == 5;
     const bool newest = std::strcmp(argv[1], "drop_newest") == 0, oldest = std::strcmp(argv[1], "drop_oldest") == 0;
     const std::size_t capacity = std::strtoull(argv[2], nullptr, 10);
     const std::uint64_t items = std::strtoull(argv[3], nullptr, 10);
@@ -50,12 +50,15 @@ int main(int argc, char** argv) {
 
     hft::SpscRing ring(capacity, policy);
     hft::ArmedFlag sleeping;
-    sem_t wake;
-    sem_init(&wake, 0, 0);
+    Doorbell wake;
     std::atomic<bool> finished{false};
     std::uint64_t refused = 0;
+    const auto wait_for_sleeper = [&] {
+        while (turns && !sleeping.armed()) std::this_thread::yield();
+    };
 
     std::thread producer([&] {
+        wait_for_sleeper();
         for (std::uint64_t number = 0; number < items; ++number) {
             Item item;
             for (std::uint64_t w = 0; w < 8; ++w) item.words[w] = w == 0 ? number : mixed(number, w);
@@ -63,14 +66,17 @@ int main(int argc, char** argv) {
                 ++refused;
                 if (ring.halted()) ring.reset();
                 // Whoever waits for room must have said first that there is something to take.
-                if (sleeping.take()) sem_post(&wake);
+                if (sleeping.take()) wake.ring();
                 std::this_thread::yield();
             }
-            if ((number & 7) == 0 && sleeping.take()) sem_post(&wake);
+            if ((number & 7) == 0 && sleeping.take()) {
+                wake.ring();
+                wait_for_sleeper();
+            }
             if (oldest && (number & 1023) == 0) std::this_thread::yield();
         }
         finished.store(true, std::memory_order_release);  // pairs with the acquire of the consumer
-        if (sleeping.take()) sem_post(&wake);
+        if (sleeping.take()) wake.ring();
     });
 
     std::vector<Item> batch(capacity);
@@ -94,10 +100,7 @@ int main(int argc, char** argv) {
             if (ring.size() == 0) break;
             continue;
         }
-        timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 20;
-        if (sem_timedwait(&wake, &until) != 0) fail("wake-up within 20 s", 1, 0);
+        if (!wake.wait(20)) fail("wake-up within 20 s", 1, 0);
     }
     producer.join();
 

@@ -158,6 +158,7 @@ async def test_a_hook_may_be_replaced_while_the_service_runs(root, eventually):
         service.on_ticker = other.append
         service.ticker_queue.put_nowait(ticker(2))
         await eventually(lambda: len(other) == 1)
+        assert [item.seq for item in other] == [2] and service.seen == [1]
 
 
 @pytest.mark.parametrize("slow_s", [0.0, 0.001])

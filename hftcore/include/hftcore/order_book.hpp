@@ -135,6 +135,11 @@ public:
         return side == BOOK_BID ? volume_to(bids_, price) : volume_to(asks_, price);
     }
 
+    // The volume at exactly this price, whose double and text they are; 0 if there is none.
+    double volume_at(BookSide side, double price, std::string_view text) const noexcept {
+        return side == BOOK_BID ? volume_at(bids_, price, text) : volume_at(asks_, price, text);
+    }
+
     // What an order of `volume` takes from the side; of `value`, in the quote currency.
     BookFill take(BookSide side, double volume) const noexcept {
         return side == BOOK_BID ? take<false>(bids_, volume) : take<false>(asks_, volume);
@@ -208,6 +213,13 @@ private:
             total += ladder.volumes()[rank];
         }
         return total;
+    }
+
+    template <typename Ladder>
+    static double volume_at(const Ladder& ladder, double price, std::string_view text) noexcept {
+        bool found;
+        const std::size_t rank = ladder.find(price, text, &found);
+        return found ? ladder.volumes()[rank] : 0.0;
     }
 
     template <bool BY_VALUE, typename Ladder>
