@@ -99,9 +99,7 @@ class Flag(IntFlag):
     SNAPSHOT = 1  # history that the venue sends on subscribing
     AGGREGATE = 2  # an aggregate of several trades
     REPLAY = 4  # from a recording
-<<<<<<< HEAD
     DELAYED = 8  # not live: the venue sends it some minutes late
-=======
 
 
 class BookState(NamedEnum):
@@ -109,4 +107,3 @@ class BookState(NamedEnum):
 
     INVALID = 0  # not what the venue has: before the first snapshot, or after a loss
     VALID = 1
->>>>>>> main
