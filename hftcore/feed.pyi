@@ -12,9 +12,12 @@ from hftcore.watch import SilenceWatch
 class Outlet: ...
 
 @final
+class Drain: ...
+
+@final
 class Feed:
     on_frame: Callable[[bytes], Any] | None
-    on_gap: Callable[[CurrencyPair, str, int | None], Any] | None
+    on_gap: Callable[[CurrencyPair | None, str, int | None], Any] | None
     on_handled: Callable[[], Any] | None
     on_error: Callable[[Exception], Any] | None
     exposed: bool
@@ -37,10 +40,11 @@ class Feed:
         tickers: Literal["all", "newest", "newest_or_anew"] = "all",
         trades: Literal["all", "by_one", "rising"] = "all",
         number: Literal["tradeId", "seq"] = "tradeId",
+        newest_first: bool = False,
         flags: int = 0,
         watch: SilenceWatch | None = None,
         on_frame: Callable[[bytes], Any] | None = None,
-        on_gap: Callable[[CurrencyPair, str, int | None], Any] | None = None,
+        on_gap: Callable[[CurrencyPair | None, str, int | None], Any] | None = None,
         on_error: Callable[[Exception], Any] | None = None,
         natives: Mapping[str, str] | None = None,
     ) -> None: ...

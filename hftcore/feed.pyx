@@ -18,10 +18,12 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.parse cimport FRAME_EVENTS, Parser
 from hftcore.ring cimport Ring
+from hftcore.ring_base cimport OFFER_TAKEN
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
 from hftcore.watch cimport (
     TICKERS_ALL, TICKERS_NEWEST, TICKERS_NEWEST_OR_ANEW, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW,
-    VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule, TradeRule, watch_now_ns,
+    VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule,
+    TradeRule, watch_now_ns,
 )
 
 import asyncio
@@ -59,6 +61,11 @@ cdef class Outlet:
 
 
 @cython.final
+cdef class Drain:
+    pass
+
+
+@cython.final
 cdef class Feed:
     """One connection's way from frames to sinks, and what it remembers of each symbol.
 
@@ -78,6 +85,8 @@ cdef class Feed:
         repeated ones are dropped; ``rising``: repeated ones are dropped, numbers may be left out.
     number
         The number of a trade: ``tradeId`` or ``seq``. Trades without one (0) are delivered as they are.
+    newest_first
+        A frame of several trades lists the newest first: they are delivered from its end, the oldest first.
     flags
         Flag bits that every event gets.
     watch
@@ -90,7 +99,8 @@ cdef class Feed:
     on_frame
         Called with the bytes of each frame that carries no events or cannot be read; None: nobody is told.
     on_gap
-        Called with pair, reason and number of lost trades (None: unknown), before the next trade is delivered.
+        Called with pair, reason and number of lost trades (None: unknown), before the next trade is delivered; with
+        None, reason and number of lost frames, where the venue counts all frames of a connection.
     on_handled
         While set, called without arguments after each frame with events.
     on_error
@@ -111,8 +121,8 @@ cdef class Feed:
     """
 
     def __init__(
-        self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", uint16_t flags=0,
-        SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None, natives=None,
+        self, exchange, kind, symbols, *, tickers="all", trades="all", number="tradeId", newest_first=False,
+        uint16_t flags=0, SilenceWatch watch=None, on_frame=None, on_gap=None, on_error=None, natives=None,
     ):
         if kind is not Ticker and kind is not Trade:
             raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
@@ -125,6 +135,7 @@ cdef class Feed:
         self.watch.state.numbered_by_seq = checked("number", number, NUMBERS)
         for symbol in symbols:
             self.watch.state.state_of(CurrencyPair(symbol).id).wanted = True
+        self._newest_first = newest_first
         self._flags = flags
         self._outlets = ()
         self._drains = ()
@@ -154,11 +165,15 @@ cdef class Feed:
     cdef int _read(self, const char* data, size_t size, bint last) except -1:
         cdef int64_t parsed_ns = 0
         cdef size_t count
+        cdef int kind
         if not self._in_batch:
             self._in_batch = True
             self._localTimeNs = now_ns()
             self.watch.state.lastFrameNs = watch_now_ns()
-        if self.parser.decode_c(data, size, self._localTimeNs, self._flags) != FRAME_EVENTS:
+        kind = self.parser.decode_c(data, size, self._localTimeNs, self._flags)
+        if kind != FRAME_EVENTS:
+            if self.parser.decoder.is_numbered():
+                self._follow(self.parser.decoder.frame_number())
             return self._fall_back(data, size)
         if self.parser.decoder.unknown():
             try:
@@ -170,7 +185,9 @@ cdef class Feed:
             parsed_ns = now_ns()
         self._frames += 1
         count = self.parser.decoder.count()
-        if self._is_ticker == (self.parser.decoder.ticker_count() != 0):
+        if self.parser.decoder.is_numbered() and not self._follow(self.parser.decoder.frame_number()):
+            self._outdated += count
+        elif self._is_ticker == (self.parser.decoder.ticker_count() != 0):
             if self._is_ticker:
                 self._tickers(count)
             else:
@@ -204,7 +221,7 @@ cdef class Feed:
             ticker = tickers + index
             verdict = self.watch.state.check(ticker[0])
             if verdict == VERDICT_DELIVER:
-                self._put_ticker(ticker)
+                self._put(ticker)
             elif verdict == VERDICT_OUTDATED:
                 self._outdated += 1
             else:
@@ -217,21 +234,40 @@ cdef class Feed:
         cdef size_t index
         cdef uint64_t lost = 0
         cdef int verdict
+        cdef bint backwards = self._newest_first and self.watch.state.is_newest_first(trades, count)
         if count == 0:
             return self._pass_over()
         for index in range(count):
-            trade = trades + index
+            trade = trades + (count - 1 - index if backwards else index)
             verdict = self.watch.state.check(trade[0], &lost)
             if verdict == VERDICT_DELIVER:
-                self._put_trade(trade)
+                self._put(trade)
             elif verdict == VERDICT_DUPLICATE:
                 self._duplicates += 1
             elif verdict == VERDICT_UNWANTED:
                 self._unwanted += 1
             else:
                 self._tell_gap(trade.symbol, verdict, lost)
-                self._put_trade(trade)
+                self._put(trade)
         return 0
+
+    cdef bint _follow(self, uint64_t number) except -1:
+        """Tell of missing frames; False for a frame that is old."""
+        cdef uint64_t lost = 0
+        cdef int verdict = self.watch.state.frames.check(number, &lost)
+        if verdict == VERDICT_OUTDATED:
+            return False
+        if verdict != VERDICT_DELIVER:
+            self.exposed = True
+            if self.on_gap is not None:
+                try:
+                    if verdict == VERDICT_ANEW:
+                        self.on_gap(None, "frame numbers started anew", None)
+                    else:
+                        self.on_gap(None, "frame numbers", lost)
+                except Exception as error:
+                    self._failed(error)
+        return True
 
     cdef int _pass_over(self) except -1:
         """A frame without an event may use up a trade's number."""
@@ -260,52 +296,38 @@ cdef class Feed:
                 self._failed(error)
         return 0
 
-    cdef int _put_ticker(self, const TickerStruct* ticker) except -1:
-        cdef Outlet outlet
-        cdef object item = None
-        cdef int64_t delay = ticker.localTimeNs - ticker.exchangeTimeNs
+    cdef inline int _put(self, const void* event) except -1:
+        # Ticker and Trade have the fields that are read here at the same place (hftcore/types.hpp).
+        cdef const TickerStruct* fields = <const TickerStruct*>event
+        cdef int64_t delay = fields.localTimeNs - fields.exchangeTimeNs
         self.exposed = self._delivered = True
         self._events += 1
-        if ticker.exchangeTimeNs != 0 and not ticker.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
+        if fields.exchangeTimeNs != 0 and not fields.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
             self.venue_to_socket.record_c(delay)
-        for outlet in self._outlets:
-            if outlet.ring is not None:
-                if not outlet.ring.push_ticker(ticker) and outlet.halts:
-                    self._refused(outlet)
-                continue
-            if item is None:
-                item = ticker_of(ticker)
-            try:
-                outlet.put(item)
-            except Exception as error:
-                outlet.failed(error)
+        if self._sole is None:
+            self._spread(event)
+        # In place of push_ticker and push_trade: with a policy of NATIVE_POLICIES an offer is all that a push is.
+        elif self._sole.ring._ring.offer(event) != OFFER_TAKEN and self._sole.halts:
+            self._refused(self._sole)
         self._pending += 1
         if self._pending >= self._pump_every:
             self._pump()
         return 0
 
-    cdef int _put_trade(self, const TradeStruct* trade) except -1:
+    cdef int _spread(self, const void* event) except -1:
         cdef Outlet outlet
         cdef object item = None
-        cdef int64_t delay = trade.localTimeNs - trade.exchangeTimeNs
-        self.exposed = self._delivered = True
-        self._events += 1
-        if trade.exchangeTimeNs != 0 and not trade.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
-            self.venue_to_socket.record_c(delay)
         for outlet in self._outlets:
             if outlet.ring is not None:
-                if not outlet.ring.push_trade(trade) and outlet.halts:
+                if outlet.ring._ring.offer(event) != OFFER_TAKEN and outlet.halts:
                     self._refused(outlet)
                 continue
             if item is None:
-                item = trade_of(trade)
+                item = ticker_of(<const TickerStruct*>event) if self._is_ticker else trade_of(<const TradeStruct*>event)
             try:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
-        self._pending += 1
-        if self._pending >= self._pump_every:
-            self._pump()
         return 0
 
     cdef int _refused(self, Outlet outlet) except -1:
@@ -343,10 +365,10 @@ cdef class Feed:
     cdef int _pump(self) except -1:
         """Drain, and wake the consumers that sleep."""
         cdef Outlet outlet
-        cdef Ring ring
+        cdef Drain drain
         self._pending = 0
-        for ring, callback in self._drains:
-            self._drain(ring, callback)
+        for drain in self._drains:
+            self._drain(drain.ring, drain.callback)
         for outlet in self._outlets:
             # A ring that was drained here has nothing to wake its consumer for.
             if outlet.ring is not None and not (self._drains and outlet.ring._size() == 0):
@@ -440,6 +462,7 @@ cdef class Feed:
             outlet.ring = queue
             outlet.halts = (<Ring>queue).overflow == "halt"
         self._outlets += (outlet,)
+        self._sole = outlet if len(self._outlets) == 1 and outlet.ring is not None else None
 
     def drain(self, Ring ring not None, callback):
         """Empty a ring into `callback(item)` at the end of each batch, in the socket's own call.
@@ -454,7 +477,10 @@ cdef class Feed:
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, was {callback!r}")
-        self._drains += ((ring, callback),)
+        cdef Drain drain = Drain()
+        drain.ring = ring
+        drain.callback = callback
+        self._drains += (drain,)
         self._pump_every = min(self._pump_every, max(<size_t>1, <size_t>ring.capacity // 2))
 
     def on_batch(self, callback):
@@ -501,6 +527,7 @@ cdef class Feed:
         """A new connection: its first ticker of each symbol is new whatever its number. Numbers of trades go on."""
         self._in_batch = self._delivered = False
         self.watch.state.forget_updates()
+        self.watch.state.frames.forget()
 
     def __repr__(self):
         return f"Feed({self.parser.exchange}, {self.kind.__name__}, sinks={len(self._outlets)})"

@@ -24,6 +24,8 @@ cdef extern from "hftcore/frame_decoder.hpp" namespace "hft" nogil:
         uint64_t template_hits() noexcept
         void use_templates(cbool use) noexcept
         size_t count() noexcept
+        cbool is_numbered() noexcept
+        uint64_t frame_number() noexcept
         size_t ticker_count() noexcept
         const TickerStruct* tickers() noexcept
         const TradeStruct* trades() noexcept

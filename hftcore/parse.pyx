@@ -225,6 +225,11 @@ cdef class Parser:
         return KINDS[self._kind]
 
     @property
+    def frameNumber(self):
+        """The number of the last frame, where the venue counts all frames of a connection; else None."""
+        return self.decoder.frame_number() if self._kind != FRAME_ERROR and self.decoder.is_numbered() else None
+
+    @property
     def nativeSymbols(self):
         """The venue's own spelling of each event's symbol, parallel to the events of the last frame."""
         cdef size_t index

@@ -34,7 +34,12 @@ cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
         cbool watched
         cbool stale
 
+    cdef cppclass FrameCounter "hft::FrameCounter":
+        void forget() noexcept
+        int check(uint64_t number, uint64_t* lost) noexcept
+
     cdef cppclass FeedState "hft::FeedState":
+        FrameCounter frames
         TickerRule tickers
         TradeRule trades
         cbool numbered_by_seq
@@ -47,6 +52,7 @@ cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
         int pass_over(const TradeStruct& trade, uint64_t* lost) noexcept
         void note(SymbolState* state, uint16_t flags) noexcept
         cbool any_counted() noexcept
+        cbool is_newest_first(const TradeStruct* trades, size_t count) noexcept
         void forget_updates() noexcept
         void unwatch_all() noexcept
         size_t size() noexcept

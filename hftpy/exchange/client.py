@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import picows
 import websockets
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSAutoPingStrategy, WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
@@ -223,6 +223,7 @@ async def connect(
     *,
     tls: TlsContext | None = None,
     deflate: bool = False,
+    ping_always: bool = False,
 ) -> Connection:
     """Open a connection.
 
@@ -241,6 +242,9 @@ async def connect(
     deflate
         Offer permessage-deflate (the client websockets alone can). A message inflates to `MAX_MESSAGE_BYTES` at most.
 
+    ping_always
+        Ping every `PING_INTERVAL_S`, not only a peer that is silent (picows; websockets always does).
+
     Raises
     ------
     ConnectError
@@ -256,7 +260,7 @@ async def connect(
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             if client == "picows":
-                return await _connect_picows(url, on_frame, on_closed, tls)
+                return await _connect_picows(url, on_frame, on_closed, tls, ping_always)
             return await _connect_websockets(url, on_frame, on_closed, tls, deflate)
     except TimeoutError as error:
         raise ConnectError(f"no connection to {shown} within {CONNECT_TIMEOUT_S:g} s") from error
@@ -265,7 +269,9 @@ async def connect(
         raise ConnectError(f"no connection to {shown}: {type(error).__name__} {first_line}"[:300]) from error
 
 
-async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None) -> Connection:
+async def _connect_picows(
+    url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None, ping_always: bool
+) -> Connection:
     sockets: list[socket.socket] = []
 
     async def connected_socket(parsed: Any) -> socket.socket:
@@ -273,7 +279,7 @@ async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed, tls:
         return sockets[-1]
 
     try:
-        return await _handshake(url, _Messages(on_frame, on_closed), connected_socket, tls)
+        return await _handshake(url, _Messages(on_frame, on_closed), connected_socket, tls, ping_always)
     except asyncio.CancelledError:
         # picows keeps the transport of a handshake that was cancelled: end it through its socket.
         for item in sockets:
@@ -304,7 +310,9 @@ async def _open_socket(host: str, port: int) -> socket.socket:
     raise error
 
 
-async def _handshake(url: str, messages: _Messages, connected_socket: Any, tls: TlsContext | None) -> Connection:
+async def _handshake(
+    url: str, messages: _Messages, connected_socket: Any, tls: TlsContext | None, ping_always: bool
+) -> Connection:
     options: dict[str, Any] = {}
     if tls is not None:
         options["ssl_context"] = tls.context
@@ -318,6 +326,7 @@ async def _handshake(url: str, messages: _Messages, connected_socket: Any, tls: 
         enable_auto_pong=False,
         auto_ping_idle_timeout=PING_INTERVAL_S,
         auto_ping_reply_timeout=PING_TIMEOUT_S,
+        auto_ping_strategy=(WSAutoPingStrategy.PING_PERIODICALLY if ping_always else WSAutoPingStrategy.PING_WHEN_IDLE),
         max_frame_size=MAX_MESSAGE_BYTES,
         websocket_handshake_timeout=CONNECT_TIMEOUT_S,
         **options,

@@ -35,11 +35,43 @@ class FeedRules:
         ``rising``: repeated ones are dropped, but numbers may be left out.
     number
         The number of a trade; 0 is none.
+    newest_first
+        A frame of several trades lists the newest first. They are delivered with the oldest first.
+
+    Where the venue counts all frames of a connection (`Parser.frameNumber`), a missing frame is told as a Gap of all
+    symbols, and the events of an old or repeated one are dropped as outdated.
     """
 
     tickers: Literal["all", "newest", "newest_or_anew"] = "all"
     trades: Literal["all", "by_one", "rising"] = "all"
     number: Literal["tradeId", "seq"] = "tradeId"
+    newest_first: bool = False
+
+
+class FrameCounter:
+    """Finds lost and old frames where a venue counts all frames of a connection, from 0 and by one.
+
+    Some old numbers in a row are a venue that counts anew: else nothing would ever be delivered again.
+    """
+
+    ANEW_AFTER = 3
+
+    def __init__(self) -> None:
+        self._next = self._old_next = self._run = 0
+
+    def check(self, number: int) -> tuple[bool, int | None]:
+        """Whether a frame is to be taken, and how many are missing before it; None: unknown, it counts anew."""
+        lost: int | None = 0
+        if number < self._next:
+            self._run = self._run + 1 if number == self._old_next else 1
+            self._old_next = number + 1
+            if self._run < self.ANEW_AFTER:
+                return False, 0
+            lost = None
+        elif number > self._next:
+            lost = number - self._next
+        self._run, self._next = 0, number + 1
+        return True, lost
 
 
 class TradeCounter:
@@ -49,6 +81,15 @@ class TradeCounter:
         self._protocol = protocol
         self._rules = rules
         self._last: dict[CurrencyPair, tuple[int, int]] = {}  # number and time
+
+    def in_order(self, trades: list[Trade]) -> list[Trade]:
+        """A frame's trades, the oldest first."""
+        if self._rules.newest_first and len(trades) > 1:
+            name, last = self._rules.number, trades[-1]
+            first = next(trade for trade in trades if trade.symbol is last.symbol)
+            if getattr(first, name) > getattr(last, name):
+                return trades[::-1]
+        return trades
 
     @property
     def started(self) -> bool:
@@ -104,9 +145,10 @@ class MarketProtocol(VenueProtocol):
         self._kind = KINDS[channel]
         # How the venue spells what was subscribed: its answers then carry the pairs that were asked for.
         self.natives = natives_of(self.exchange, self.pairs)
-        self._parser = Parser(self.exchange, symbols=self.natives)
+        self._parser = Parser(self.exchange, symbols=self.spellings())
         self._trades = TradeCounter(self, self.rules)
         self._last_update: dict[CurrencyPair, tuple[int, int]] = {}  # seq and time
+        self._frame_counter = FrameCounter()
         self._feed: Feed | None = None
 
     @property
@@ -120,35 +162,61 @@ class MarketProtocol(VenueProtocol):
         rules = self.rules
         self._feed = Feed(
             self.exchange, self._kind, self.pairs, tickers=rules.tickers, trades=rules.trades, number=rules.number,
-            watch=watch, natives=self.natives,
+            newest_first=rules.newest_first, watch=watch, natives=self.spellings(),
         )  # fmt: skip
         return self._feed
+
+    def spellings(self) -> Mapping[str, CurrencyPair]:
+        """How the venue may spell the pairs in its answers: by default as they were subscribed."""
+        return self.natives
 
     def forget(self) -> None:
         """Forget the last connection; everything is asked for again."""
         self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        self.to_send.clear()
         self._last_update.clear()
+        self._frame_counter = FrameCounter()
 
     def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
-        parser, kind = self._parser, self._kind
+        parser = self._parser
         try:
             events = parser.parse(frame, local_ns)
         except ParseError:
             if self.is_notice(frame):
                 return ()
             raise
+        is_new, gaps = self._follow(parser.frameNumber)
         if parser.kind is not FrameKind.EVENTS:
             self.control_frame(frame, parser.kind or FrameKind.OTHER)
+            return gaps
+        if not is_new:
+            self.outdated += len(events)
             return ()
+        return [*gaps, *self._checked(events)] if gaps else self._checked(events)
+
+    def _checked(self, events: list[Ticker | Trade]) -> Sequence[Item]:
+        """The events to deliver, of one frame that is no old one."""
+        kind = self._kind
+        if kind is Trade and events and type(events[0]) is Trade:
+            events = self._trades.in_order(events)  # type: ignore[assignment,arg-type]
         wanted = [event for event in events if type(event) is kind and event.symbol in self.wanted]
         self.unwanted += len(events) - len(wanted)
         if kind is Trade:
-            if not events and (passed := parser.passedOver) is not None and passed[0] in self.wanted:
+            if not events and (passed := self._parser.passedOver) is not None and passed[0] in self.wanted:
                 return self._trades.pass_over(*passed)
             return self._trades.check(wanted)  # type: ignore[arg-type]
         if self.rules.tickers != "all":
             return [ticker for ticker in wanted if self._is_newer(ticker)]
         return wanted
+
+    def _follow(self, number: int | None) -> tuple[bool, list[Item]]:
+        """Whether a frame is no old one, and what is missing before it. A feed follows the numbers by itself."""
+        if number is None or self._feed is not None:
+            return True, []
+        is_new, lost = self._frame_counter.check(number)
+        if lost == 0:
+            return is_new, []
+        return is_new, [self.gap(None, "frame numbers" if lost else "frame numbers started anew", lost)]
 
     def _is_newer(self, ticker: Ticker | Trade) -> bool:
         last, last_ns = self._last_update.get(ticker.symbol, (0, 0))

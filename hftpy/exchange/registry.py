@@ -12,6 +12,8 @@ STREAMS: dict[Exchange, str] = {
     Exchange.BINANCE: "hftpy.exchange.binance:BinanceStream",
     Exchange.IB: "hftpy.exchange.ib:IBStream",
     Exchange.BINANCE_FUTURE: "hftpy.exchange.binance_future:BinanceFutureStream",
+    Exchange.COINBASE: "hftpy.exchange.coinbase:CoinbaseStream",
+    Exchange.KRAKEN_FUTURE: "hftpy.exchange.kraken_future:KrakenFutureStream",
     Exchange.OKX: "hftpy.exchange.okx:OkxStream",
     Exchange.OKX_SWAP: "hftpy.exchange.okx:OkxSwapStream",
 }

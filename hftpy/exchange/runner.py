@@ -111,11 +111,13 @@ class Runner:
         tls: TlsContext | None = None,
         deflate: bool = False,
         dial: Dial | None = None,
+        ping_always: bool = False,
     ) -> None:
         self._session = session
         self._dial = dial or self._connect
         self._tls = tls
         self._deflate = deflate
+        self._ping_always = ping_always
         self._policy = policy
         self._client: ClientName = client
         self.reconnects = 0
@@ -210,7 +212,15 @@ class Runner:
                 await connection.close()
 
     async def _connect(self, url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
-        return await connect(url, on_frame, on_closed, self._client, tls=self._tls, deflate=self._deflate)
+        return await connect(
+            url,
+            on_frame,
+            on_closed,
+            self._client,
+            tls=self._tls,
+            deflate=self._deflate,
+            ping_always=self._ping_always,
+        )
 
     async def _send(self, connection: Connection, messages: Sequence[str | bytes]) -> None:
         for number, message in enumerate(messages):

@@ -75,6 +75,7 @@ class VenueProtocol(ABC):
     max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
+    pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -85,6 +86,7 @@ class VenueProtocol(ABC):
         self.pending: set[Any] = set()  # what the venue has not answered yet
         self.refused: dict[Any, str] = {}  # what it refused, in its words
         self.fault = ""  # why the connection should be replaced
+        self.to_send: list[str] = []  # what is to be sent soon, after a frame was received
         self.duplicates = 0
         self.outdated = 0
         self.unwanted = 0
@@ -228,6 +230,10 @@ class VenueSession(Session):
         self._after_frame()
 
     def _after_frame(self) -> None:
+        if self._protocol.to_send:
+            self._sent_at = time.monotonic() + self.send_interval_s * len(self._protocol.to_send)
+            self.send(*self._protocol.to_send)
+            self._protocol.to_send.clear()
         if self._protocol.fault:
             self.give_up(self._protocol.fault)
         elif not self.ready:
@@ -248,7 +254,7 @@ class VenueSession(Session):
                 counter.events += 1
                 stream.deliver(channel, item)
 
-    def _found_gap(self, symbol: CurrencyPair, reason: str, lost: int | None) -> None:
+    def _found_gap(self, symbol: CurrencyPair | None, reason: str, lost: int | None) -> None:
         self._tell(self._protocol.gap(symbol, reason, lost))
 
     def _tell(self, gap: Gap) -> None:
@@ -411,7 +417,14 @@ class NativeStream(StreamBase):
         session = VenueSession(
             self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native=client == "picows"
         )
-        runner = Runner(session, self._policy, client, tls=self._tls, deflate=protocol.needs_deflate)
+        runner = Runner(
+            session,
+            self._policy,
+            client,
+            tls=self._tls,
+            deflate=protocol.needs_deflate,
+            ping_always=protocol.pings_always,
+        )
         try:
             await runner.run()
         finally:

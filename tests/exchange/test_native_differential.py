@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 from exchange_fakes import Observer, binance_trade, book_ticker, kraken_ticker, kraken_trades
+from product_fakes import coinbase_frame, coinbase_ticker, coinbase_trades
 
 from hftcore.parse import Parser
 from hftcore.ring import Ring
@@ -19,6 +20,7 @@ from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Stal
 from hftpy.exchange import StreamBase
 from hftpy.exchange.binance import BinanceMarketProtocol
 from hftpy.exchange.binance_future import BinanceFutureProtocol
+from hftpy.exchange.coinbase import CoinbaseMarketProtocol
 from hftpy.exchange.kraken import KrakenMarketProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueSession
@@ -186,6 +188,48 @@ def kraken_script(chance, length):
     return [None if step is None else encode(step) for step in script]
 
 
+def coinbase_script(chance, length):
+    """Frames that count by one, most of them; trades with the newest first; acknowledgements; lost connections."""
+    script, number, trade = [], 0, Counter()
+    for second in range(length):
+        product = chance.choice(["BTC-USD", "ETH-USD", "LTC-USD", "BAD"])
+        number += chance.choice([1] * 12 + [0, 2, 5, -1, -4])
+        number = max(number, 0) if chance.random() > 0.02 else 0
+        choice = chance.random()
+        if choice < 0.35:
+            kind = chance.choice(["snapshot", "update"])
+            script.append(coinbase_frame("ticker", number, [coinbase_ticker(second / 4, product, kind)]))
+        elif choice < 0.75:
+            count = chance.randint(0, 4)
+            first = trade[product] = trade[product] + chance.choice([0, 0, 0, 1, 3, -2])
+            numbers = range(first, first + count)
+            kind = chance.choice(["snapshot", "update"])
+            event = coinbase_trades(*numbers, product=product, kind=kind, second=second // 8 % 60)
+            if chance.random() < 0.2:
+                event["trades"].reverse()
+            script.append(coinbase_frame("market_trades", number, [event] * chance.choice([1, 1, 1, 2])))
+            trade[product] += count
+        elif choice < 0.85:
+            script.append(coinbase_frame(chance.choice(["heartbeats", "l2_data", "candles"]), number, []))
+        elif choice < 0.92:
+            listed = {"subscriptions": {chance.choice(["ticker", "market_trades"]): ["BTC-USD"], "heartbeats": ["x"]}}
+            error = {"type": "error", "message": "failure to subscribe"}
+            script.append(chance.choice([coinbase_frame("subscriptions", number, [listed]), error, *ODD]))
+        else:
+            script.append(None if chance.random() < 0.2 else {"channel": "ticker", "events": []})
+    return [step if step is None else encode(step.encode() if isinstance(step, str) else step) for step in script]
+
+
+@pytest.mark.parametrize("channel", [Channel.TICKER, Channel.TRADE])
+@pytest.mark.parametrize("seed", range(8))
+async def test_random_coinbase(channel, seed):
+    script = coinbase_script(random.Random(seed), 400)
+    found = await assert_same(CoinbaseMarketProtocol, channel, ["btc/usd", "eth/usd"], script)
+    assert found["stats"]["events"] > 20 and found["stats"]["unwanted"] and found["stats"]["parse_errors"]
+    assert found["stats"]["outdated"] and found["stats"]["gaps"] > 3
+    assert "frame numbers" in {entry[3] for entry in found["log"] if entry[0] == "Gap"}
+
+
 @pytest.mark.parametrize("channel", [Channel.TICKER, Channel.TRADE])
 @pytest.mark.parametrize("seed", range(8))
 async def test_random_binance(channel, seed):
@@ -300,6 +344,8 @@ async def test_recorded_messages(fixtures, venue, channel):
         pytest.skip(f"there is no parser for {exchange} yet")
     frames, symbols = [], Counter()
     for frame, found in recorded_frames(fixtures / venue, exchange):
+        if exchange is Exchange.COINBASE:
+            frames.append(None)  # its frames are numbered per connection, and these are of many
         frames.append(frame)
         symbols.update(found)
     pairs = [symbol for symbol, _ in symbols.most_common(40)]

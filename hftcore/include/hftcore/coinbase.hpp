@@ -74,12 +74,14 @@ inline FrameKind read_advanced(const JsonTree& tree, const JsonNode& root, const
     static constexpr std::string_view KEYS[] = {"timestamp", "sequence_num", "events"};
     static constexpr std::string_view TICKER_KEYS[] = {"type", "tickers"};
     static constexpr std::string_view TRADE_KEYS[] = {"type", "trades"};
+    const Members<3> members(tree, root, "a frame", KEYS);
+    // Every frame counts, whatever it carries.
+    if (members.find(1) != nullptr) batch->number(read_number(members.find(1), KEYS[1]));
     if (channel.is("heartbeats") || channel.is("subscriptions")) return FRAME_CONTROL;
     const bool is_batch = channel.is("ticker_batch");
     const bool is_ticker = is_batch || channel.is("ticker");
     if (!is_ticker && !channel.is("market_trades")) return FRAME_OTHER;
-    const Members<3> members(tree, root, "a frame", KEYS);
-    const Envelope envelope{read_time(members.find(0), KEYS[0]), read_number(members.find(1), KEYS[1])};
+    const Envelope envelope{read_time(members.find(0), KEYS[0]), batch->isNumbered ? batch->frameNumber : 0};
     const JsonNode& events = members.get(2);
     if (!events.is_array()) refuse("events must be an array", events.text);
     const std::uint16_t flags = batch->flags;

@@ -101,6 +101,7 @@ HFT_INLINE bool match_advanced(Scan& scan, const Matcher& to) {
           scan.literal(",\"sequence_num\":") && scan.whole(&sequence) && scan.literal(",\"events\":["))) {
         return false;
     }
+    to.batch->number(sequence);
     const std::uint16_t flags = to.batch->flags;
     do {
         if (scan.literal("{\"type\":\"update\",\"t")) {

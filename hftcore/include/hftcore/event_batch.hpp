@@ -51,14 +51,22 @@ struct EventBatch {
     Refilled<Trade> trades;
     Refilled<Spelling> natives;  // parallel to the one that is not empty
     std::int64_t localTimeNs = 0;
+    std::uint64_t frameNumber = 0;  // where the venue counts all frames of a connection
     std::uint16_t flags = 0;
     std::uint8_t exchange = 0;
     // A trade that changed nothing but uses up its number: no event, yet none that is missing.
     Trade passedOver{};
     std::string_view passedNative;
     bool hasPassed = false;
+    bool isNumbered = false;  // `frameNumber` is one
+
+    void number(std::uint64_t sequence) noexcept {
+        frameNumber = sequence;
+        isNumbered = true;
+    }
 
     void clear() noexcept {
+        isNumbered = false;
         tickers.clear();
         trades.clear();
         natives.clear();

@@ -50,8 +50,42 @@ struct SymbolState {
 };
 static_assert(sizeof(SymbolState) == 40);
 
+// Follows the number that a venue gives to every frame of a connection, from 0 and by one (Coinbase Advanced Trade,
+// `sequence_num`). The model is FrameCounter of hftpy/exchange/market.py.
+class FrameCounter {
+public:
+    void forget() noexcept { *this = FrameCounter(); }
+
+    // hot path: begin
+    // VERDICT_DELIVER, VERDICT_GAP (`lost` frames are missing), VERDICT_OUTDATED (an old or repeated frame) or
+    // VERDICT_ANEW: some old numbers in a row are a venue that counts anew, else nothing would ever be delivered again.
+    int check(std::uint64_t number, std::uint64_t* lost) noexcept {
+        int verdict = VERDICT_DELIVER;
+        if (number < next_) {
+            run_ = number == old_next_ ? run_ + 1 : 1;
+            old_next_ = number + 1;
+            if (run_ < ANEW_AFTER) return VERDICT_OUTDATED;
+            verdict = VERDICT_ANEW;
+        } else if (number > next_) {
+            *lost = number - next_;
+            verdict = VERDICT_GAP;
+        }
+        run_ = 0;
+        next_ = number + 1;
+        return verdict;
+    }
+    // hot path: end
+
+private:
+    static constexpr int ANEW_AFTER = 3;
+    std::uint64_t next_ = 0;
+    std::uint64_t old_next_ = 0;  // what would continue the old numbers
+    int run_ = 0;                 // how many of them came in a row
+};
+
 class FeedState {
 public:
+    FrameCounter frames;
     TickerRule tickers = TICKERS_ALL;
     TradeRule trades = TRADES_ALL;
     bool numbered_by_seq = false;  // else by tradeId
@@ -72,6 +106,10 @@ public:
     }
 
     // hot path: begin
+    std::uint64_t number_of(const Trade& trade) const noexcept {
+        return numbered_by_seq ? trade.seq : static_cast<std::uint64_t>(trade.tradeId);
+    }
+
     SymbolState* find(std::int32_t symbol) noexcept {
         const auto id = static_cast<std::size_t>(static_cast<std::uint32_t>(symbol));
         if (id >= slots_.size() || slots_[id] == 0) return nullptr;
@@ -113,7 +151,7 @@ public:
     // The number of a trade beside the last one of its symbol.
     int judge(SymbolState* state, const Trade& trade, std::uint64_t* lost) noexcept {
         int verdict = VERDICT_DELIVER;
-        const std::uint64_t number = numbered_by_seq ? trade.seq : static_cast<std::uint64_t>(trade.tradeId);
+        const std::uint64_t number = number_of(trade);
         if (trades != TRADES_ALL && number != 0) {
             if (state->counted) {
                 if (number <= state->number) {
@@ -145,6 +183,16 @@ public:
     // A new connection counts its updates from wherever the venue stands.
     void forget_updates() noexcept {
         for (SymbolState& state : states_) state.update = 0;
+    }
+
+    // Whether a frame lists its trades newest first, as the numbers of those of its last trade's symbol say.
+    bool is_newest_first(const Trade* trades, std::size_t count) const noexcept {
+        if (count < 2) return false;
+        const Trade& last = trades[count - 1];
+        for (std::size_t i = 0; i + 1 < count; ++i) {
+            if (trades[i].symbol == last.symbol) return number_of(trades[i]) > number_of(last);
+        }
+        return false;
     }
 
     void unwatch_all() noexcept {

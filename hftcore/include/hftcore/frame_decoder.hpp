@@ -121,6 +121,9 @@ public:
     std::uint64_t template_hits() const noexcept { return template_hits_; }
     void use_templates(bool use) noexcept { use_templates_ = use; }
     std::size_t count() const noexcept { return batch_.natives.size(); }
+    // Of the last frame, whatever its kind, where the venue counts all frames of a connection.
+    bool is_numbered() const noexcept { return batch_.isNumbered; }
+    std::uint64_t frame_number() const noexcept { return batch_.frameNumber; }
     std::size_t ticker_count() const noexcept { return batch_.tickers.size(); }
     const Ticker* tickers() const noexcept { return batch_.tickers.data(); }
     const Trade* trades() const noexcept { return batch_.trades.data(); }
