@@ -9,8 +9,8 @@ from hftcore.symbols import CurrencyPair
 class Funding(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a contract's funding and mark price after a message of the venue; None: not told so far.
 
-    `rate` is paid at `next_funding_time`; `next_rate` is the venue's forecast of the one after that. Rates are fractions
-    of the position's value per funding period, prices in the quote currency, times microseconds.
+    `rate` is paid at `next_funding_time`; `next_rate` is the venue's forecast of the one after that. Rates are
+    fractions of the position's value per funding period, prices in the quote currency, times microseconds.
     """
 
     exchange: Exchange

@@ -3,6 +3,9 @@
 Source: Binance documentation, "Kline/Candlestick Streams" and "Mark Price Stream".
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from hftcore.enums import Channel
 from hftpy.exchange.binance_future import BinanceFutureProtocol
 from hftpy.exchange.binance_market import BinanceMarketProtocol
@@ -14,7 +17,7 @@ _FUTURE_INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h
 class BinancePeriodicProtocol(PeriodicProtocol, BinanceMarketProtocol):
     """One combined connection of ``kline_<interval>`` streams."""
 
-    intervals = {interval: interval for interval in ("1s", *_FUTURE_INTERVALS)}
+    intervals: ClassVar[Mapping[str, str]] = {interval: interval for interval in ("1s", *_FUTURE_INTERVALS)}
 
     @property
     def stream_name(self) -> str:
@@ -24,4 +27,4 @@ class BinancePeriodicProtocol(PeriodicProtocol, BinanceMarketProtocol):
 class BinanceFuturePeriodicProtocol(BinancePeriodicProtocol, BinanceFutureProtocol):
     """One combined connection of ``kline_<interval>`` or ``markPrice@1s`` streams of USD-M futures."""
 
-    intervals = {interval: interval for interval in _FUTURE_INTERVALS}
+    intervals: ClassVar[Mapping[str, str]] = {interval: interval for interval in _FUTURE_INTERVALS}

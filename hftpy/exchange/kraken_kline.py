@@ -4,7 +4,7 @@ Source: https://docs.kraken.com/api/docs/websocket-v2/ohlc.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from hftcore.enums import Channel
 from hftcore.symbols import CurrencyPair
@@ -18,7 +18,9 @@ class KrakenKlineProtocol(PeriodicProtocol, KrakenMarketProtocol):
     Subscribe arguments: `interval`; ``{"snapshot": True}`` for the history first.
     """
 
-    intervals = {"1m": "1", "5m": "5", "15m": "15", "30m": "30", "1h": "60", "4h": "240", "1d": "1440", "1w": "10080"}
+    intervals: ClassVar[Mapping[str, str]] = {
+        "1m": "1", "5m": "5", "15m": "15", "30m": "30", "1h": "60", "4h": "240", "1d": "1440", "1w": "10080",
+    }  # fmt: skip
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)

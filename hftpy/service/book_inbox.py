@@ -1,8 +1,8 @@
 """Between book streams and `on_book`: a ring of Snapshots, with events about books kept in their place.
 
 As `hftpy.service.inbox.MarketInbox`, for objects: a gap is told after every book that arrived before it and before
-every one that arrived after it. What the ring loses because the hook is too slow is told as a gap of source ``ring``; with
-``conflate`` a newer book replaces its symbol's older one, which is no loss, but never one from before a gap.
+every one that arrived after it. What the ring loses because the hook is too slow is told as a gap of source ``ring``.
+With ``conflate`` a newer book replaces its symbol's older one, which is no loss, but never one from before a gap.
 """
 
 import asyncio

@@ -52,7 +52,8 @@ async def test_klines_of_kraken(run_stream):
         await venue.until(lambda: bool(venue.messages))
         params = {"channel": "ohlc", "symbol": ["BTC/USD"], "interval": 60, "snapshot": False}
         assert venue.messages[0]["params"] == params
-        row = {"symbol": "BTC/USD", "open": 1, "high": 3, "low": 1, "close": 2, "volume": 5, "trades": 6, "interval": 60}
+        row = {"symbol": "BTC/USD", "open": 1, "high": 3, "low": 1, "close": 2, "volume": 5, "trades": 6}
+        row["interval"] = 60
         row["interval_begin"] = "2026-11-20T10:00:00.000000000Z"
         frame = {"channel": "ohlc", "type": "update", "timestamp": "2026-11-20T10:00:01.5Z", "data": [row]}
         await venue.send(frame)
@@ -117,7 +118,7 @@ async def test_an_interval_that_the_venue_does_not_have(run_stream):
     async with FakeBinance() as venue:
         args = {"subscribe_channels": ["kline"], "subscribe_args": {"interval": "7m"}}
         _, task = run_stream(Exchange.BINANCE, venue, Observer(), **args)
-        with pytest.raises(ConfigError, match="interval must be one of 1s, 1m, .* at binance, was '7m'"):
+        with pytest.raises(ConfigError, match=r"interval must be one of 1s, 1m, .* at binance, was '7m'"):
             await task
 
 
