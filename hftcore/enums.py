@@ -99,11 +99,8 @@ class Flag(IntFlag):
     SNAPSHOT = 1  # history that the venue sends on subscribing
     AGGREGATE = 2  # an aggregate of several trades
     REPLAY = 4  # from a recording
-<<<<<<< HEAD
     CLOSED = 8  # a kline that no trade will change any more
-=======
-    DELAYED = 8  # not live: the venue sends it some minutes late
->>>>>>> main
+    DELAYED = 16  # not live: the venue sends it some minutes late
 
 
 class BookState(NamedEnum):

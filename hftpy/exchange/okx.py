@@ -174,11 +174,7 @@ class OkxSwapBookProtocol(OkxBookProtocol):
 
 
 class OkxStream(NativeStream):
-<<<<<<< HEAD
-    """OKX: ticker, trade, kline, funding. ``btc/usdt`` is spot; derivatives have their settlement in their name.
-=======
-    """OKX: ticker, trade and book. ``btc/usdt`` is spot; derivatives have their settlement in their name.
->>>>>>> main
+    """OKX: ticker, trade, book, kline, funding. ``btc/usdt`` is spot; derivatives have their settlement in their name.
 
     ``btc/usdt:usdt`` and ``btc/usd:btc`` are perpetual swaps, ``btc/usd:btc-270326`` a dated future,
     ``btc/usd:btc-270326-60000-c`` an option. Sizes of derivatives are contracts.
@@ -204,7 +200,6 @@ class OkxStream(NativeStream):
         """Trades; repeated ones are found by the venue's trade numbers."""
         await self._market(Channel.TRADE)
 
-<<<<<<< HEAD
     async def kline_channel(self) -> None:
         """Klines."""
         await self._periodic(Channel.KLINE)
@@ -212,12 +207,11 @@ class OkxStream(NativeStream):
     async def funding_channel(self) -> None:
         """Funding and mark prices of swaps."""
         await self._periodic(Channel.FUNDING)
-=======
+
     async def book_channel(self) -> None:
         """Order books; a missing update is found by the number of the one before."""
         args = self.args_of(Channel.BOOK)
         await self.run_protocol(self.book_protocol(Channel.BOOK, self.currency_pairs, args))
->>>>>>> main
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(self.protocol(channel, self.currency_pairs, self.args_of(channel)))

@@ -70,9 +70,8 @@ def test_klines_of_every_venue(exchange, frame, symbol):
 
 @pytest.mark.parametrize(
     ("bar", "seconds"),
-    [("1s", 1), ("5m", 300), ("4H", 14400),
-     ("1D", 86400), ("1Dutc", 86400), ("1Wutc", 604800), ("1M", 0), ("3Mutc", 0)],  # fmt: skip
-)
+    [("1s", 1), ("5m", 300), ("4H", 14400), ("1Dutc", 86400), ("1Wutc", 604800), ("1M", 0), ("3Mutc", 0)],
+)  # fmt: skip
 def test_intervals(bar, seconds):
     (kline,) = PeriodicParser("okx").parse(okx(f"candle{bar}", [CANDLE], "BTC-USDT"))
     assert kline.intervalS == seconds

@@ -20,9 +20,9 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace hft {
+#include "hftcore/types.hpp"
 
-constexpr std::uint16_t FLAG_CLOSED = 8;  // of a kline: no trade will change it any more
+namespace hft {
 
 struct Kline {
     std::int64_t exchangeTimeNs;
