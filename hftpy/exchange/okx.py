@@ -158,7 +158,7 @@ class OkxBookProtocol(BookProtocol, OkxProtocol):
     """Order books: ``books`` (400 levels), whose updates name the one before; ``books5``, which are whole each time."""
 
     def ask_again(self, pair: CurrencyPair) -> list[str]:
-        asked = [{"channel": self.venue_channel, "instId": self.native_of[pair], **self.args}]
+        asked = [{"channel": self.venue_channels[0], "instId": self.native_of[pair], **self.args}]
         messages = []
         for operation in ("unsubscribe", "subscribe"):
             self._number += 1

@@ -5,17 +5,20 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from exchange_fakes import FakeKraken, kraken_ticker, kraken_trades
 
+from hftpy.sim import SimVenue, SyntheticMarket
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-async def run_example(venue, name, *arguments):
+async def run_example(venue, name, *arguments, path="/kraken"):
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(EXAMPLES / name), *arguments,
-        env={**os.environ, "HFT_API_HOST": venue.url + "/kraken"},
+        env={**os.environ, "HFT_API_HOST": venue.url + path},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -63,3 +66,28 @@ async def test_drain_example():
         assert [line.partition(":")[0] for line in lines[-3:]] == [
             "venue_to_socket", "socket_to_parse", "parse_to_ring",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("exchange", ["kraken", "binance", "binance_future", "okx", "okx_swap"])
+async def test_any_venue_by_one_word(exchange):
+    async with SimVenue(SyntheticMarket(["btc/usdt"], rate=100), (exchange,)) as venue:
+        place = SimpleNamespace(url=venue.ws_url(exchange))
+        arguments = ["--exchange", exchange, "--pairs", "btc/usdt", "--count", "20"]
+        code, output = await run_example(place, "stream_observer.py", *arguments, path="")
+        assert code == 0, output
+        assert {line.split()[0] for line in output.splitlines()} == {"ticker", "trade"}
+        assert {line.split()[1] for line in output.splitlines()} == {"btc/usdt"}
+
+
+async def test_klines_example():
+    async with FakeKraken() as venue:
+
+        async def feed(connection, params):
+            row = {"symbol": "BTC/USD", "open": 1, "high": 3, "low": 1, "close": 2, "volume": 5, "interval": 5}
+            row["interval_begin"] = "2026-11-20T10:00:00.000000000Z"
+            await connection.send(json.dumps({"channel": "ohlc", "type": "update", "data": [row]}))
+
+        venue.on_subscribed = feed
+        code, output = await run_example(venue, "stream_klines.py", "--interval", "5m", "--count", "1")
+        assert code == 0, output
+        assert output.splitlines() == ["kline btc/usd 1.0 3.0 1.0 2.0 open"]
