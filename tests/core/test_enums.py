@@ -14,7 +14,7 @@ NUMBERS = {
         "UNKNOWN": 0, "NONE": 1, "NEW": 2, "FAILED": 3, "PARTIAL_FILLED": 4, "FILLED": 5, "CANCELED": 6, "CLOSED": 7,
         "EXPIRED": 8,
     },
-    Flag: {"SNAPSHOT": 1, "AGGREGATE": 2, "REPLAY": 4},
+    Flag: {"SNAPSHOT": 1, "AGGREGATE": 2, "REPLAY": 4, "CLOSED": 8, "DELAYED": 16},
 }  # fmt: skip
 
 

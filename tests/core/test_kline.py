@@ -125,7 +125,7 @@ def test_funding_of_okx():
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "h": "8"}}), "high and low"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "n": -1}}), "n must be a whole number"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "x": 1}}), "x must be true or false"),
-        ("binance", encode(SPOT)[:-3], ""),
+        ("binance", encode(SPOT)[:-3], "JSON|json|frame"),
         ("binance", encode(SPOT).replace(b'"E"', b'"s":"X","E"', 1), "only once"),
         ("binance_future", encode({**MARK, "r": "x"}), "r must be a finite"),
         ("okx", okx("candle1m", [["1", "2"]]), "7 values"),
