@@ -88,7 +88,7 @@ async def test_service_with_only_the_exchange_changed(root, eventually, subscrib
         }  # fmt: skip
         section = {"class_name": "x:Y", "setting": {"streams": [stream]}}
         service = Watcher(parse_section("test.watcher", section, Path(".")))
-        running = asyncio.create_task(service.start())
+        running = asyncio.create_task(service.run())
         try:
             await eventually(lambda: service.tickers and service.streams[0].stats["ticker"]["connected"])
             (ticker,) = service.tickers
@@ -97,5 +97,6 @@ async def test_service_with_only_the_exchange_changed(root, eventually, subscrib
             await eventually(lambda: service.gaps)
             assert service.gaps[0].reason.startswith("2103")
         finally:
-            await service.stop()
-            await asyncio.gather(running, return_exceptions=True)
+            service.request_stop()
+            async with asyncio.timeout(20):
+                await running
