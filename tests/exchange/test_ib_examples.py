@@ -90,7 +90,8 @@ async def test_service_with_only_the_exchange_changed(root, eventually, subscrib
         service = Watcher(parse_section("test.watcher", section, Path(".")))
         running = asyncio.create_task(service.run())
         try:
-            await eventually(lambda: service.tickers and service.streams[0].stats["ticker"]["connected"])
+            await eventually(lambda: service.state == "running" and service.tickers)
+            await eventually(lambda: service.streams[0].stats["ticker"]["connected"])
             (ticker,) = service.tickers
             assert (str(ticker.exchange), ticker.symbol, ticker.bidPrice) == ("ib", "aapl/usd", 1.5)
             peer.notice(2103, "Market data farm connection is broken:usfarm")
