@@ -1,4 +1,4 @@
-"""Kraken spot: WebSocket API v2, ticker and trade; private channels in `kraken_executions`.
+"""Kraken spot: WebSocket API v2, ticker and trade; books in `kraken_book`, private channels in `kraken_executions`.
 
 Source: https://docs.kraken.com/api/docs/websocket-v2 (ticker, trade, heartbeat, status).
 """
@@ -12,6 +12,7 @@ from hftcore.symbols import native_symbol
 from hftpy.errors import ConfigError
 from hftpy.exchange import registry
 from hftpy.exchange.kraken_api import KrakenApi
+from hftpy.exchange.kraken_book import KrakenBookProtocol
 from hftpy.exchange.kraken_executions import ExecutionsProtocol
 from hftpy.exchange.kraken_v2 import KrakenV2Protocol, decode_control, is_proxy_restart
 from hftpy.exchange.market import FeedRules, MarketProtocol
@@ -58,7 +59,7 @@ def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
 
 
 class KrakenStream(NativeStream):
-    """Kraken spot: ticker, trade; and with keys my_order, my_order_batch, my_trade.
+    """Kraken spot: ticker, trade, book; and with keys my_order, my_order_batch, my_trade.
 
     The private channels share one connection. Its token comes from the REST API of `create_exchange_api` if there is
     one, else from one made of `api_key` and `api_secret`, at ``api_auth_data["rest_host"]`` where that is given.
@@ -83,6 +84,10 @@ class KrakenStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; lost ones are found by the venue's trade numbers."""
         await self.run_protocol(self._market(Channel.TRADE))
+
+    async def book_channel(self) -> None:
+        """Order books, proven by the venue's checksum."""
+        await self.run_protocol(KrakenBookProtocol(Channel.BOOK, self.currency_pairs, self.args_of(Channel.BOOK)))
 
     async def my_order_channel(self) -> None:
         """Every change of our orders."""
