@@ -53,7 +53,6 @@ MISTAKES = {
         "        touch(rank);\n        BookRow row;",
         "        BookRow row;",
     ),
-    "the dropped level stays in the checksum": (LADDER, "        touch(depth);\n", ""),
     "digits of the level before": (DIGITS, "        digitsSize = 0;\n        copy_text", "        copy_text"),
     "bids go on from other asks": (SUM, "same ? bidTouched : 0", "bidTouched"),
     "zeros of an exponent": (SUM, "std::int64_t zeros = places < 0 ? -places : 0;", "std::int64_t zeros = 0;"),
