@@ -4,59 +4,16 @@ Source: https://github.com/binance/binance-spot-api-docs, web-socket-streams.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hftcore.enums import Channel, Exchange
-from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftpy.errors import ConfigError
 from hftpy.exchange.binance_book import BinanceBookProtocol
-from hftpy.exchange.binance_control import STREAMS_PER_MESSAGE, URL, subscribe_message, take_answer
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 from hftpy.exchange.book_rest import SnapshotLoader
-from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.stream import gather_all
 from hftpy.exchange.venue import NativeStream
-
-
-class BinanceMarketProtocol(MarketProtocol):
-    """One combined connection of ``bookTicker``, ``trade`` or ``aggTrade`` streams.
-
-    An unknown symbol is acknowledged like any other and never delivers: only its silence tells (`Stale`).
-    """
-
-    exchange = Exchange.BINANCE
-    url = URL
-    rules = FeedRules(tickers="newest", trades="by_one")
-    streams_per_connection: ClassVar[int] = 1024
-    send_interval_s = 0.25  # the venue closes at more than 5 incoming messages a second, pongs included
-
-    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
-        super().__init__(channel, pairs, args)
-        self._aggregate = bool(self.args.pop("aggregate", False))
-        self._asked: dict[int, tuple[CurrencyPair, ...]] = {}
-        self._number = 0
-
-    @property
-    def stream_name(self) -> str:
-        """What follows ``<symbol>@``."""
-        if self.channel is Channel.TICKER:
-            return "bookTicker"
-        return "aggTrade" if self._aggregate else "trade"
-
-    def open(self) -> list[str]:
-        self.forget()
-        self._asked.clear()
-        messages = []
-        natives = list(self.natives)
-        for start in range(0, len(natives), STREAMS_PER_MESSAGE):
-            end = start + STREAMS_PER_MESSAGE
-            self._number += 1
-            self._asked[self._number] = self.pairs[start:end]
-            messages.append(subscribe_message(natives[start:end], self.stream_name, self._number, self.args))
-        return messages
-
-    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
-        take_answer(self, frame, self._asked)
 
 
 class BinanceStream(NativeStream):

@@ -10,25 +10,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hftcore.enums import Channel, Exchange
-from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftpy.errors import ConfigError
-from hftpy.exchange.binance_control import STREAMS_PER_MESSAGE, URL, subscribe_message, take_answer
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 from hftpy.exchange.book import BookProtocol
 
 
-class BinanceBookProtocol(BookProtocol):
+class BinanceBookProtocol(BookProtocol, BinanceMarketProtocol):
     """One combined connection of ``depth`` streams.
 
     Subscribe arguments: `depth` of the snapshot (default 1000; the weight of the request grows with it), `speed`
     (``100ms``, the default, or ``1000ms``).
     """
 
-    exchange = Exchange.BINANCE
-    url = URL
     snapshots = "outside"
     default_depth = 1000
-    send_interval_s = 0.25
     rest_url: ClassVar[str] = "https://api.binance.com"
     rest_path: ClassVar[str] = "/api/v3/depth"
     weight_per_minute: ClassVar[int] = 6000
@@ -45,9 +41,11 @@ class BinanceBookProtocol(BookProtocol):
         super().__init__(channel, pairs, own)
         if not 1 <= self.depth <= self.weights[-1][0]:
             raise ConfigError(f"depth must be 1 to {self.weights[-1][0]} at {self.exchange}, was {self.depth}")
-        self.stream_name = self.speeds[speed]
-        self._asked: dict[int, tuple[CurrencyPair, ...]] = {}
-        self._number = 0
+        self._stream_name = self.speeds[speed]
+
+    @property
+    def stream_name(self) -> str:
+        return self._stream_name
 
     @property
     def kept_depth(self) -> int:
@@ -62,22 +60,7 @@ class BinanceBookProtocol(BookProtocol):
 
     def path_of(self, pair: CurrencyPair) -> str:
         """Path and query of a snapshot."""
-        return f"{self.rest_path}?symbol={self._native_of[pair]}&limit={self.depth}"
-
-    def open(self) -> list[str]:
-        self.forget()
-        self._asked.clear()
-        messages = []
-        natives = list(self.natives)
-        for start in range(0, len(natives), STREAMS_PER_MESSAGE):
-            end = start + STREAMS_PER_MESSAGE
-            self._number += 1
-            self._asked[self._number] = self.pairs[start:end]
-            messages.append(subscribe_message(natives[start:end], self.stream_name, self._number, self.args))
-        return messages
-
-    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
-        take_answer(self, frame, self._asked)
+        return f"{self.rest_path}?symbol={self.native_of[pair]}&limit={self.depth}"
 
 
 class BinanceFutureBookProtocol(BinanceBookProtocol):

@@ -5,7 +5,6 @@ messages of `ask_again`; or ``outside``, then `fetch` of the stream gets one by 
 """
 
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +16,8 @@ from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftcore.watch import SilenceWatch
 from hftpy.errors import ConfigError
-from hftpy.exchange.venue import Item, VenueProtocol, natives_of
+from hftpy.exchange.market import MarketProtocol
+from hftpy.exchange.venue import Item
 
 DEFAULT_LEVELS = 20
 MAX_LEVELS = 256
@@ -97,12 +97,14 @@ class Resyncs:
         self._due.clear()
 
 
-class BookProtocol(VenueProtocol):
+class BookProtocol(MarketProtocol):
     """Order books of a venue that `hftcore.book_parse.BookParser` reads.
 
-    A venue writes `open`, which begins with `forget`; `control_frame`; and `ask_again` or, with snapshots from outside,
-    nothing more. Subscribe arguments: `depth` (of the venue's books, where it has a choice), `levels` (of each Snapshot
-    that is delivered, 1 to 256, default 20).
+    A venue puts this class before its own MarketProtocol, so that `open` and `control_frame` are that one's, and writes
+    `ask_again`; with snapshots from outside its stream sets `fetch`.
+
+    Subscribe arguments: `depth` (of the venue's books, where it has a choice), `levels` (of each Snapshot that is
+    delivered, 1 to 256, default 20).
 
     Raises
     ------
@@ -117,8 +119,8 @@ class BookProtocol(VenueProtocol):
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         own = dict(args)
-        self.levels = own.pop("levels", DEFAULT_LEVELS)
-        self.depth = own.pop("depth", self.default_depth)
+        self.levels: int = own.pop("levels", DEFAULT_LEVELS)
+        self.depth: int = own.pop("depth", self.default_depth)
         if not isinstance(self.levels, int) or isinstance(self.levels, bool) or not 1 <= self.levels <= MAX_LEVELS:
             raise ConfigError(f"levels must be 1 to {MAX_LEVELS}, was {self.levels!r}")
         if not isinstance(self.depth, int) or isinstance(self.depth, bool) or self.depth < 0:
@@ -127,10 +129,8 @@ class BookProtocol(VenueProtocol):
             offered = ", ".join(map(str, self.depths))
             raise ConfigError(f"depth must be one of {offered} at {self.exchange}, was {self.depth!r}")
         super().__init__(channel, pairs, own)
-        # How the venue spells what was subscribed: its answers then carry the pairs that were asked for.
-        self.natives = natives_of(self.exchange, self.pairs)
-        self._native_of = {pair: native for native, pair in self.natives.items()}
-        self._parser = BookParser(self.exchange, symbols=self.natives)
+        self.native_of = {pair: native for native, pair in self.natives.items()}
+        self._book_parser = BookParser(self.exchange, symbols=self.spellings())
         self.fetch: Callable[[CurrencyPair], object] | None = None  # gets a snapshot from outside
         self.resyncs = Resyncs(lambda pair: self.feed is not None and self.feed.waits(pair), self.answer_s)
         self.feed: BookFeed | None = None
@@ -142,16 +142,16 @@ class BookProtocol(VenueProtocol):
         """How many levels a book keeps; 0: all."""
         return self.depth
 
-    def make_feed(self, watch: SilenceWatch) -> BookFeed:
+    def make_feed(self, watch: SilenceWatch) -> BookFeed:  # type: ignore[override]  # in place of the market's
         self.feed = BookFeed(
             self.exchange, self.pairs, depth=self.kept_depth, levels=self.levels, snapshots=self.snapshots,
-            natives=self.natives, watch=watch,
+            natives=self.spellings(), watch=watch,
         )  # fmt: skip
         return self.feed
 
     def forget(self) -> None:
         """Forget the last connection; everything is asked for again."""
-        self.fault, self.refused, self.pending = "", {}, set(self.pairs)
+        super().forget()
         self.resyncs.forget()
         self._began.clear()
         if self.snapshots == "in_band":
@@ -160,12 +160,12 @@ class BookProtocol(VenueProtocol):
 
     def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
         try:
-            self._parser.parse(frame, local_ns)
+            self._book_parser.parse(frame, local_ns)
         except ParseError:
             if self.is_notice(frame):
                 return ()
             raise
-        self.control_frame(frame, self._parser.kind or FrameKind.OTHER)
+        self.control_frame(frame, self._book_parser.kind or FrameKind.OTHER)
         return ()
 
     def ask(self, pair: CurrencyPair) -> None:
@@ -202,11 +202,3 @@ class BookProtocol(VenueProtocol):
     def ask_again(self, pair: CurrencyPair) -> list[str]:
         """The messages that unsubscribe and subscribe one symbol's book."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a book is asked for again")
-
-    def is_notice(self, frame: bytes) -> bool:
-        """Whether a frame that is no JSON is one that the venue may send all the same."""
-        return False
-
-    @abstractmethod
-    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
-        """As `hftpy.exchange.market.MarketProtocol.control_frame`."""

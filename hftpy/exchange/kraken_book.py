@@ -6,48 +6,30 @@ and subscribed again, at the same depth.
 Source: https://docs.kraken.com/api/docs/websocket-v2 (book), "Spot WebSocket book checksum".
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from hftcore.parse import FrameKind
+from hftcore.enums import Channel
 from hftcore.symbols import CurrencyPair
 from hftpy.exchange.book import BookProtocol
-from hftpy.exchange.kraken_v2 import KrakenV2Protocol, decode_control, is_proxy_restart
-
-SYMBOLS_PER_MESSAGE = 200
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 
 
-class KrakenBookProtocol(BookProtocol, KrakenV2Protocol):
+class KrakenBookProtocol(BookProtocol, KrakenMarketProtocol):
     """Books of the v2 API; `depth` 10, 25, 100, 500 or 1000."""
 
     default_depth = 100
     depths = (10, 25, 100, 500, 1000)
 
-    def open(self) -> list[str]:
-        self.forget()
-        self._asked.clear()
-        self._pair_of = dict(self.natives)
-        natives = list(self.natives)
-        messages = []
-        for start in range(0, len(natives), SYMBOLS_PER_MESSAGE):
-            symbols = natives[start : start + SYMBOLS_PER_MESSAGE]
-            messages.append(self.request(self._params(symbols), [self.natives[symbol] for symbol in symbols]))
-        return messages
-
-    def _params(self, symbols: list[str]) -> dict[str, Any]:
-        return {**self.args, "channel": "book", "symbol": symbols, "depth": self.depth, "snapshot": True}
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self.args |= {"depth": self.depth, "snapshot": True}
+        self.args.pop("event_trigger", None)
 
     def ask_again(self, pair: CurrencyPair) -> list[str]:
-        symbols = [self._native_of[pair]]
-        params = {"channel": "book", "symbol": symbols, "depth": self.depth}
+        params = {"channel": "book", "symbol": [self.native_of[pair]], "depth": self.depth}
         self._number += 1
         leave = msgspec.json.encode({"method": "unsubscribe", "params": params, "req_id": self._number}).decode()
-        return [leave, self.request(self._params(symbols), [pair])]
-
-    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
-        if kind is FrameKind.CONTROL and not frame.startswith(b'{"channel":"heartbeat"'):
-            self.control(decode_control(frame))
-
-    def is_notice(self, frame: bytes) -> bool:
-        return is_proxy_restart(frame)
+        return [leave, self.request({**params, "snapshot": True}, [pair])]
