@@ -1,4 +1,4 @@
-"""Coinbase: the Advanced Trade feed, best bid and ask (``ticker``) and trades (``market_trades``).
+"""Coinbase: the Advanced Trade feed, best bid and ask (``ticker``), trades (``market_trades``), books (``level2``).
 
 Source: Coinbase Developer Documentation, Advanced Trade WebSocket: overview, channels, rate limits.
 """
@@ -13,6 +13,7 @@ from hftcore.errors import ParseError
 from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
+from hftpy.exchange.book import BookProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.product_requests import LEFT_OUT, ProductRequests
 from hftpy.exchange.runner import logger
@@ -92,6 +93,19 @@ class CoinbaseMarketProtocol(MarketProtocol):
         return reason == LEFT_OUT or any(word in reason.lower() for word in ("rate limit", "too many", "internal"))
 
 
+class CoinbaseBookProtocol(BookProtocol, CoinbaseMarketProtocol):
+    """Order books. The venue numbers all frames of a connection: a missing one makes every book of it invalid."""
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self.channel_name = "level2"
+
+    def ask_again(self, pair: CurrencyPair) -> list[str]:
+        natives = [self.native_of[pair]]
+        leave = {"type": "unsubscribe", "product_ids": natives, "channel": self.channel_name, **self.args}
+        return [msgspec.json.encode(leave).decode(), self._subscribe(natives)]
+
+
 def _subscriptions(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     events = message.get("events")
     for event in events if isinstance(events, list) else ():
@@ -101,7 +115,7 @@ def _subscriptions(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 class CoinbaseStream(NativeStream):
-    """Coinbase Advanced Trade: ticker (``ticker``; ``ticker_batch`` with ``{"batch": True}``) and trade.
+    """Coinbase Advanced Trade: ticker (``ticker``; ``ticker_batch`` with ``{"batch": True}``), trade and book.
 
     The last 100 trades of each pair come first, flagged SNAPSHOT; on a new connection those of them that were not
     delivered before. The frames of the older Exchange feed are read too, where somebody brings them to the parser.
@@ -116,6 +130,10 @@ class CoinbaseStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; lost ones are found by the venue's trade numbers, lost frames by theirs."""
         await self._market(Channel.TRADE)
+
+    async def book_channel(self) -> None:
+        """Order books; a missing frame is found by the connection's numbers."""
+        await self.run_protocol(CoinbaseBookProtocol(Channel.BOOK, self.currency_pairs, self.args_of(Channel.BOOK)))
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(CoinbaseMarketProtocol(channel, self.currency_pairs, self.args_of(channel)))

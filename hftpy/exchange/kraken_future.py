@@ -1,4 +1,4 @@
-"""Kraken Futures: best bid and ask (feed ``ticker``) and trades (feed ``trade``).
+"""Kraken Futures: best bid and ask (feed ``ticker``), trades (feed ``trade``) and order books (feed ``book``).
 
 Source: Kraken documentation, Futures WebSocket: subscriptions, ticker, ticker lite, trade, heartbeat, sessions.
 """
@@ -14,6 +14,7 @@ from hftcore.errors import ParseError
 from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
+from hftpy.exchange.book import BookProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.product_requests import ProductRequests
 from hftpy.exchange.runner import logger
@@ -80,8 +81,21 @@ class KrakenFutureMarketProtocol(MarketProtocol):
             _log.warning("refused", f"kraken_future.{self.channel}: the venue says: {reason}")
 
 
+class KrakenFutureBookProtocol(BookProtocol, KrakenFutureMarketProtocol):
+    """Order books: the whole one, then one frame for each level; `seq` counts by one per product."""
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self.feed_name = "book"
+
+    def ask_again(self, pair: CurrencyPair) -> list[str]:
+        natives = [self.native_of[pair]]
+        leave = {"event": "unsubscribe", "feed": self.feed_name, "product_ids": natives, **self.args}
+        return [msgspec.json.encode(leave).decode(), self._subscribe(natives)]
+
+
 class KrakenFutureStream(NativeStream):
-    """Kraken Futures: ticker (feed ``ticker``; ``ticker_lite``, without sizes, with ``{"lite": True}``) and trade.
+    """Kraken Futures: book, trade, ticker (feed ``ticker``; ``ticker_lite``, without sizes, with ``{"lite": True}``).
 
     ``btc/usd:usd`` is the linear perpetual PF_XBTUSD, and so is ``btc/usd``; ``btc/usd:btc`` the inverse PI_XBTUSD;
     ``btc/usd:btc-210625`` a dated future. Events carry the pair as it was subscribed. The last 100 trades of each
@@ -97,6 +111,11 @@ class KrakenFutureStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; lost ones are found by the venue's numbers."""
         await self._market(Channel.TRADE)
+
+    async def book_channel(self) -> None:
+        """Order books; a missing update is found by the venue's numbers."""
+        args = self.args_of(Channel.BOOK)
+        await self.run_protocol(KrakenFutureBookProtocol(Channel.BOOK, self.currency_pairs, args))
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(KrakenFutureMarketProtocol(channel, self.currency_pairs, self.args_of(channel)))
