@@ -78,7 +78,7 @@ def run(config: Path, root: Root = None) -> None:
 
 @app.command()
 def sim(
-    venue: Annotated[list[str] | None, typer.Option(help="kraken or binance; may be repeated.")] = None,
+    venue: Annotated[list[str] | None, typer.Option(help="kraken, binance, binance_future, okx, okx_swap; may be repeated.")] = None,
     port: Annotated[int, typer.Option(help="Of the WebSocket side; 0 chooses one.")] = 0,
     rest_port: Annotated[int, typer.Option(help="Of the REST side; 0 chooses one.")] = 0,
     pair: Annotated[list[str] | None, typer.Option(help="A pair of the synthetic market; may be repeated.")] = None,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from aiohttp import web
 
 from hftcore.enums import Exchange, Side
-from hftcore.symbols import CurrencyPair
+from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, changed_levels
 from hftpy.sim.frontend import FrontEnd
@@ -34,6 +34,7 @@ class Session:
 
     combined: bool
     streams: dict[str, None] = field(default_factory=dict)
+    route: str = ""  # the half of the venue that the connection was made to, where it has halves
 
 
 class BinanceFrontEnd(FrontEnd):
@@ -43,19 +44,31 @@ class BinanceFrontEnd(FrontEnd):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._symbols = {pair: symbol_of(pair) for pair in self.market.pairs}
+        self._symbols = {pair: symbol_of(pair, self.exchange) for pair in self.market.pairs}
         self._pairs = {symbol: pair for pair, symbol in self._symbols.items()}
         self._subscribers: dict[str, dict[ClientConnection, Session]] = {}
 
+    def serves(self, path: str) -> bool:
+        return self.route_of(path) is not None
+
+    def route_of(self, path: str) -> tuple[str, str] | None:
+        """The half of the venue that a path names, and what follows; None where there is nothing."""
+        bare = path.removeprefix(f"/{self.exchange}")
+        return ("", bare) if bare in ("/stream", "/ws") or bare.startswith("/ws/") else None
+
+    def is_on(self, route: str, stream: str) -> bool:
+        """Whether a stream is delivered on that half of the venue; it is acknowledged on either."""
+        return True
+
     def open(self, connection: ClientConnection) -> Session:
         parts = urlsplit(connection.path)
-        path = parts.path.removeprefix("/binance")
+        route, path = self.route_of(parts.path) or ("", "/ws")
         combined = path == "/stream"
         if combined:
             names = parse_qs(parts.query).get("streams", [""])[0].split("/")
         else:
             names = [unquote(name) for name in path.removeprefix("/ws").split("/")]
-        session = Session(combined)
+        session = Session(combined, route=route)
         for name in names:
             if name:
                 self._add(connection, session, name)
@@ -129,8 +142,9 @@ class BinanceFrontEnd(FrontEnd):
 
     def _add(self, connection: ClientConnection, session: Session, name: str) -> None:
         session.streams[name] = None
-        self._subscribers.setdefault(name, {})[connection] = session
         symbol, _, stream = name.partition("@")
+        if self.is_on(session.route, stream):
+            self._subscribers.setdefault(name, {})[connection] = session
         pair = self._pairs.get(symbol.upper())
         if pair is not None and stream in DEPTH_STREAMS:
             self.market.watch_depth(pair)
@@ -146,27 +160,33 @@ class BinanceFrontEnd(FrontEnd):
         stream = f"{symbol.lower()}@bookTicker"
         if not self._subscribers.get(stream):
             return
+        self._deliver(stream, "bookTicker", self.quote_text(symbol, quote))
+
+    def quote_text(self, symbol: str, quote: Quote) -> str:
+        """A bookTicker."""
         bid, bid_size = quote.bid or (EIGHT, EIGHT)
         ask, ask_size = quote.ask or (EIGHT, EIGHT)
-        data = (
+        return (
             f'{{"u":{quote.update_id},"s":"{symbol}","b":"{bid:.8f}","B":"{bid_size:.8f}",'
             f'"a":"{ask:.8f}","A":"{ask_size:.8f}"}}'
         )
-        self._deliver(stream, "bookTicker", data)
 
     def on_market_trade(self, trade: MarketTrade) -> None:
         symbol = self._symbols[trade.pair]
-        lower = symbol.lower()
-        milliseconds = trade.time_ns // 1_000_000
-        number, maker = trade.trade_id, "true" if trade.side is Side.SELL else "false"
+        for stream in ("trade", "aggTrade"):
+            if self._subscribers.get(f"{symbol.lower()}@{stream}"):
+                text = self.trade_text(symbol, trade, aggregate=stream == "aggTrade")
+                self._deliver(f"{symbol.lower()}@{stream}", stream, text)
+
+    def trade_text(self, symbol: str, trade: MarketTrade, *, aggregate: bool) -> str:
+        """A trade, or an aggTrade of one trade."""
+        milliseconds, number = trade.time_ns // 1_000_000, trade.trade_id
         head = f'"E":{milliseconds},"s":"{symbol}"'
-        tail = f'"T":{milliseconds},"m":{maker},"M":true}}'
         what = f'"p":"{trade.price:.8f}","q":"{trade.amount:.8f}"'
-        if self._subscribers.get(f"{lower}@trade"):
-            self._deliver(f"{lower}@trade", "trade", f'{{"e":"trade",{head},"t":{number},{what},{tail}')
-        if self._subscribers.get(f"{lower}@aggTrade"):
-            data = f'{{"e":"aggTrade",{head},"a":{number},{what},"f":{number},"l":{number},{tail}'
-            self._deliver(f"{lower}@aggTrade", "aggTrade", data)
+        tail = f'"T":{milliseconds},"m":{"true" if trade.side is Side.SELL else "false"},"M":true}}'
+        if aggregate:
+            return f'{{"e":"aggTrade",{head},"a":{number},{what},"f":{number},"l":{number},{tail}'
+        return f'{{"e":"trade",{head},"t":{number},{what},{tail}'
 
     def on_depth(self, change: DepthChange) -> None:
         symbol = self._symbols[change.pair]
@@ -175,12 +195,13 @@ class BinanceFrontEnd(FrontEnd):
             return
         bids = _levels(changed_levels(change.before.bids, change.after.bids))
         asks = _levels(changed_levels(change.before.asks, change.after.asks))
-        data = (
-            f'{{"e":"depthUpdate","E":{change.time_ns // 1_000_000},"s":"{symbol}",'
-            f'"U":{change.first_id},"u":{change.last_id},"b":{bids},"a":{asks}}}'
-        )
+        data = f'{{"e":"depthUpdate",{self.depth_head(symbol, change)},"b":{bids},"a":{asks}}}'
         for stream in streams:
             self._deliver(stream, "depth", data)
+
+    def depth_head(self, symbol: str, change: DepthChange) -> str:
+        """What stands before the levels of a depth update."""
+        return f'"E":{change.time_ns // 1_000_000},"s":"{symbol}","U":{change.first_id},"u":{change.last_id}'
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         return list(self._subscribers.get(frame.stream, ()))
@@ -192,16 +213,23 @@ class BinanceFrontEnd(FrontEnd):
 class BinanceRest:
     """`/api/v3`: ping, time, exchangeInfo, depth."""
 
+    base = "/api/v3"
+    exchange = Exchange.BINANCE
+
     def __init__(self, market: Market) -> None:
         self._market = market
-        self._pairs = {symbol_of(pair): pair for pair in market.pairs}
+        self._pairs = {symbol_of(pair, self.exchange): pair for pair in market.pairs}
 
     def register(self, app: web.Application, prefix: str) -> None:
-        """Serve under ``{prefix}/api/v3``."""
-        app.router.add_get(prefix + "/api/v3/ping", self._ping)
-        app.router.add_get(prefix + "/api/v3/time", self._time)
-        app.router.add_get(prefix + "/api/v3/exchangeInfo", self._exchange_info)
-        app.router.add_get(prefix + "/api/v3/depth", self._depth)
+        """Serve under ``{prefix}`` and the base path."""
+        app.router.add_get(f"{prefix}{self.base}/ping", self._ping)
+        app.router.add_get(f"{prefix}{self.base}/time", self._time)
+        app.router.add_get(f"{prefix}{self.base}/exchangeInfo", self._exchange_info)
+        app.router.add_get(f"{prefix}{self.base}/depth", self._depth)
+
+    def depth_head(self, update_id: int) -> str:
+        """What stands before the levels of a depth snapshot."""
+        return f'"lastUpdateId":{update_id}'
 
     async def _ping(self, request: web.Request) -> web.Response:
         return _json({})
@@ -221,11 +249,12 @@ class BinanceRest:
                 "serverTime": self._market.clock_ns() // 1_000_000,
                 "rateLimits": [],
                 "exchangeFilters": [],
-                "symbols": [self._symbol_row(symbol, pair) for symbol, pair in wanted.items()],
+                "symbols": [self.symbol_row(symbol, pair) for symbol, pair in wanted.items()],
             }
         )
 
-    def _symbol_row(self, symbol: str, pair: CurrencyPair) -> dict[str, Any]:
+    def symbol_row(self, symbol: str, pair: CurrencyPair) -> dict[str, Any]:
+        """An instrument of exchangeInfo."""
         instrument = self._market.state(pair).instrument
         return {
             "symbol": symbol,
@@ -263,7 +292,7 @@ class BinanceRest:
             return _json({"code": -1100, "msg": "Illegal characters found in parameter 'limit'."}, 400)
         ladder = self._market.watch_depth(pair)
         depth = min(limit, MAX_LEVELS) if limit > 0 else LEVELS
-        text = f'{{"lastUpdateId":{self._market.state(pair).update_id},'
+        text = f'{{{self.depth_head(self._market.state(pair).update_id)},'
         text += f'"bids":{_levels(ladder.bids[:depth])},"asks":{_levels(ladder.asks[:depth])}}}'
         return web.Response(text=text, content_type="application/json")
 
@@ -272,9 +301,9 @@ def _levels(levels: Sequence[Level]) -> str:
     return "[" + ",".join(f'["{price:.8f}","{size:.8f}"]' for price, size in levels) + "]"
 
 
-def symbol_of(pair: CurrencyPair) -> str:
+def symbol_of(pair: CurrencyPair, exchange: Exchange = Exchange.BINANCE) -> str:
     """Binance's spelling of a pair."""
-    return f"{pair.base}{pair.quote}".upper()
+    return native_symbol(exchange, pair)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -57,6 +57,14 @@ class FrontEnd:
         """A connection came in: greet it; what is returned is kept with the connection."""
         raise NotImplementedError
 
+    def serves(self, path: str) -> bool:
+        """Whether an address (without query) is one of this venue's, with or without its name before it."""
+        raise NotImplementedError
+
+    def takes(self, exchange: Exchange) -> bool:
+        """Whether recorded frames of a venue are played here."""
+        return exchange is self.exchange
+
     def receive(self, connection: ClientConnection, message: str | bytes) -> None:
         """A client's message."""
         raise NotImplementedError
@@ -98,7 +106,7 @@ class FrontEnd:
         """The desk books them; front ends hear of it as order events."""
 
     async def on_raw(self, frame: RawFrame, *, wait: bool) -> None:
-        if frame.exchange is not self.exchange:
+        if not self.takes(frame.exchange):
             return
         for connection in self.raw_takers(frame):
             text = self.raw_text(connection, frame)

@@ -64,6 +64,9 @@ class KrakenFrontEnd(FrontEnd):
         """The market's pair with this exact v2 spelling."""
         return self._pairs.get(symbol) if isinstance(symbol, str) else None
 
+    def serves(self, path: str) -> bool:
+        return path.removeprefix(f"/{self.exchange}") == "/v2"
+
     def open(self, connection: ClientConnection) -> Session:
         status = {
             "version": "2.0.10",

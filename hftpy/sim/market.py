@@ -138,6 +138,7 @@ class Market:
     """Base of the markets: books per pair, event delivery, start and stop."""
 
     plays_raw = False  # whether it delivers recorded frames, of any channel, instead of quotes and trades
+    raw_channels: frozenset[str] = frozenset()  # the venue's names of the recorded channels
 
     def __init__(
         self,

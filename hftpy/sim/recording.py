@@ -38,6 +38,17 @@ BINANCE_CHANNELS = {
     "depth": Channel.BOOK,
     "kline": Channel.KLINE,
 }
+OKX_CHANNELS = {
+    "tickers": Channel.TICKER,
+    "bbo-tbt": Channel.TICKER,
+    "trades": Channel.TRADE,
+    "trades-all": Channel.TRADE,
+    "books": Channel.BOOK,
+    "books-l2-tbt": Channel.BOOK,
+    "books50-l2-tbt": Channel.BOOK,
+    "candle": Channel.KLINE,
+    "funding-rate": Channel.FUNDING,
+}
 KRAKEN_CHANNELS = {
     "ticker": Channel.TICKER,
     "trade": Channel.TRADE,
@@ -153,6 +164,8 @@ def session_pairs(path: Path) -> dict[Channel, list[CurrencyPair]]:
 
 def channel_names(exchange: Exchange) -> dict[str, Channel]:
     """From a venue's own channel names to ours."""
+    if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
+        return OKX_CHANNELS
     return KRAKEN_CHANNELS if exchange is Exchange.KRAKEN else BINANCE_CHANNELS
 
 
@@ -180,7 +193,21 @@ def classify_frame(exchange: Exchange, text: str) -> FrameKey | None:
         frame = json.loads(text, parse_float=Decimal)
     except ValueError:
         return None
+    if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
+        return _okx_key(exchange, frame)
     return _kraken_key(frame) if exchange is Exchange.KRAKEN else _binance_key(exchange, frame)
+
+
+def _okx_key(exchange: Exchange, frame: Any) -> FrameKey | None:
+    """`stream` is the channel and the instrument: one frame is of one instrument."""
+    arg, data = (frame.get("arg"), frame.get("data")) if isinstance(frame, dict) else (None, None)
+    if not isinstance(arg, dict) or not isinstance(data, list):
+        return None
+    channel, native = arg.get("channel"), arg.get("instId")
+    if not isinstance(channel, str) or not isinstance(native, str):
+        return None
+    name = "candle" if channel.startswith("candle") else channel
+    return FrameKey(name, f"{channel}:{native}", _known_pairs(exchange, [native]), len(data), frame)
 
 
 def _binance_key(exchange: Exchange, frame: Any) -> FrameKey | None:
@@ -243,6 +270,8 @@ def _exchange_of_frame(text: str) -> Exchange | None:
         # A future's frames name the event even in bookTicker, and chain depth updates by `pu`.
         future = "pu" in payload or payload.get("e") == "bookTicker"
         return Exchange.BINANCE_FUTURE if future else Exchange.BINANCE
+    if isinstance(frame.get("arg"), dict):
+        return Exchange.OKX
     if frame.get("event") in ("systemStatus", "subscriptionStatus") or frame.get("channel") == "status":
         return Exchange.KRAKEN
     return Exchange.KRAKEN if frame.get("channel") in KRAKEN_CHANNELS and "data" in frame else None

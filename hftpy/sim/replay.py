@@ -19,6 +19,8 @@ from hftpy.sim.recording import (
 )
 from hftpy.trading.matching import Fill, Level
 
+PLAYED = (Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.OKX_SWAP)
+BINANCE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)
 BATCH = 64  # frames between two turns of the event loop where nothing else waits
 
 
@@ -57,25 +59,29 @@ class ReplayMarket(Market):
         if not 0 <= speed < float("inf"):
             raise ValueError(f"speed must be 0 (flat out) or positive, was {speed}")
         self.exchange = session_exchange(path)
-        if self.exchange not in (Exchange.KRAKEN, Exchange.BINANCE):
-            raise ValueError(f"session must be of kraken or binance, was {str(self.exchange)!r} ({os.fspath(path)})")
+        if self.exchange not in PLAYED:
+            names = ", ".join(map(str, PLAYED))
+            raise ValueError(f"session must be of one of {names}, was of {self.exchange} ({os.fspath(path)})")
         self.path = path
         self.speed = speed
         self.frames_played = 0
         self.frames_by_channel: dict[str, int] = {}
         pairs: dict[CurrencyPair, None] = {}
         self._with_trades: set[CurrencyPair] = set()
+        channels: set[str] = set()
         for entry in iter_session(path):
             if entry.kind == "http":
                 register_session_instruments(self.exchange, entry)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
                 if key is not None:
+                    channels.add(key.channel)
                     pairs.update(dict.fromkeys(key.pairs))
                     if key.channel == "trade":
                         self._with_trades.update(key.pairs)
         if not pairs:
             raise ValueError(f"session {os.fspath(path)!r} holds no market data")
+        self.raw_channels = frozenset(channels)
         super().__init__((Instrument(pair, LOT) for pair in pairs), autostart=autostart, clock_ns=clock_ns)
 
     async def run(self) -> None:
@@ -101,7 +107,7 @@ class ReplayMarket(Market):
         self.frames_played += 1
         self.frames_by_channel[key.channel] = self.frames_by_channel.get(key.channel, 0) + 1
         bare, combined = text, text
-        if key.stream:
+        if key.stream and self.exchange in BINANCE:
             if '"stream"' in text[: text.find('"data"')] and '"data"' in text:
                 bare = text[text.index(":", text.index('"data"')) + 1 : text.rindex("}")].strip()
             else:
@@ -116,8 +122,10 @@ class ReplayMarket(Market):
             return
 
     def _apply(self, key: FrameKey) -> None:
-        if self.exchange is Exchange.BINANCE:
+        if self.exchange in BINANCE:
             self._apply_binance(key)
+        elif self.exchange in (Exchange.OKX, Exchange.OKX_SWAP):
+            self._apply_okx(key)
         elif isinstance(key.payload, list):
             self._apply_kraken_v1(key)
         else:
@@ -128,8 +136,21 @@ class ReplayMarket(Market):
         for pair in key.pairs:
             if key.channel == "bookTicker":
                 self._set_top(pair, (row["b"], row["B"]), (row["a"], row["A"]))
+            elif row.get("X") == "NA":
+                continue  # uses up a number and trades nothing
             elif key.channel == "trade" or (key.channel == "aggTrade" and pair not in self._with_trades):
                 self._trade(pair, Side.SELL if row["m"] else Side.BUY, row["p"], row["q"])
+
+    def _apply_okx(self, key: FrameKey) -> None:
+        for pair in key.pairs:
+            for row in key.payload["data"]:
+                if key.channel == "tickers":
+                    self._set_top(pair, (row["bidPx"] or 0, row["bidSz"] or 0), (row["askPx"] or 0, row["askSz"] or 0))
+                elif key.channel == "bbo-tbt":
+                    bid, ask = (next(iter(row[side]), (0, 0))[:2] for side in ("bids", "asks"))
+                    self._set_top(pair, bid, ask)
+                elif key.channel == "trades":
+                    self._trade(pair, Side.BUY if row["side"] == "buy" else Side.SELL, row["px"], row["sz"])
 
     def _apply_kraken_v1(self, key: FrameKey) -> None:
         body = key.payload[1]

@@ -14,14 +14,12 @@ from websockets.http11 import Request, Response
 
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair
-from hftpy.sim.binance import BinanceFrontEnd, BinanceRest
 from hftpy.sim.connection import QUEUE_CAPACITY, ClientConnection
 from hftpy.sim.desk import OrderDesk
 from hftpy.sim.faults import Fault, FaultState
+from hftpy.sim.front_ends import FRONT_ENDS, RestSide
 from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.keys import KeyRing
-from hftpy.sim.kraken import KrakenFrontEnd
-from hftpy.sim.kraken_rest import KrakenRest
 from hftpy.sim.market import Market, MarketListener
 from hftpy.sim.text import plain
 from hftpy.sim.wire_faults import FaultyTransport
@@ -58,7 +56,7 @@ class SimVenue:
     market
         `SyntheticMarket` or `ReplayMarket`; it belongs to this venue, which starts and stops it.
     venues
-        Which protocols to speak: Exchange.KRAKEN, Exchange.BINANCE.
+        Which protocols to speak, see `hftpy.sim.front_ends`.
     host
         A loopback address.
     ws_port, rest_port
@@ -118,19 +116,16 @@ class SimVenue:
         self._ws_port = ws_port
         self._rest_port = rest_port
         self._fronts: dict[Exchange, FrontEnd] = {}
-        self._rests: list[tuple[str, KrakenRest | BinanceRest]] = []
+        self._rests: list[tuple[str, RestSide]] = []
         options: dict[str, Any] = {"on_subscribed": self._on_subscribed, "queue_capacity": queue_capacity}
         for venue in venues:
-            match Exchange.parse(venue):
-                case Exchange.KRAKEN:
-                    kraken = KrakenFrontEnd(market, self.desk, self.fault_state, keys=self.keys, **options)
-                    self._fronts[Exchange.KRAKEN] = kraken
-                    self._rests.append(("/kraken", KrakenRest(market, self.desk, self.keys, kraken)))
-                case Exchange.BINANCE:
-                    self._fronts[Exchange.BINANCE] = BinanceFrontEnd(market, self.desk, self.fault_state, **options)
-                    self._rests.append(("/binance", BinanceRest(market)))
-                case other:
-                    raise ValueError(f"venue must be kraken or binance, was {str(other)!r}")
+            exchange = Exchange.parse(venue)
+            maker = FRONT_ENDS.get(exchange)
+            if maker is None:
+                raise ValueError(f"venue must be one of {', '.join(map(str, FRONT_ENDS))}, was {str(exchange)!r}")
+            front, rest = maker(market, self.desk, self.fault_state, self.keys, options)
+            self._fronts[exchange] = front
+            self._rests.append((f"/{exchange}", rest))
         if not self._fronts:
             raise ValueError("venues must not be empty")
         self._desk_listener = _DeskListener(self.desk)
@@ -296,12 +291,7 @@ class SimVenue:
             await runner.cleanup()
 
     def _front_of(self, path: str) -> FrontEnd | None:
-        for exchange, front in self._fronts.items():
-            bare = path.removeprefix(f"/{exchange}")
-            kraken = exchange is Exchange.KRAKEN
-            if bare == "/v2" if kraken else bare in ("/stream", "/ws") or bare.startswith("/ws/"):
-                return front
-        return None
+        return next((front for front in self._fronts.values() if front.serves(path)), None)
 
     def _route(self, socket: ServerConnection, request: Request) -> Response | None:
         if self._front_of(request.path.partition("?")[0]) is None:

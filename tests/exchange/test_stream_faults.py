@@ -15,7 +15,12 @@ from hftpy.exchange import client as client_module
 from hftpy.exchange.kraken import KrakenMarketProtocol
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 
-PAIRS = {Exchange.KRAKEN: "btc/usd", Exchange.BINANCE: "btc/usdt"}
+PAIRS = {
+    Exchange.KRAKEN: "btc/usd", Exchange.BINANCE: "btc/usdt", Exchange.BINANCE_FUTURE: "btc/usdt:usdt",
+    Exchange.OKX: "btc/usdt", Exchange.OKX_SWAP: "btc/usdt",
+}  # fmt: skip
+UNCOUNTED = (Exchange.OKX, Exchange.OKX_SWAP)  # venues whose trade numbers may leave some out
+NUMBERED = (Exchange.BINANCE, Exchange.BINANCE_FUTURE, *UNCOUNTED)  # venues that number their tickers
 HEARTBEATS = (Exchange.KRAKEN,)  # venues whose messages never stop, so that no client asks by a ping
 
 Start = Callable[..., Any]
@@ -63,7 +68,9 @@ async def recovered(observer: Observer) -> None:
     await observer.count(len(observer.of(Trade)) + 5, Trade)
 
 
-async def test_dropped_trades_are_counted_exactly(start, venue):
+async def test_dropped_trades_are_counted_exactly(start, venue, exchange):
+    if exchange in UNCOUNTED:
+        pytest.skip(f"nothing in a trade of {exchange} tells that others are missing")
     stream, observer = start()
     await observer.count(5, Trade)
     await venue.commit(Fault.now("drop", 0.5))
@@ -84,14 +91,15 @@ async def test_repeated_trades_are_delivered_once(start, venue):
     assert got == list(range(got[0], got[0] + len(got))) and not observer.of(Gap)
 
 
-async def test_trades_that_changed_places_are_told(start, venue):
+async def test_trades_that_changed_places_are_told(start, venue, exchange):
     stream, observer = start()
     await observer.count(5, Trade)
     await venue.commit(Fault.now("reorder", 0.5))
     await observer.until(lambda: stream.stats["trade"]["duplicates"] >= 3)
     got, gaps = numbers(observer), observer.of(Gap)
     # The one that came too late is told as lost before its follower, and is not delivered out of order.
-    assert got == sorted(set(got)) and all(gap.lost == 1 for gap in gaps) and len(gaps) >= 3
+    assert got == sorted(set(got)) and all(gap.lost == 1 for gap in gaps)
+    assert len(gaps) >= 3 or exchange in UNCOUNTED
 
 
 @pytest.mark.parametrize("kind", ["duplicate", "reorder"])
@@ -102,7 +110,7 @@ async def test_no_older_ticker_follows_a_newer_one(start, venue, exchange, kind)
     front = venue.front(exchange)
     await observer.until(lambda: sum(front.faulted.get(kind, {"": 0}).values()) >= 3)
     await observer.count(len(observer.of(Ticker)) + 20, Ticker)
-    if stream.stats["ticker"]["outdated"] or exchange is Exchange.BINANCE:
+    if stream.stats["ticker"]["outdated"] or exchange in NUMBERED:
         seqs = [ticker.seq for ticker in observer.of(Ticker)]
         assert seqs == sorted(seqs)
     assert not observer.of(Gap)
