@@ -49,6 +49,20 @@ OKX_CHANNELS = {
     "candle": Channel.KLINE,
     "funding-rate": Channel.FUNDING,
 }
+COINBASE_CHANNELS = {
+    "ticker": Channel.TICKER,
+    "ticker_batch": Channel.TICKER,
+    "market_trades": Channel.TRADE,
+    "l2_data": Channel.BOOK,
+    "candles": Channel.KLINE,
+}
+COINBASE_ROWS = ("tickers", "trades", "candles")
+KRAKEN_FUTURE_CHANNELS = {
+    "ticker": Channel.TICKER,
+    "ticker_lite": Channel.TICKER,
+    "trade": Channel.TRADE,
+    "book": Channel.BOOK,
+}
 KRAKEN_CHANNELS = {
     "ticker": Channel.TICKER,
     "trade": Channel.TRADE,
@@ -166,6 +180,10 @@ def channel_names(exchange: Exchange) -> dict[str, Channel]:
     """From a venue's own channel names to ours."""
     if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
         return OKX_CHANNELS
+    if exchange is Exchange.COINBASE:
+        return COINBASE_CHANNELS
+    if exchange is Exchange.KRAKEN_FUTURE:
+        return KRAKEN_FUTURE_CHANNELS
     return KRAKEN_CHANNELS if exchange is Exchange.KRAKEN else BINANCE_CHANNELS
 
 
@@ -195,6 +213,10 @@ def classify_frame(exchange: Exchange, text: str) -> FrameKey | None:
         return None
     if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
         return _okx_key(exchange, frame)
+    if exchange is Exchange.COINBASE:
+        return _coinbase_key(frame)
+    if exchange is Exchange.KRAKEN_FUTURE:
+        return _kraken_future_key(frame)
     return _kraken_key(frame) if exchange is Exchange.KRAKEN else _binance_key(exchange, frame)
 
 
@@ -208,6 +230,31 @@ def _okx_key(exchange: Exchange, frame: Any) -> FrameKey | None:
         return None
     name = "candle" if channel.startswith("candle") else channel
     return FrameKey(name, f"{channel}:{native}", _known_pairs(exchange, [native]), len(data), frame)
+
+
+def _coinbase_key(frame: Any) -> FrameKey | None:
+    """Of the Advanced Trade feed. An event is a row of tickers, trades or candles, or the change of a book."""
+    if not isinstance(frame, dict) or frame.get("channel") not in COINBASE_CHANNELS:
+        return None
+    rows: list[dict[str, Any]] = []
+    events = frame.get("events")
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict):
+            named = next((event[name] for name in COINBASE_ROWS if isinstance(event.get(name), list)), [event])
+            rows += [row for row in named if isinstance(row, dict)]
+    symbols = list(dict.fromkeys(row["product_id"] for row in rows if isinstance(row.get("product_id"), str)))
+    return FrameKey(frame["channel"], "", _known_pairs(Exchange.COINBASE, symbols), len(rows), frame)
+
+
+def _kraken_future_key(frame: Any) -> FrameKey | None:
+    if not isinstance(frame, dict) or "event" in frame or not isinstance(frame.get("feed"), str):
+        return None
+    native, trades = frame.get("product_id"), frame.get("trades")
+    if not isinstance(native, str):
+        return None
+    pairs = _known_pairs(Exchange.KRAKEN_FUTURE, [native])
+    events = len(trades) if isinstance(trades, list) else 1
+    return FrameKey(frame["feed"].removesuffix("_snapshot"), "", pairs, events, frame)
 
 
 def _binance_key(exchange: Exchange, frame: Any) -> FrameKey | None:
@@ -272,6 +319,10 @@ def _exchange_of_frame(text: str) -> Exchange | None:
         return Exchange.BINANCE_FUTURE if future else Exchange.BINANCE
     if isinstance(frame.get("arg"), dict):
         return Exchange.OKX
+    if isinstance(frame.get("feed"), str) and "product_id" in frame:
+        return Exchange.KRAKEN_FUTURE
+    if frame.get("channel") in COINBASE_CHANNELS and isinstance(frame.get("events"), list):
+        return Exchange.COINBASE
     if frame.get("event") in ("systemStatus", "subscriptionStatus") or frame.get("channel") == "status":
         return Exchange.KRAKEN
     return Exchange.KRAKEN if frame.get("channel") in KRAKEN_CHANNELS and "data" in frame else None
