@@ -1,7 +1,7 @@
 """Order books: what a strategy in Cython may ask of them, without the GIL and without a Python object.
 
 Supported API for extensions outside this tree (docs/books.md): `OrderBook.c` and the methods of `CBook` that are
-const. The levels that `bid_prices()` and its like point to stand best first, and are valid until the book's next update.
+const. The levels that `bids()` and `asks()` point to stand best first, and are valid until the book's next update.
 """
 
 # First of all: what was compiled against another layout is refused here.
@@ -71,6 +71,10 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
         string_view price() noexcept
         string_view volume() noexcept
 
+    struct BookRow:
+        double price
+        double volume
+
     struct BookDecimals:
         int price
         int volume
@@ -90,10 +94,8 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
         const BookCounters& counters() noexcept
         size_t bid_count() noexcept
         size_t ask_count() noexcept
-        const double* bid_prices() noexcept
-        const double* bid_volumes() noexcept
-        const double* ask_prices() noexcept
-        const double* ask_volumes() noexcept
+        const BookRow* bids() noexcept
+        const BookRow* asks() noexcept
         const LevelText& bid_text(size_t rank) noexcept
         const LevelText& ask_text(size_t rank) noexcept
         double best_bid() noexcept

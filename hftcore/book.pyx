@@ -12,7 +12,6 @@ cimport cython
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 from libcpp cimport bool as bool_t
 from libcpp.vector cimport vector
 
@@ -321,8 +320,8 @@ cdef class OrderBook:
         cdef size_t wanted = checked_levels(levels), rank
         cdef size_t bids = min(wanted, self.c.bid_count()), asks = min(wanted, self.c.ask_count())
         return (
-            [(self.c.bid_prices()[rank], self.c.bid_volumes()[rank]) for rank in range(bids)],
-            [(self.c.ask_prices()[rank], self.c.ask_volumes()[rank]) for rank in range(asks)],
+            [(self.c.bids()[rank].price, self.c.bids()[rank].volume) for rank in range(bids)],
+            [(self.c.asks()[rank].price, self.c.asks()[rank].volume) for rank in range(asks)],
         )
 
     def top_texts(self, levels=10):
@@ -474,17 +473,19 @@ cdef OrderBook new_order_book(uint8_t exchange, int32_t symbol, size_t depth):
     return OrderBook(Exchange(exchange), pair_of_id(symbol), depth)
 
 
+cdef void copy_rows(double* place, const BookRow* rows, size_t count) noexcept:
+    cdef size_t rank
+    for rank in range(count):
+        place[rank] = rows[rank].price
+        place[count + rank] = rows[rank].volume
+
+
 cdef _Snapshot snapshot_of(const CBook* book, size_t levels, uint16_t flags):
     """A copy of the best levels of a book, at most MAX_SNAPSHOT_LEVELS."""
     cdef size_t asks = min(levels, book.ask_count()), bids = min(levels, book.bid_count())
     cdef _Snapshot snapshot = new_snapshot(asks, bids)
-    cdef double* place = snapshot._levels
-    if asks:
-        memcpy(place, book.ask_prices(), asks * sizeof(double))
-        memcpy(place + asks, book.ask_volumes(), asks * sizeof(double))
-    if bids:
-        memcpy(place + 2 * asks, book.bid_prices(), bids * sizeof(double))
-        memcpy(place + 2 * asks + bids, book.bid_volumes(), bids * sizeof(double))
+    copy_rows(snapshot._levels, book.asks(), asks)
+    copy_rows(snapshot._levels + 2 * asks, book.bids(), bids)
     snapshot._exchange_time_ns = book.exchangeTimeNs
     snapshot._local_time_ns = book.localTimeNs
     snapshot._seq = book.seq

@@ -17,6 +17,12 @@ cdef class Outlet:
     cdef object failed
 
 
+cdef class Drain:
+    # a ring that is emptied into a callback in the socket's own call
+    cdef Ring ring
+    cdef object callback
+
+
 cdef class Feed:
     cdef Parser parser
     cdef readonly SilenceWatch watch
@@ -25,6 +31,7 @@ cdef class Feed:
     cdef bint _newest_first
     # sinks, and who drains a ring in the socket's own call
     cdef tuple _outlets
+    cdef Outlet _sole  # the only sink, if that is a ring: mostly there is one
     cdef tuple _drains
     cdef tuple _batch_callbacks
     # of the batch that is being read: whether there is one, and when it was received
@@ -64,8 +71,8 @@ cdef class Feed:
     cdef bint _follow(self, uint64_t number) except -1
     cdef int _pass_over(self) except -1
     cdef int _tell_gap(self, int32_t symbol, int verdict, uint64_t lost) except -1
-    cdef int _put_ticker(self, const TickerStruct* ticker) except -1
-    cdef int _put_trade(self, const TradeStruct* trade) except -1
+    cdef int _put(self, const void* event) except -1
+    cdef int _spread(self, const void* event) except -1
     cdef int _refused(self, Outlet outlet) except -1
     cdef int _pump(self) except -1
     cdef int _failed(self, object error) except -1

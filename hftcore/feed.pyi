@@ -12,6 +12,9 @@ from hftcore.watch import SilenceWatch
 class Outlet: ...
 
 @final
+class Drain: ...
+
+@final
 class Feed:
     on_frame: Callable[[bytes], Any] | None
     on_gap: Callable[[CurrencyPair | None, str, int | None], Any] | None

@@ -18,10 +18,12 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.parse cimport FRAME_EVENTS, Parser
 from hftcore.ring cimport Ring
+from hftcore.ring_base cimport OFFER_TAKEN
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
 from hftcore.watch cimport (
     TICKERS_ALL, TICKERS_NEWEST, TICKERS_NEWEST_OR_ANEW, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW,
-    VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule, TradeRule, watch_now_ns,
+    VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule,
+    TradeRule, watch_now_ns,
 )
 
 import asyncio
@@ -55,6 +57,11 @@ cdef object checked(str name, object value, dict known):
 
 @cython.final
 cdef class Outlet:
+    pass
+
+
+@cython.final
+cdef class Drain:
     pass
 
 
@@ -214,7 +221,7 @@ cdef class Feed:
             ticker = tickers + index
             verdict = self.watch.state.check(ticker[0])
             if verdict == VERDICT_DELIVER:
-                self._put_ticker(ticker)
+                self._put(ticker)
             elif verdict == VERDICT_OUTDATED:
                 self._outdated += 1
             else:
@@ -234,14 +241,14 @@ cdef class Feed:
             trade = trades + (count - 1 - index if backwards else index)
             verdict = self.watch.state.check(trade[0], &lost)
             if verdict == VERDICT_DELIVER:
-                self._put_trade(trade)
+                self._put(trade)
             elif verdict == VERDICT_DUPLICATE:
                 self._duplicates += 1
             elif verdict == VERDICT_UNWANTED:
                 self._unwanted += 1
             else:
                 self._tell_gap(trade.symbol, verdict, lost)
-                self._put_trade(trade)
+                self._put(trade)
         return 0
 
     cdef bint _follow(self, uint64_t number) except -1:
@@ -289,52 +296,38 @@ cdef class Feed:
                 self._failed(error)
         return 0
 
-    cdef int _put_ticker(self, const TickerStruct* ticker) except -1:
-        cdef Outlet outlet
-        cdef object item = None
-        cdef int64_t delay = ticker.localTimeNs - ticker.exchangeTimeNs
+    cdef inline int _put(self, const void* event) except -1:
+        # Ticker and Trade have the fields that are read here at the same place (hftcore/types.hpp).
+        cdef const TickerStruct* fields = <const TickerStruct*>event
+        cdef int64_t delay = fields.localTimeNs - fields.exchangeTimeNs
         self.exposed = self._delivered = True
         self._events += 1
-        if ticker.exchangeTimeNs != 0 and not ticker.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
+        if fields.exchangeTimeNs != 0 and not fields.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
             self.venue_to_socket.record_c(delay)
-        for outlet in self._outlets:
-            if outlet.ring is not None:
-                if not outlet.ring.push_ticker(ticker) and outlet.halts:
-                    self._refused(outlet)
-                continue
-            if item is None:
-                item = ticker_of(ticker)
-            try:
-                outlet.put(item)
-            except Exception as error:
-                outlet.failed(error)
+        if self._sole is None:
+            self._spread(event)
+        # In place of push_ticker and push_trade: with a policy of NATIVE_POLICIES an offer is all that a push is.
+        elif self._sole.ring._ring.offer(event) != OFFER_TAKEN and self._sole.halts:
+            self._refused(self._sole)
         self._pending += 1
         if self._pending >= self._pump_every:
             self._pump()
         return 0
 
-    cdef int _put_trade(self, const TradeStruct* trade) except -1:
+    cdef int _spread(self, const void* event) except -1:
         cdef Outlet outlet
         cdef object item = None
-        cdef int64_t delay = trade.localTimeNs - trade.exchangeTimeNs
-        self.exposed = self._delivered = True
-        self._events += 1
-        if trade.exchangeTimeNs != 0 and not trade.flags & SNAPSHOT and delay < MAX_VENUE_LATENCY_NS:
-            self.venue_to_socket.record_c(delay)
         for outlet in self._outlets:
             if outlet.ring is not None:
-                if not outlet.ring.push_trade(trade) and outlet.halts:
+                if outlet.ring._ring.offer(event) != OFFER_TAKEN and outlet.halts:
                     self._refused(outlet)
                 continue
             if item is None:
-                item = trade_of(trade)
+                item = ticker_of(<const TickerStruct*>event) if self._is_ticker else trade_of(<const TradeStruct*>event)
             try:
                 outlet.put(item)
             except Exception as error:
                 outlet.failed(error)
-        self._pending += 1
-        if self._pending >= self._pump_every:
-            self._pump()
         return 0
 
     cdef int _refused(self, Outlet outlet) except -1:
@@ -372,10 +365,10 @@ cdef class Feed:
     cdef int _pump(self) except -1:
         """Drain, and wake the consumers that sleep."""
         cdef Outlet outlet
-        cdef Ring ring
+        cdef Drain drain
         self._pending = 0
-        for ring, callback in self._drains:
-            self._drain(ring, callback)
+        for drain in self._drains:
+            self._drain(drain.ring, drain.callback)
         for outlet in self._outlets:
             # A ring that was drained here has nothing to wake its consumer for.
             if outlet.ring is not None and not (self._drains and outlet.ring._size() == 0):
@@ -469,6 +462,7 @@ cdef class Feed:
             outlet.ring = queue
             outlet.halts = (<Ring>queue).overflow == "halt"
         self._outlets += (outlet,)
+        self._sole = outlet if len(self._outlets) == 1 and outlet.ring is not None else None
 
     def drain(self, Ring ring not None, callback):
         """Empty a ring into `callback(item)` at the end of each batch, in the socket's own call.
@@ -483,7 +477,10 @@ cdef class Feed:
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, was {callback!r}")
-        self._drains += ((ring, callback),)
+        cdef Drain drain = Drain()
+        drain.ring = ring
+        drain.callback = callback
+        self._drains += (drain,)
         self._pump_every = min(self._pump_every, max(<size_t>1, <size_t>ring.capacity // 2))
 
     def on_batch(self, callback):

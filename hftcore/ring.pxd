@@ -28,6 +28,7 @@ cdef extern from "hftcore/any_ring.hpp" namespace "hft" nogil:
         Offer refuse() noexcept
         size_t pop(void* items, size_t limit, uint64_t until) noexcept
         size_t pop(void* items, size_t limit, uint64_t until, uint64_t* first) noexcept
+        size_t pop_locked(void* items, size_t limit, uint64_t until) noexcept
         bint views() noexcept
         size_t peek(const void** first, size_t limit) noexcept
         void retire(size_t n) noexcept
@@ -81,14 +82,17 @@ cdef class Ring(RingBase):
     cdef str _counter
     cdef uint64_t _counted
     cdef uint64_t _reached
+    # drop_oldest of one producer that has held the GIL at every push: who takes under the GIL has no rival
+    cdef bint _gil_is_lock
     # what dispatch has claimed and not yet delivered: [begin, end) of it, the oldest at position _claimed
     cdef RingSlot* _claim
     cdef size_t _claim_begin
     cdef size_t _claim_end
     cdef uint64_t _claimed
 
-    # Producer threads. Copies the struct; False if it was refused (or, with block, found no room for as long as
-    # `block_timeout`), which is counted as dropped. The ring's kind must fit (debug builds do not check).
+    # Producer threads; the first push may take the GIL for a moment. Copies the struct; False if it was refused (or,
+    # with block, found no room for as long as `block_timeout`), which is counted as dropped. The ring's kind must fit
+    # (debug builds do not check).
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil
     cdef bint push_trade(self, const TradeStruct* item) noexcept nogil
     # Producer threads, once after a batch of pushes: wakes the consumer if it sleeps (takes the GIL only then).
@@ -105,6 +109,8 @@ cdef class Ring(RingBase):
     cdef size_t _size(self) noexcept nogil
     cdef uint64_t _position(self) noexcept nogil
     cdef size_t _take_next(self, void* items, size_t limit, Batch* batch) noexcept nogil
+    cdef bint _take_one(self, void* item, Batch* batch) noexcept nogil
+    cdef void _push_without_gil(self) noexcept nogil
     cdef bint _push_waiting(self, const void* item) noexcept nogil
     cdef bint _push_waiting_with_gil(self, const void* item) except -1
     cdef void _let_in_from_outside(self) noexcept nogil

@@ -16,13 +16,14 @@ Source of the algorithms: see hftcore/spsc_ring.hpp, mpsc_ring.hpp, conflating_r
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from hftcore.latency cimport LatencyHistogram, now_ns
 from hftcore.ring_base cimport (
-    NOTHING, OFFER_FULL, OFFER_TAKEN, OVERFLOW_CONFLATE, Offer, RingBase, checked_capacity, checked_limit,
-    checked_overflow,
+    NOTHING, OFFER_FULL, OFFER_TAKEN, OVERFLOW_CONFLATE, OVERFLOW_DROP_OLDEST, Offer, RingBase, checked_capacity,
+    checked_limit, checked_overflow,
 )
 from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
 
@@ -39,6 +40,8 @@ cdef object TICKER_DTYPE, TRADE_DTYPE
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
 
 cdef extern from "Python.h":
+    const size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    object PyObject_Vectorcall(object function, PyObject** arguments, size_t count, PyObject* names)
     Py_ssize_t Py_REFCNT(object instance)
     int PyGILState_Check() noexcept nogil
 
@@ -119,6 +122,7 @@ cdef class Ring(RingBase):
         self.producers = producers
         self._is_ticker = kind is Ticker
         self._halts = overflow == "halt"
+        self._gil_is_lock = policy == OVERFLOW_DROP_OLDEST and producers == "one"
         self._waits = self._halts or overflow == "block"
         self._block_ns = <int64_t>(block_timeout * 1e9)
 
@@ -128,11 +132,17 @@ cdef class Ring(RingBase):
 
     # hot path: begin
     cdef bint push_ticker(self, const TickerStruct* item) noexcept nogil:
-        cdef Offer answer = self._ring.offer(item)
+        cdef Offer answer
+        if self._gil_is_lock:
+            self._push_without_gil()
+        answer = self._ring.offer(item)
         return answer == OFFER_TAKEN or (answer == OFFER_FULL and self._push_waiting(item))
 
     cdef bint push_trade(self, const TradeStruct* item) noexcept nogil:
-        cdef Offer answer = self._ring.offer(item)
+        cdef Offer answer
+        if self._gil_is_lock:
+            self._push_without_gil()
+        answer = self._ring.offer(item)
         return answer == OFFER_TAKEN or (answer == OFFER_FULL and self._push_waiting(item))
 
     cdef void notify(self) noexcept nogil:
@@ -210,6 +220,15 @@ cdef class Ring(RingBase):
             self._reached = batch.since
         return found
 
+    cdef inline bint _take_one(self, void* item, Batch* batch) noexcept nogil:
+        """As `_take_next` of one item, with the GIL held."""
+        if self._gil_is_lock and not batch.consecutive and self._claim_begin == self._claim_end:
+            if not self._ring.pop_locked(item, 1, batch.until):
+                return False
+            batch.done += 1
+            return True
+        return self._take_next(item, 1, batch) != 0
+
     cdef size_t _size(self) noexcept nogil:
         return self._ring.size() + (self._claim_end - self._claim_begin)
 
@@ -225,6 +244,11 @@ cdef class Ring(RingBase):
         if fields.exchangeTimeNs and not fields.flags & SNAPSHOT and under_way < MAX_VENUE_LATENCY_NS:
             self._to_receipt.record_c(under_way)
     # hot path: end
+
+    cdef void _push_without_gil(self) noexcept nogil:
+        """Before the first push that need not hold the GIL: whoever takes under it is done, and will not rely on it."""
+        with gil:
+            self._gil_is_lock = False
 
     cdef bint _push_waiting(self, const void* item) noexcept nogil:
         """With block, after an offer that found no room: waits."""
@@ -500,10 +524,12 @@ cdef class Ring(RingBase):
         # What is there now bounds the batch, so that a fast producer cannot keep the consumer here.
         cdef size_t left = min(batch.limit, self._size())
         cdef object item = None
+        cdef PyObject* argument[2]  # the first place is the callee's: a bound method puts its object there
         cdef void* target = NULL
         cdef int64_t now = 0, end = 0
         while left:
-            self._check_free()
+            if self._viewed:
+                self._check_free()
             # An object that nobody but this function holds is filled again.
             if item is None or Py_REFCNT(item) != 1:
                 if self._is_ticker:
@@ -512,10 +538,11 @@ cdef class Ring(RingBase):
                 else:
                     item = Trade.__new__(Trade)
                     target = &(<Trade>item).c
-            if not self._take_next(target, 1, batch):
+                argument[1] = <PyObject*>item
+            if not self._take_one(target, batch):
                 break
             left -= 1
-            if self._putters:
+            if self._waits and self._putters:
                 self._let_in()
             if self._counters is not None:
                 self._counted += 1
@@ -529,7 +556,7 @@ cdef class Ring(RingBase):
                     end = now + batch.budget_ns
                 elif batch.budget_ns and now >= end:
                     left = 0  # this one still
-            result = callback(item)
+            result = PyObject_Vectorcall(callback, &argument[1], 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
             if batch.stops and result is not None:
                 return result
         return None

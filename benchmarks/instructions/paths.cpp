@@ -13,6 +13,7 @@
 #include "hftcore/latency_histogram.hpp"
 #include "hftcore/market_codec.hpp"
 #include "hftcore/mpsc_ring.hpp"
+#include "hftcore/order_book.hpp"
 #include "hftcore/shm_ring.hpp"
 #include "hftcore/shm_segment.hpp"
 #include "hftcore/spsc_ring.hpp"
@@ -222,6 +223,75 @@ void measure_codec(const std::string& name, const Struct& item) {
     });
 }
 
+// Levels of a book, a tick apart, as a venue writes them.
+struct BookFrames {
+    std::vector<std::string> texts;
+    std::vector<hft::BookLevel> levels;
+
+    void add(std::int64_t price, const std::string& volume) {
+        texts.push_back(std::to_string(price / 10) + "." + std::to_string(price % 10) + "0000000");
+        texts.push_back(volume);
+    }
+
+    void finish() {
+        for (std::size_t i = 0; i < texts.size(); i += 2) {
+            hft::BookLevel level{};
+            hft::parse_double(texts[i], &level.price);
+            hft::parse_double(texts[i + 1], &level.volume);
+            level.priceText = {texts[i].data(), static_cast<std::uint32_t>(texts[i].size())};
+            level.volumeText = {texts[i + 1].data(), static_cast<std::uint32_t>(texts[i + 1].size())};
+            levels.push_back(level);
+        }
+    }
+};
+
+void measure_book() {
+    constexpr std::int64_t BEST_BID = 640'000, BEST_ASK = 640'001, LEVELS = 1000;
+    BookFrames whole;
+    for (std::int64_t i = 0; i < LEVELS; ++i) whole.add(BEST_BID - i, "0.25000000");
+    for (std::int64_t i = 0; i < LEVELS; ++i) whole.add(BEST_ASK + i, "1.50000000");
+    whole.finish();
+    hft::OrderBook book(LEVELS);
+    book.apply(whole.levels.data(), LEVELS, whole.levels.data() + LEVELS, LEVELS, true);
+
+    // A bid near the best one changes, goes and comes back; one in the middle too.
+    for (const std::int64_t rank : {std::int64_t{2}, std::int64_t{500}}) {
+        BookFrames change;
+        change.add(BEST_BID - rank, "0.75000000");
+        change.add(BEST_BID - rank, "0.00000000");
+        change.add(BEST_BID - rank, "0.25000000");
+        change.finish();
+        const std::string where = rank == 2 ? "near the best" : "500 levels down";
+        measure("book, change " + where, [&](std::size_t n) {
+            for (std::size_t i = 0; i < n; ++i) kept += book.apply(&change.levels[0], 1, nullptr, 0, false) == 0;
+        });
+        measure("book, remove and insert " + where, [&](std::size_t n) {
+            for (std::size_t i = 0; i < n; ++i) {
+                kept += book.apply(&change.levels[1], 1, nullptr, 0, false) == 0;
+                kept += book.apply(&change.levels[2], 1, nullptr, 0, false) == 0;
+            }
+        });
+        measure("book, change " + where + " and Kraken's checksum", [&](std::size_t n) {
+            for (std::size_t i = 0; i < n; ++i) {
+                kept += book.apply(&change.levels[0], 1, nullptr, 0, false) == 0;
+                kept += book.checksum_kraken();
+            }
+        });
+    }
+    measure("book, OKX's checksum", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) kept += static_cast<std::uint32_t>(book.checksum_okx());
+    }, 100);
+    BookFrames many;
+    for (std::int64_t i = 0; i < 32; ++i) many.add(BEST_BID - 3 * i, i % 3 == 0 ? "0.00000000" : "2.50000000");
+    many.finish();
+    measure("book, update of 32 levels", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) kept += book.apply(many.levels.data(), 32, nullptr, 0, false) == 0;
+    }, 100);
+    measure("book, volume of 100 levels taken", [&](std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) kept += book.take(hft::BOOK_ASK, 150.0).levels;
+    }, 100);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -234,6 +304,7 @@ int main(int argc, char** argv) {
     measure_shared_memory(argv[2]);
     measure_topics();
     measure_histogram();
+    measure_book();
     measure_codec("ticker", ticker());
     measure_codec("trade", trade());
     return kept == 0;

@@ -196,6 +196,32 @@ def test_sinks_do_not_touch_each_other():
     assert sorted(errors, key=str) == sorted([(broken, RuntimeError)] * 3 + full_errors, key=str)
 
 
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "halt"])
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_full_ring_does_what_its_policy_says_alone_or_beside_others(overflow, others):
+    feed, ring, errors = trade_feed(), Ring(Trade, 4, overflow), []
+    feed.bind(ring, errors.append)
+    sinks = [bound(feed, Sink()) for _ in range(others)]
+    feed.feed_all([trade(number) for number in range(1, 11)])
+    kept = [7, 8, 9, 10] if overflow == "drop_oldest" else [1, 2, 3, 4]
+    assert [item.tradeId for item in ring.get_batch()] == kept
+    assert ring.stats["dropped"] == 6
+    assert [str(error) for error in errors] == (
+        ["ring of 4 items is halted: it was full; take, then reset"] * 6 if overflow == "halt" else []
+    )
+    assert all(len(sink.items) == 10 for sink in sinks)
+
+
+def test_a_ring_that_was_lapped_is_drained_whole():
+    feed, ring, got = ticker_feed(), Ring(Ticker, 8), []
+    feed.bind(ring)
+    for first in (1, 101, 201):
+        feed.feed_all([quote(first + number) for number in range(50)])
+        assert ring.drain(lambda item: got.append(item.seq)) == 8
+    assert got == [*range(43, 51), *range(143, 151), *range(243, 251)]
+    assert ring.stats["dropped"] == 126 and ring.stats["popped"] == 24
+
+
 def test_ring_of_the_other_kind_is_told_and_counted():
     feed, errors, sink = ticker_feed(), [], Sink()
     feed.bind(Ring(Trade, 4), errors.append)

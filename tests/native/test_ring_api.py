@@ -79,6 +79,29 @@ def test_a_view_keeps_native_takes_out(api):
     assert ring.empty()
 
 
+def test_a_drain_under_the_gil_and_a_push_without_it_share_a_ring_that_drops_the_oldest(api):
+    count = 300_000
+    ring = Ring(Ticker, 16)
+    ring.put_nowait(Ticker(exchange="kraken", symbol="btc/usdt"))
+    got: list[int] = []
+
+    def take(item):
+        got.append(item.seq)
+        assert item.bidPrice == item.seq  # not of two items
+
+    assert ring.drain(take) == 1  # nobody has pushed without the GIL yet
+    pushing = threading.Thread(target=api.push_tickers, args=(ring, SYMBOL, 1, count), kwargs={"burst": 64})
+    pushing.start()
+    while pushing.is_alive():
+        ring.drain(take)
+    pushing.join()
+    ring.drain(take)
+    assert got == sorted(set(got)) and got[-1] == count
+    stats = ring.stats
+    assert stats["pushed"] == count + 1 == stats["popped"] + stats["dropped"]
+    assert stats["popped"] == len(got)
+
+
 @pytest.mark.parametrize("overflow", ["block", "drop_oldest", "drop_newest", "conflate"])
 def test_threads_without_the_gil_wake_the_loop_and_the_counters_are_exact(api, overflow):
     count, threads = 20_000, 3

@@ -54,6 +54,11 @@ public:
         if (gated_) note_taken(n);
         return n;
     }
+
+    // As `pop`, with a lock held that every producer needs too. Only with one producer and drop-oldest.
+    std::size_t pop_locked(void* items, std::size_t limit, std::uint64_t until) noexcept {
+        return spsc_->pop_locked(items, limit, until);
+    }
     // hot path: end
 
     // Native producers. As `offer`, waiting for room at most `timeout_ns`; FULL if there was none, and not counted.

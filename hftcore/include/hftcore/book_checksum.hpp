@@ -21,22 +21,11 @@ constexpr int AS_WRITTEN = -1;
 // A CRC over pieces of text, gathered so that it runs over many bytes at once.
 class ChecksumText {
 public:
-    // Room for `size` more characters, at most MAX_LEXEME + 400 of them; to be told how many were written.
-    char* begin(std::size_t size) noexcept {
-        if (__builtin_expect(size_ + size > sizeof text_, 0)) flush();
-        return text_ + size_;
-    }
-    void wrote(std::size_t size) noexcept { size_ += size; }
-
     void add(std::string_view piece) noexcept {
-        copy_text(begin(piece.size()), piece.data(), piece.size());
+        if (__builtin_expect(size_ + piece.size() > sizeof text_, 0)) flush();
+        copy_text(text_ + size_, piece.data(), piece.size());
         size_ += piece.size();
     }
-    void add(char c) noexcept {
-        *begin(1) = c;
-        ++size_;
-    }
-    void drop_last() noexcept { --size_; }  // of what was added just now
 
     std::uint32_t value() noexcept {
         flush();
@@ -103,53 +92,65 @@ struct BookDecimals {
     int volume = AS_WRITTEN;
 };
 
-inline void add_digits(ChecksumText* sum, LevelText& cell, BookDecimals decimals) noexcept {
-    if (__builtin_expect(cell.is_outside(), 0)) {
-        sum->wrote(write_digits(sum->begin(MAX_LEXEME + MAX_ZEROS), cell.price(), decimals.price));
-        sum->wrote(write_digits(sum->begin(MAX_LEXEME + MAX_ZEROS), cell.volume(), decimals.volume));
-        return;
+// Goes on from `crc` with the digits of one level, which its cell keeps where they have room.
+inline std::uint32_t add_digits(std::uint32_t crc, LevelText& cell, BookDecimals decimals) noexcept {
+    if (__builtin_expect(cell.digitsSize != 0, 1)) {
+        return crc32(crc, cell.inside + cell.priceSize + cell.volumeSize, cell.digitsSize);
     }
-    const std::size_t used = std::size_t{cell.priceSize} + cell.volumeSize;
-    if (cell.digitsSize != 0) {
-        sum->add({cell.inside + used, cell.digitsSize});
-        return;
+    char digits[2 * (MAX_LEXEME + MAX_ZEROS)];
+    std::size_t size = write_digits(digits, cell.price(), decimals.price);
+    size += write_digits(digits + size, cell.volume(), decimals.volume);
+    if (!cell.is_outside()) {
+        const std::size_t used = std::size_t{cell.priceSize} + cell.volumeSize;
+        if (used + size <= LevelText::ROOM) {
+            copy_text(cell.inside + used, digits, size);
+            cell.digitsSize = static_cast<std::uint8_t>(size);
+        }
     }
-    char* const out = sum->begin(2 * (LevelText::ROOM + MAX_ZEROS));
-    std::size_t size = write_digits(out, cell.price(), decimals.price);
-    size += write_digits(out + size, cell.volume(), decimals.volume);
-    sum->wrote(size);
-    if (used + size <= LevelText::ROOM) {
-        copy_text(cell.inside + used, out, size);
-        cell.digitsSize = static_cast<std::uint8_t>(size);
-    }
+    return crc32(crc, digits, size);
 }
 
-template <typename Bids, typename Asks>
-std::uint32_t checksum_kraken(Bids& bids, Asks& asks, BookDecimals decimals) noexcept {
-    ChecksumText sum;
-    const std::size_t askCount = asks.size() < KRAKEN_CHECKSUM_LEVELS ? asks.size() : KRAKEN_CHECKSUM_LEVELS;
-    const std::size_t bidCount = bids.size() < KRAKEN_CHECKSUM_LEVELS ? bids.size() : KRAKEN_CHECKSUM_LEVELS;
-    for (std::size_t rank = 0; rank < askCount; ++rank) add_digits(&sum, asks.text(rank), decimals);
-    for (std::size_t rank = 0; rank < bidCount; ++rank) add_digits(&sum, bids.text(rank), decimals);
-    return sum.value();
-}
+// Kraken's checksum, which begins where the book has changed since it was made before: each step's value is kept.
+class KrakenChecksum {
+public:
+    template <typename Bids, typename Asks>
+    std::uint32_t value(Bids& bids, Asks& asks, BookDecimals decimals) noexcept {
+        const std::size_t askTouched = asks.take_touched(), bidTouched = bids.take_touched();
+        const std::uint32_t before = go_on(asks, askTouched, afterAsk_, decimals);
+        const bool same = before == afterBid_[0];
+        afterBid_[0] = before;
+        return go_on(bids, same ? bidTouched : 0, afterBid_, decimals);
+    }
+
+private:
+    template <typename Ladder>
+    static std::uint32_t go_on(Ladder& ladder, std::size_t touched, std::uint32_t* after, BookDecimals decimals) noexcept {
+        const std::size_t count = ladder.size() < KRAKEN_CHECKSUM_LEVELS ? ladder.size() : KRAKEN_CHECKSUM_LEVELS;
+        for (std::size_t rank = touched; rank < count; ++rank) {
+            after[rank + 1] = add_digits(after[rank], ladder.text(rank), decimals);
+        }
+        return after[count];
+    }
+
+    std::uint32_t afterAsk_[KRAKEN_CHECKSUM_LEVELS + 1] = {};  // after so many levels
+    std::uint32_t afterBid_[KRAKEN_CHECKSUM_LEVELS + 1] = {};
+};
 
 template <typename Bids, typename Asks>
 std::int32_t checksum_okx(const Bids& bids, const Asks& asks) noexcept {
     ChecksumText sum;
-    bool any = false;
+    std::string_view colon{};  // none before the first
     const auto add = [&](const LevelText& cell) noexcept {
+        sum.add(colon);
+        colon = ":";
         sum.add(cell.price());
-        sum.add(':');
+        sum.add(colon);
         sum.add(cell.volume());
-        sum.add(':');
-        any = true;
     };
     for (std::size_t rank = 0; rank < OKX_CHECKSUM_LEVELS; ++rank) {
         if (rank < bids.size()) add(bids.text(rank));
         if (rank < asks.size()) add(asks.text(rank));
     }
-    if (any) sum.drop_last();
     return static_cast<std::int32_t>(sum.value());
 }
 // hot path: end

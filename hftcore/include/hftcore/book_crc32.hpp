@@ -42,6 +42,14 @@ inline std::uint32_t crc32(std::uint32_t crc, const char* text, std::size_t size
         crc = at[7][word & 255] ^ at[6][(word >> 8) & 255] ^ at[5][(word >> 16) & 255] ^ at[4][(word >> 24) & 255] ^
               at[3][(word >> 32) & 255] ^ at[2][(word >> 40) & 255] ^ at[1][(word >> 48) & 255] ^ at[0][word >> 56];
     }
+    if (size >= 4) {
+        std::uint32_t word;
+        std::memcpy(&word, p, 4);
+        word ^= crc;
+        crc = at[3][word & 255] ^ at[2][(word >> 8) & 255] ^ at[1][(word >> 16) & 255] ^ at[0][word >> 24];
+        size -= 4;
+        p += 4;
+    }
 #endif
     for (; size != 0; --size, ++p) crc = (crc >> 8) ^ at[0][(crc ^ *p) & 255];
     return ~crc;

@@ -14,6 +14,15 @@ namespace hft {
 
 // Whether the number is exactly zero: a volume of 1e-400 is zero as a double, but not gone.
 inline bool is_zero_text(std::string_view text) noexcept {
+    if (text.size() >= 10 && text.size() <= 16) {
+        std::uint64_t first, last;
+        std::memcpy(&first, text.data(), 8);
+        std::memcpy(&last, text.data() + text.size() - 8, 8);
+        std::uint64_t zeros_first, zeros_last;
+        std::memcpy(&zeros_first, "0.000000", 8);
+        std::memcpy(&zeros_last, "00000000", 8);
+        if (first == zeros_first && last == zeros_last) return true;
+    }
     for (const char c : text) {
         if (c >= '1' && c <= '9') return false;
         if ((c | 0x20) == 'e') return true;
@@ -99,7 +108,7 @@ inline void copy_text(char* to, const char* from, std::size_t size) noexcept {
 //   offset  field
 //        0  priceSize    u8, 255: the texts are outside
 //        1  volumeSize   u8
-//        2  digitsSize   u8, of the checksum's digits, which stand behind the texts; 0: not made
+//        2  digitsSize   u8, of the checksum's digits, which stand behind the texts; 0: not made, or no room
 //        3  reserved     u8
 //        4  inside       60 bytes: price, volume, digits
 //    or  8  outside      pointer to price and volume; sizes at 16 and 20 (u32)
@@ -149,12 +158,8 @@ struct alignas(64) LevelText {
         return true;
     }
 
-    void release() noexcept {
-        if (__builtin_expect(is_outside(), 0)) {
-            std::free(outside().text);
-            priceSize = 0;
-        }
-    }
+    // Of a cell whose texts are outside.
+    void release() noexcept { std::free(outside().text); }
 
 private:
     bool set_outside(const Lexeme& price, const Lexeme& volume) noexcept {

@@ -50,8 +50,8 @@ public:
     // How many decimals the venue writes, where lexemes may have lost their zeros: for checksum_kraken.
     void set_decimals(BookDecimals decimals) noexcept {
         decimals_ = decimals;
-        for (std::size_t rank = 0; rank < bids_.size(); ++rank) bids_.text(rank).digitsSize = 0;
-        for (std::size_t rank = 0; rank < asks_.size(); ++rank) asks_.text(rank).digitsSize = 0;
+        bids_.forget_digits();
+        asks_.forget_digits();
     }
 
     // hot path: begin
@@ -96,18 +96,16 @@ public:
     std::size_t bid_count() const noexcept { return bids_.size(); }
     std::size_t ask_count() const noexcept { return asks_.size(); }
     // Best first; `*_count()` of them.
-    const double* bid_prices() const noexcept { return bids_.prices(); }
-    const double* bid_volumes() const noexcept { return bids_.volumes(); }
-    const double* ask_prices() const noexcept { return asks_.prices(); }
-    const double* ask_volumes() const noexcept { return asks_.volumes(); }
+    const BookRow* bids() const noexcept { return bids_.rows(); }
+    const BookRow* asks() const noexcept { return asks_.rows(); }
     const LevelText& bid_text(std::size_t rank) const noexcept { return bids_.text(rank); }
     const LevelText& ask_text(std::size_t rank) const noexcept { return asks_.text(rank); }
 
     // 0 where the side is empty.
-    double best_bid() const noexcept { return bids_.size() != 0 ? bids_.prices()[0] : 0.0; }
-    double best_bid_volume() const noexcept { return bids_.size() != 0 ? bids_.volumes()[0] : 0.0; }
-    double best_ask() const noexcept { return asks_.size() != 0 ? asks_.prices()[0] : 0.0; }
-    double best_ask_volume() const noexcept { return asks_.size() != 0 ? asks_.volumes()[0] : 0.0; }
+    double best_bid() const noexcept { return bids_.size() != 0 ? bids_.rows()->price : 0.0; }
+    double best_bid_volume() const noexcept { return bids_.size() != 0 ? bids_.rows()->volume : 0.0; }
+    double best_ask() const noexcept { return asks_.size() != 0 ? asks_.rows()->price : 0.0; }
+    double best_ask_volume() const noexcept { return asks_.size() != 0 ? asks_.rows()->volume : 0.0; }
 
     // The best bid above the best ask; equal to it.
     bool crossed() const noexcept { return touch() > 0; }
@@ -149,7 +147,7 @@ public:
     }
 
     // Both rules are one; see book_checksum.hpp.
-    std::uint32_t checksum_kraken() noexcept { return hft::checksum_kraken(bids_, asks_, decimals_); }
+    std::uint32_t checksum_kraken() noexcept { return krakenChecksum_.value(bids_, asks_, decimals_); }
     std::int32_t checksum_okx() const noexcept { return hft::checksum_okx(bids_, asks_); }
 
 private:
@@ -193,7 +191,7 @@ private:
     // Above 0: the best bid is above the best ask; 0: they are equal.
     int touch() const noexcept {
         if (!has_both()) return -1;
-        const double bid = bids_.prices()[0], ask = asks_.prices()[0];
+        const double bid = bids_.rows()->price, ask = asks_.rows()->price;
         if (__builtin_expect(bid != ask, 1)) return bid < ask ? -1 : 1;
         return compare_exactly(bids_.text(0).price(), asks_.text(0).price());
     }
@@ -202,15 +200,15 @@ private:
     static double sum(const Ladder& ladder, std::size_t levels) noexcept {
         const std::size_t count = levels < ladder.size() ? levels : ladder.size();
         double total = 0.0;
-        for (std::size_t rank = 0; rank < count; ++rank) total += ladder.volumes()[rank];
+        for (std::size_t rank = 0; rank < count; ++rank) total += ladder.rows()[rank].volume;
         return total;
     }
 
     template <typename Ladder>
     static double volume_to(const Ladder& ladder, double price) noexcept {
         double total = 0.0;
-        for (std::size_t rank = 0; rank < ladder.size() && !Ladder::before(price, ladder.prices()[rank]); ++rank) {
-            total += ladder.volumes()[rank];
+        for (std::size_t rank = 0; rank < ladder.size() && !Ladder::before(price, ladder.rows()[rank].price); ++rank) {
+            total += ladder.rows()[rank].volume;
         }
         return total;
     }
@@ -219,7 +217,7 @@ private:
     static double volume_at(const Ladder& ladder, double price, std::string_view text) noexcept {
         bool found;
         const std::size_t rank = ladder.find(price, text, &found);
-        return found ? ladder.volumes()[rank] : 0.0;
+        return found ? ladder.rows()[rank].volume : 0.0;
     }
 
     template <bool BY_VALUE, typename Ladder>
@@ -227,7 +225,7 @@ private:
         BookFill fill{0.0, 0.0, 0.0, 0, !(wanted > 0.0)};
         double left = wanted;
         for (std::size_t rank = 0; rank < ladder.size() && left > 0.0; ++rank) {
-            const double price = ladder.prices()[rank], volume = ladder.volumes()[rank];
+            const double price = ladder.rows()[rank].price, volume = ladder.rows()[rank].volume;
             const double whole = BY_VALUE ? price * volume : volume;
             fill.worstPrice = price;
             ++fill.levels;
@@ -251,6 +249,7 @@ private:
     const char* why_ = "no snapshot yet";
     BookDecimals decimals_;
     BookCounters counters_{};
+    KrakenChecksum krakenChecksum_;
     BookLadder<BOOK_BID> bids_;
     BookLadder<BOOK_ASK> asks_;
 };

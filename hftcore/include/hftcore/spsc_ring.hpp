@@ -83,6 +83,12 @@ public:
         return overflow_ == OVERFLOW_DROP_OLDEST ? claim(items, limit, until, first) : take(items, limit, until, first);
     }
 
+    // Consumer only, while a lock that the producer needs too keeps it out: as `pop`, without the locked exchange that
+    // drop-oldest costs otherwise.
+    std::size_t pop_locked(void* items, std::size_t limit, std::uint64_t until) noexcept {
+        return take(items, limit, until, nullptr);
+    }
+
     // Consumer only, not with drop-oldest: where the oldest items lie one behind the other, at most `limit`, and how
     // many; they stay the ring's until `retire`.
     std::size_t peek(const void** first, std::size_t limit) noexcept {
@@ -160,11 +166,12 @@ private:
         }
     }
 
-    // Consumer of all but drop_oldest: the producer never touches head.
+    // Consumer of all but drop_oldest: the producer never touches head. Of drop_oldest, while the producer is kept out:
+    // then head may have overtaken the copy of tail.
     std::size_t take(void* items, std::size_t limit, std::uint64_t until, std::uint64_t* first) noexcept {
         const std::uint64_t head = consumer_.head.load(std::memory_order_relaxed);  // our own
         if (first) *first = head;
-        if (consumer_.cachedTail - head < limit) {
+        if (consumer_.cachedTail < head || consumer_.cachedTail - head < limit) {
             // acquire: pairs with the release of tail in offer
             consumer_.cachedTail = producer_.tail.load(std::memory_order_acquire);
         }
