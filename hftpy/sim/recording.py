@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
@@ -18,6 +18,7 @@ from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
 Path = str | os.PathLike[str]
 EntryKind = Literal["header", "recv", "send", "http", "conn"]
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 FRAMES_TO_GUESS_FROM = 200
 
 # Part of an address → venue; futures stand before the spot hosts that they contain.
@@ -79,6 +80,7 @@ class SessionEntry:
     time_ns: int
     data: str
     url: str
+    conn: str = ""  # which connection of several, where the session says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,40 @@ def is_session(first_line: str | bytes) -> bool:
     return isinstance(header, dict) and header.get("t") == "header"
 
 
+def open_session(path: Path) -> TextIO:
+    """A session's lines, whatever it is compressed with.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is compressed with zstd and `zstandard` is not installed.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic[:2] == GZIP_MAGIC:
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8"))
+    if magic == ZSTD_MAGIC:
+        try:
+            import zstandard
+        except ImportError:
+            raise ValueError(f"session {os.fspath(path)!r} is of zstd: install zstandard to read it") from None
+        return cast("TextIO", zstandard.open(path, "rt", encoding="utf-8"))
+    return open(path, encoding="utf-8")
+
+
+def _header_exchange(path: Path) -> Exchange | None:
+    """The venue that a session's header names."""
+    with open_session(path) as lines:
+        line = lines.readline()
+    try:
+        header = json.loads(line)
+        return Exchange.parse(header["exchange"]) if isinstance(header, dict) and "exchange" in header else None
+    except ValueError:
+        return None
+
+
 def iter_session(path: Path) -> Iterator[SessionEntry]:
     """The entries of a session after its header.
 
@@ -114,9 +150,7 @@ def iter_session(path: Path) -> Iterator[SessionEntry]:
     OSError
         If the file cannot be read.
     """
-    with open(path, "rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-    with gzip.open(path, "rt", encoding="utf-8") if zipped else open(path, encoding="utf-8") as lines:
+    with open_session(path) as lines:
         for number, line in enumerate(lines, 1):
             if number == 1:
                 if not is_session(line):
@@ -132,7 +166,8 @@ def iter_session(path: Path) -> Iterator[SessionEntry]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"session line {number} cannot be read: {error!r} ({os.fspath(path)})") from error
             yield SessionEntry(
-                kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or ""
+                kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or "",
+                str(entry.get("conn") or ""),
             )
 
 
@@ -144,6 +179,9 @@ def session_exchange(path: Path) -> Exchange:
     ValueError
         If it cannot be told, or the file is no session.
     """
+    named = _header_exchange(path)
+    if named is not None:
+        return named
     for number, entry in enumerate(iter_session(path)):
         for part, exchange in HOSTS:
             if part in entry.url:
