@@ -44,6 +44,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "object_ring": ([], False),
     "delivery": ([], False),
     "shm": ([], False),
+    "shm_cursor": ([], False),
     "shm_reader": ([], False),
     "codec": ([], False),
     "zmq": ([], False),

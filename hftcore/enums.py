@@ -99,6 +99,7 @@ class Flag(IntFlag):
     SNAPSHOT = 1  # history that the venue sends on subscribing
     AGGREGATE = 2  # an aggregate of several trades
     REPLAY = 4  # from a recording
+    DELAYED = 8  # not live: the venue sends it some minutes late
 
 
 class BookState(NamedEnum):

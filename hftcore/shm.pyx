@@ -13,7 +13,7 @@ Source of the algorithm: hftcore/shm_ring.hpp; of the sleeping: hftcore/shm_park
 cimport cython
 from cython.operator cimport dereference
 
-from hftcore.shm_reader cimport checked, failure, kind_number
+from hftcore.shm_cursor cimport checked, failure, kind_number
 from hftcore.shm_segment cimport (
     EVENT_TEXT_BYTES, RING_LIMIT, SYMBOL_LIMIT, Shape, Trouble, create_segment, folder_in_memory, monotonic_ns, notify,
 )
@@ -29,7 +29,7 @@ from hftcore.shm_reader import ADAPTIVE_SPIN_S, ShmReader
 from hftcore.symbols import CurrencyPair, pair_of_id
 
 cdef object _open_objects
-from hftcore.shm_reader import _open_objects
+from hftcore.shm_cursor import _open_objects
 
 MAX_CAPACITY = RING_LIMIT
 """The largest capacity: 512 MiB."""

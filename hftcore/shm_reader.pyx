@@ -1,29 +1,23 @@
 """The reader of shared memory: see hftcore/shm.pyx, which offers it beside the writer.
 
-Source of the algorithm: hftcore/shm_ring.hpp; of the sleeping: hftcore/shm_park.hpp; of the file: hftcore/shm_segment.hpp.
+Where it stands: hftcore/shm_cursor.pyx. Source of the sleeping: hftcore/shm_park.hpp.
 """
 
 cimport cython
 
 from hftcore.delivery cimport Delivery
-from hftcore.shm_segment cimport (
-    CONTROL, FAILURE_IN_USE, FAILURE_MISSING, KIND_TICKER, KIND_TRADE, RING_LIMIT, STEP_BAD, STEP_EMPTY, STEP_EVENT,
-    STEP_GAP, STEP_ITEM, STEP_LAPPED, STEP_UNKNOWN, TICK_NS, FileStat, Step, attach_segment, live, monotonic_ns,
-    wait_for,
-)
-from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, trade_of
+from hftcore.shm_cursor cimport ITEM, NOTHING, NOTICE, SegmentCursor, checked, next_record, resolve
+from hftcore.shm_segment cimport RING_LIMIT, TICK_NS, monotonic_ns, wait_for
+from hftcore.types cimport TickerStruct, TradeStruct, ticker_of, trade_of
 
 import asyncio
-import operator
 import os
 import time
-import weakref
 from types import GenericAlias
 
 import numpy as np
 
-from hftcore.errors import RingClosed, SegmentError, SegmentInUseError
-from hftcore.symbols import CurrencyPair, pair_of_id
+from hftcore.errors import RingClosed
 
 cdef object TICKER_DTYPE, TRADE_DTYPE
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE
@@ -34,48 +28,11 @@ ADAPTIVE_SPIN_S = 50e-6
 cdef dict SPIN_NS = {"spin": 1 << 62, "adaptive": int(ADAPTIVE_SPIN_S * 1e9), "park": 0}
 cdef int64_t FOREVER = 1 << 62
 cdef enum:
-    NOTHING = 0
-    ITEM = 1
-    NOTICE = 2
     FIRST_POLLS = 2000
-
-_open_objects = weakref.WeakSet()
-
-
-def _after_fork():
-    for opened in list(_open_objects):
-        opened._disown()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-cdef object failure(Trouble trouble):
-    text = (<bytes>trouble.text).decode(errors="replace")
-    if trouble.kind == FAILURE_IN_USE:
-        return SegmentInUseError(text)
-    error = SegmentError(text)
-    error.errno = trouble.error or None
-    return error
-
-
-cdef uint32_t kind_number(object kind) except 0:
-    if kind is Ticker:
-        return KIND_TICKER
-    if kind is Trade:
-        return KIND_TRADE
-    raise TypeError(f"kind must be Ticker or Trade, was {kind!r}")
-
-
-cdef uint64_t checked(str name, object value, uint64_t largest) except 0:
-    number = operator.index(value)
-    if not 1 <= number <= largest:
-        raise ValueError(f"{name} must be 1 to {largest}, was {value!r}")
-    return number
 
 
 @cython.final
-cdef class ShmReader:
+cdef class ShmReader(SegmentCursor):
     """A reader of a path: of the segment there, of the next one if its writer is started again, and so on.
 
     It may be made before any writer; nothing comes until there is one. A reader that joins a living segment first gets
@@ -108,224 +65,11 @@ cdef class ShmReader:
     """
 
     def __init__(self, path, kind, *, symbols=None, wait="adaptive", on_notice=None):
-        kind_number(kind)
         if wait not in SPIN_NS:
             raise ValueError(f"wait must be one of {', '.join(SPIN_NS)}, was {wait!r}")
-        if self._reader is not NULL:
-            raise RuntimeError("a ShmReader is made once")
-        self.kind = kind
-        self.path = os.path.abspath(os.fspath(path))
+        SegmentCursor.__init__(self, path, kind, symbols, on_notice)
         self.wait_strategy = wait
-        self._is_ticker = kind is Ticker
         self._spin_ns = SPIN_NS[wait]
-        self._wanted = None if symbols is None else frozenset(CurrencyPair(symbol) for symbol in symbols)
-        self._on_notice = on_notice
-        self._notices = []
-        self._last_values = []
-        self._reader = new Reader()
-        self._opened_ns = monotonic_ns()
-        _open_objects.add(self)
-        self._attach(True)
-
-    def __dealloc__(self):
-        del self._watcher
-        del self._reader
-        del self._segment
-
-    cdef bint _attach(self, bint first) except -1:
-        """Move over to the segment at the path, if there is one that lives and is not ours."""
-        cdef Trouble trouble
-        cdef FileStat found
-        cdef bint joining
-        self._next_check = monotonic_ns() + TICK_NS
-        cdef Segment* segment = attach_segment(os.fsencode(self.path), kind_number(self.kind), &trouble)
-        if segment is NULL:
-            if trouble.kind == FAILURE_MISSING:
-                return False
-            if first:
-                raise failure(trouble)
-            return self._refuse(str(failure(trouble)))
-        found = segment.file()
-        if (found.st_dev == self._device and found.st_ino == self._inode) or not segment.writer_alive():
-            self._device, self._inode = found.st_dev, found.st_ino
-            del segment
-            return False
-        self._device, self._inode = found.st_dev, found.st_ino
-        # The thread of an event loop's wait may still look at the old one.
-        del self._watcher
-        self._watcher = NULL
-        self._count_up()
-        del self._segment
-        self._segment = segment
-        self._ended = False
-        joining = self._epoch == 0 and segment.view().header.createdNs < self._opened_ns
-        if self._epoch != 0:
-            self.restarts += 1
-            self._notice("restart", None, segment.view().header.epoch)
-        self._epoch = segment.view().header.epoch
-        segment.join()
-        self._reader.attach(segment.view(), not joining)
-        self._symbols.clear()
-        self._learn(joining)
-        return True
-
-    def _count_up(self):
-        if self._segment is not NULL:
-            self._taken_before += self._reader.taken()
-            self._lost_before += self._reader.lost()
-
-    def _refuse(self, text):
-        # Once per file: whoever makes another one there is looked at again.
-        try:
-            found = os.lstat(self.path)
-        except OSError:
-            return False
-        if (found.st_dev, found.st_ino) != (self._device, self._inode):
-            self._device, self._inode = found.st_dev, found.st_ino
-            self._notice("refused", None, text)
-        return False
-
-    cdef int _learn(self, bint joining) except -1:
-        """Take in the symbols that were added; a joiner also takes their last values."""
-        cdef char[64] text
-        cdef Record last
-        cdef int size
-        cdef int32_t symbol
-        cdef bint wanted
-        cdef uint32_t number = self._reader.learned()
-        while number < self._reader.symbol_count():
-            symbol = -1
-            wanted = number == CONTROL and self._on_notice is not None
-            if number != CONTROL:
-                size = self._reader.symbol_text(number, text)
-                try:
-                    pair = CurrencyPair((<bytes>text[:size if size > 0 else 0]).decode())
-                except ValueError as error:
-                    self.malformed += 1
-                    self._notice("malformed", None, f"symbol {number} of {self.path}: {error}")
-                else:
-                    symbol = pair.id
-                    wanted = self._wanted is None or pair in self._wanted
-            self._symbols.push_back(symbol)
-            if self._reader.learn(wanted, joining, &last) and number != CONTROL:
-                item = self._item(&last)
-                if item is not None:
-                    self._last_values.append(item)
-            number += 1
-        if joining:
-            self._last_values.reverse()  # the first is popped first
-        return 0
-
-    cdef bint _follow(self) except -1:
-        """With nothing to read: whether that has changed, for the writer may have been started again."""
-        self._next_check = monotonic_ns() + TICK_NS
-        if self._segment is not NULL and not self._ended:
-            if live(self._segment.view()) and not self._segment.moved():
-                return False
-            if self._reader.ready():
-                return True  # what it published at the end comes first
-            self._ended = True
-            del self._watcher
-            self._watcher = NULL
-        return self._attach(False)
-
-    cdef int _next(self, Record* record) except -1:
-        """ITEM: the record is one to deliver; NOTICE: `_tell` comes first; NOTHING."""
-        cdef Step step
-        while True:
-            if self._notices:
-                return NOTICE
-            if self._segment is NULL or self._ended:
-                if monotonic_ns() >= self._next_check and self._attach(False):
-                    continue
-                return NOTHING
-            step = self._reader.next(record)
-            if step == STEP_ITEM:
-                return ITEM
-            if step == STEP_EMPTY:
-                if monotonic_ns() < self._next_check or not self._follow():
-                    return NOTHING
-                if self._last_values:
-                    return NOTHING
-            elif step == STEP_GAP:
-                self._gap(self._reader.gap_symbol(), self._reader.gap_lost())
-            elif step == STEP_LAPPED:
-                self._learn(False)
-                self._reader.sweep()
-            elif step == STEP_UNKNOWN:
-                self._learn(False)
-            elif step == STEP_EVENT:
-                self._event(record)
-            elif step == STEP_BAD:
-                self.malformed += 1
-                self._notice("malformed", None, f"record {self._reader.position() - 1} of {self.path}")
-            else:
-                return NOTHING  # STEP_BUSY: `arm` finds that there is more
-
-    cdef int _gap(self, uint32_t number, uint64_t lost) except -1:
-        self._lost_wanted += lost
-        symbol = self._symbols[number]
-        return self._notice("lost", pair_of_id(symbol) if symbol >= 0 else None, lost)
-
-    cdef int _event(self, Record* record) except -1:
-        cdef char[4096] encoded
-        cdef int size = self._reader.event(record.topicSeq, encoded)
-        if size < 0:
-            return self._gap(CONTROL, 1)
-        return self._notice("event", None, <bytes>encoded[:size])
-
-    cdef int _notice(self, str name, object symbol, object value) except -1:
-        if self._on_notice is not None:
-            self._notices.append((name, symbol, value))
-        return 0
-
-    cdef int _tell(self) except -1:
-        name, symbol, value = self._notices.pop(0)
-        self._on_notice(name, symbol, value)
-        return 0
-
-    cdef bint _resolve(self, Record* record) noexcept:
-        """The item's symbol becomes one of this process; False if it cannot be an item."""
-        cdef TickerStruct* ticker = <TickerStruct*>record.item
-        cdef TradeStruct* trade = <TradeStruct*>record.item
-        cdef int32_t symbol = self._symbols[record.symbol]
-        if symbol < 0 or ticker.exchange != self._segment.view().header.exchange:
-            self.malformed += 1
-            return False
-        if self._is_ticker:
-            ticker.symbol = symbol
-        elif trade.side > 2:
-            self.malformed += 1
-            return False
-        else:
-            trade.symbol = symbol
-        self._delivered += 1
-        return True
-
-    cdef object _item(self, Record* record):
-        """The item of a record; None if it cannot be one."""
-        if not self._resolve(record):
-            return None
-        return ticker_of(<TickerStruct*>record.item) if self._is_ticker else trade_of(<TradeStruct*>record.item)
-
-    cdef object _take(self):
-        """The next item, or None; notices before it are told."""
-        cdef Record record
-        cdef int found
-        while not self.closed:
-            if self._notices:
-                self._tell()
-                continue
-            if self._last_values:
-                return self._last_values.pop()
-            found = self._next(&record)
-            if found == ITEM:
-                item = self._item(&record)
-                if item is not None:
-                    return item
-            elif found == NOTHING and not self._last_values:
-                return None
-        return None
 
     def get_nowait(self):
         """Take the next item.
@@ -357,14 +101,16 @@ cdef class ShmReader:
         cdef uint64_t count = 0
         cdef Record record
         while count < wanted and not self.closed:
-            if self._notices or self._last_values or self._next(&record) != ITEM:
+            if self._notices or self._last_values or next_record(self, &record) != ITEM:
                 item = self._take()
                 if item is None:
                     break
+            elif not resolve(self, &record):
+                continue
+            elif self._is_ticker:
+                item = ticker_of(<TickerStruct*>record.item)
             else:
-                item = self._item(&record)
-                if item is None:
-                    continue
+                item = trade_of(<TradeStruct*>record.item)
             count += 1
             callback(item)
         return count
@@ -391,12 +137,12 @@ cdef class ShmReader:
             raise TypeError(f"delivery must be of {self.kind.__name__}, was of {delivery.kind!r}")
         try:
             while count < wanted and not self.closed:
-                if self._notices or self._last_values or self._next(&record) != ITEM:
+                if self._notices or self._last_values or next_record(self, &record) != ITEM:
                     item = self._take()
                     if item is None:
                         break
                     delivery.give(item)
-                elif not self._resolve(&record):
+                elif not resolve(self, &record):
                     continue
                 elif self._is_ticker:
                     delivery.give_ticker(<TickerStruct*>record.item)
@@ -426,7 +172,7 @@ cdef class ShmReader:
                     break
                 batch.append(item)
                 continue
-            found = self._next(&record)
+            found = next_record(self, &record)
             if found == NOTICE or (found == NOTHING and not self._last_values):
                 break
             if found == ITEM:
@@ -587,51 +333,6 @@ cdef class ShmReader:
         except RingClosed:
             raise StopAsyncIteration from None
 
-    @property
-    def attached(self):
-        """Whether there is a segment whose writer has not ended."""
-        return self._segment is not NULL and not self._ended
-
-    @property
-    def epoch(self):
-        """The number of the writer's life; 0 before there was one."""
-        return self._epoch
-
-    @property
-    def silent_s(self):
-        """For how long the writer has given no heartbeat, in seconds; None if there never was one."""
-        if self._segment is NULL:
-            return None
-        return max(0.0, (monotonic_ns() - self._segment.view().header.heartbeat()) * 1e-9)
-
-    @property
-    def writer_alive(self):
-        """Whether the writer's process lives and has not closed."""
-        return self._segment is not NULL and not self._ended and self._segment.writer_alive()
-
-    def seqs(self):
-        """The number of the last message of each symbol that was taken or told as lost, in this epoch."""
-        found = {}
-        for number in range(1, self._reader.learned()):
-            if self._symbols[number] >= 0 and self._reader.seen(number):
-                found[pair_of_id(self._symbols[number])] = self._reader.seen(number)
-        return found
-
-    @property
-    def stats(self):
-        """Counters over all epochs.
-
-        delivered: items given out, last values included; lost: messages of the wanted symbols that were overwritten
-        before they were read, as far as told; positions_taken and positions_lost: the same of all that was published
-        while this reader was attached, wanted or not, to the message; malformed; restarts.
-        """
-        return {
-            "delivered": self._delivered, "lost": self._lost_wanted, "malformed": self.malformed,
-            "restarts": self.restarts,
-            "positions_taken": self._taken_before + (self._reader.taken() if self._segment is not NULL else 0),
-            "positions_lost": self._lost_before + (self._reader.lost() if self._segment is not NULL else 0),
-        }
-
     def close(self):
         """Take nothing more. May be called again; a waiting task gets RingClosed."""
         if self.closed:
@@ -647,18 +348,6 @@ cdef class ShmReader:
             for descriptor in set(self._pipe):
                 os.close(descriptor)
             self._pipe = None
-
-    cdef void _release(self):
-        del self._watcher
-        del self._segment
-        self._watcher = NULL
-        self._segment = NULL
-
-    def _disown(self):
-        if self._watcher is not NULL:
-            self._watcher.abandon()
-        if self._segment is not NULL:
-            self._segment.disown()
 
     @classmethod
     def __class_getitem__(cls, kind):

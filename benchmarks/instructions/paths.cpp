@@ -261,17 +261,17 @@ void measure_book() {
         change.add(BEST_BID - rank, "0.00000000");
         change.add(BEST_BID - rank, "0.25000000");
         change.finish();
-        const std::string where = rank == 2 ? "near the best" : "500 levels down";
+        const std::string where = "rank " + std::to_string(rank);
         measure("book, change " + where, [&](std::size_t n) {
             for (std::size_t i = 0; i < n; ++i) kept += book.apply(&change.levels[0], 1, nullptr, 0, false) == 0;
         });
-        measure("book, remove and insert " + where, [&](std::size_t n) {
+        measure("book, remove, insert " + where, [&](std::size_t n) {
             for (std::size_t i = 0; i < n; ++i) {
                 kept += book.apply(&change.levels[1], 1, nullptr, 0, false) == 0;
                 kept += book.apply(&change.levels[2], 1, nullptr, 0, false) == 0;
             }
         });
-        measure("book, change " + where + " and Kraken's checksum", [&](std::size_t n) {
+        measure("book, change " + where + ", Kraken's checksum", [&](std::size_t n) {
             for (std::size_t i = 0; i < n; ++i) {
                 kept += book.apply(&change.levels[0], 1, nullptr, 0, false) == 0;
                 kept += book.checksum_kraken();

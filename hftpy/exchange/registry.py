@@ -10,6 +10,7 @@ from hftpy.exchange.stream import StreamBase
 STREAMS: dict[Exchange, str] = {
     Exchange.KRAKEN: "hftpy.exchange.kraken:KrakenStream",
     Exchange.BINANCE: "hftpy.exchange.binance:BinanceStream",
+    Exchange.IB: "hftpy.exchange.ib:IBStream",
     Exchange.BINANCE_FUTURE: "hftpy.exchange.binance_future:BinanceFutureStream",
     Exchange.COINBASE: "hftpy.exchange.coinbase:CoinbaseStream",
     Exchange.KRAKEN_FUTURE: "hftpy.exchange.kraken_future:KrakenFutureStream",

@@ -10,16 +10,19 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
-from hftpy.exchange.client import ClientName, ConnectError, Connection, connect
+from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
 from hftpy.exchange.hooks import FRAME_TAP
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.tls import TlsContext
 
 GOODBYE_S = 1.0
+
+# Makes the connection where it is no WebSocket; raises ConnectError or VenueError.
+Dial = Callable[[str, OnFrame, OnClosed], Awaitable[Connection]]
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -108,9 +111,11 @@ class Runner:
         *,
         tls: TlsContext | None = None,
         deflate: bool = False,
+        dial: Dial | None = None,
         ping_always: bool = False,
     ) -> None:
         self._session = session
+        self._dial = dial or self._connect
         self._tls = tls
         self._deflate = deflate
         self._ping_always = ping_always
@@ -175,15 +180,7 @@ class Runner:
             url = await session.url()
             if self._note is not None:
                 self._note("conn", url)
-            connection = await connect(
-                url,
-                on_frame,
-                on_closed,
-                self._client,
-                tls=self._tls,
-                deflate=self._deflate,
-                ping_always=self._ping_always,
-            )
+            connection = await self._dial(url, on_frame, on_closed)
         except ConnectError as error:
             return str(error)
         except VenueError as error:
@@ -222,6 +219,17 @@ class Runner:
                 await session.lost(session.fault or (self._end_of(closed) if closed else "disconnected"))
             finally:
                 await connection.close()
+
+    async def _connect(self, url: str, on_frame: OnFrame, on_closed: OnClosed) -> Connection:
+        return await connect(
+            url,
+            on_frame,
+            on_closed,
+            self._client,
+            tls=self._tls,
+            deflate=self._deflate,
+            ping_always=self._ping_always,
+        )
 
     async def _send(self, connection: Connection, messages: Sequence[str | bytes]) -> None:
         for number, message in enumerate(messages):
@@ -285,4 +293,5 @@ class Runner:
 
     def _end_of(self, closed: list[tuple[int, str]]) -> str:
         code, reason = closed[0]
-        return f"connection closed, code {code}" + (f" ({reason})" if reason else "")
+        shown = f", code {code}" if code else ""  # 0: a connection that has no codes
+        return f"connection closed{shown}" + (f" ({reason})" if reason else "")

@@ -117,6 +117,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
     """
 
     exchange: Exchange = Exchange.UNKNOWN
+    api_schemes: ClassVar[tuple[str, ...]] = ("ws", "wss")
     private_channels: ClassVar[frozenset[Channel]] = frozenset(
         {Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE, Channel.BALANCE, Channel.POSITION}
     )
@@ -148,8 +149,9 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
                 raise ValueError(f"{type(self).__name__} has no channel {str(channel)!r}")
         if subscribe_args and not isinstance(subscribe_args, Mapping):
             raise ConfigError(f"subscribe_args must be a mapping, was {subscribe_args!r}")
-        if api_host and urlsplit(api_host).scheme not in ("ws", "wss"):
-            raise ConfigError(f"api_host must begin with ws:// or wss://, was {api_host!r}")
+        if api_host and urlsplit(api_host).scheme not in self.api_schemes:
+            schemes = " or ".join(f"{scheme}://" for scheme in self.api_schemes)
+            raise ConfigError(f"api_host must begin with {schemes}, was {api_host!r}")
         if client and client not in CLIENTS:
             raise ConfigError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
         self.api_host = api_host or ""

@@ -73,6 +73,7 @@ class VenueProtocol(ABC):
     keep_alive_s: ClassVar[float] = 0.0
     heartbeat_timeout_s: ClassVar[float | None] = None  # silence of all frames after which the connection is dead
     ack_timeout_s: ClassVar[float] = 10.0
+    max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
     pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
@@ -347,7 +348,7 @@ class VenueSession(Session):
         silence = now - watch.last_event_s
         if silence >= limit * watch.silence_factor:
             # A quiet market looks the same: each reconnect that brings nothing new doubles the patience.
-            watch.silence_factor = min(watch.silence_factor * 2, MAX_SILENCE_FACTOR)
+            watch.silence_factor = min(watch.silence_factor * 2, protocol.max_silence_factor)
             self.fault = f"no data for {silence:.1f} s"
 
     async def lost(self, reason: str) -> None:
@@ -401,7 +402,10 @@ class NativeStream(StreamBase):
         market = [channel for channel in self.subscribe_channels if channel not in self.private_channels]
         if market and not self.currency_pairs:
             raise ValueError(f"currency_pairs must name at least one pair for the channel {market[0]}, was empty")
-        self.natives = natives_of(self.exchange, self.currency_pairs) if market else {}
+        self.natives = self._spell_pairs() if market else {}
+
+    def _spell_pairs(self) -> dict[str, CurrencyPair]:
+        return natives_of(self.exchange, self.currency_pairs)
 
     def url_of(self, url: str) -> str:
         """The venue's URL, or its path at `api_host`."""

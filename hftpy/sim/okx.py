@@ -197,7 +197,8 @@ class OkxFrontEnd(FrontEnd):
         time_ns = self.market.clock_ns() if change is None else change.time_ns
         return (
             f'{{"arg":{{"channel":"books","instId":"{native}"}},"action":"{action}","data":[{{"asks":{_levels(asks)},'
-            f'"bids":{_levels(bids)},"ts":"{time_ns // 1_000_000}","checksum":0,"prevSeqId":{before},"seqId":{last}}}]}}'
+            f'"bids":{_levels(bids)},"ts":"{time_ns // 1_000_000}","checksum":0,"prevSeqId":{before},'
+            f'"seqId":{last}}}]}}'
         )
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:

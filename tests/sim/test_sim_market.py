@@ -68,7 +68,7 @@ async def test_wrong_arguments() -> None:
         SyntheticMarket([PAIR], rate=0)
     with pytest.raises(ValueError, match="pairs must not be empty"):
         SyntheticMarket([])
-    with pytest.raises(ValueError, match="venue must be one of kraken, binance, .*, was 'ib'"):
+    with pytest.raises(ValueError, match=r"venue must be one of kraken, binance, .*, was 'ib'"):
         SimVenue(SyntheticMarket([PAIR]), (Exchange.IB,))
     with pytest.raises(ValueError, match=r"loopback address, was '0\.0\.0\.0'"):
         SimVenue(SyntheticMarket([PAIR]), host="0.0.0.0")

@@ -1,6 +1,7 @@
 """The OKX front ends, spoken to by a plain WebSocket client."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -60,7 +61,7 @@ async def test_the_book_chains_its_updates(venue: SimVenue) -> None:
     assert [frame["action"] for frame in frames] == ["snapshot"] + ["update"] * 19
     rows = [frame["data"][0] for frame in frames]
     assert rows[0]["prevSeqId"] == -1 and rows[0]["checksum"] == 0
-    assert all(row["prevSeqId"] == before["seqId"] < row["seqId"] for before, row in zip(rows, rows[1:], strict=False))
+    assert all(row["prevSeqId"] == before["seqId"] < row["seqId"] for before, row in itertools.pairwise(rows))
 
 
 async def test_business_channels_are_on_their_address(venue: SimVenue) -> None:

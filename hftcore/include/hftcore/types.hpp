@@ -27,6 +27,7 @@ enum Flag : std::uint16_t {
     FLAG_SNAPSHOT = 1,   // history that the venue sends on subscribing
     FLAG_AGGREGATE = 2,  // an aggregate of several trades
     FLAG_REPLAY = 4,     // from a recording
+    FLAG_DELAYED = 8,    // not live: the venue sends it some minutes late
 };
 
 enum Side : std::uint8_t { SIDE_UNKNOWN = 0, SIDE_BUY = 1, SIDE_SELL = 2 };
