@@ -52,6 +52,8 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "subscription": ([], False),
     "parse": (["hftcore/simdjson.cpp"], True),
     "watch": ([], False),
+    "book_parse": (["hftcore/simdjson.cpp"], True),
+    "book_feed": ([], True),
     "snapshot": ([], False),
     "book": ([], False),
     "feed": ([], True),

@@ -25,6 +25,7 @@ cdef extern from "hftcore/publication.hpp" namespace "hft" nogil:
         void sent(PublishedTopic& topic) noexcept
         void sent_frame "sent"(PublishedTopic& topic, const char* frame, size_t size, cbool keep) except +
         string again(const PublishedTopic& topic) except +
+        void forget(const char* name) noexcept
         string heartbeat(cbool everything) except +
         string hello(cbool with_values) except +
         uint64_t sentCount

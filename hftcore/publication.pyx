@@ -210,6 +210,19 @@ cdef class Publication:
         cdef string frame = self._topics.again(found[0])
         return PyBytes_FromStringAndSize(frame.data(), frame.size())
 
+    def forget(self, topic=None):
+        """Tell a joiner the last frame of a topic no more, or of all topics: it is no longer true.
+
+        Raises
+        ------
+        ValueError
+            If the topic has not 32 bytes.
+        """
+        if topic is None:
+            self._topics.forget(NULL)
+        else:
+            self._topics.forget(PyBytes_AS_STRING(checked_topic(topic)))
+
     def heartbeat(self, bint everything):
         """The frame that tells the last number of each topic: of those sent lately, or of all."""
         cdef string body = self._topics.heartbeat(everything)

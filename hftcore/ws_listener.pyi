@@ -2,11 +2,13 @@ from typing import Any, final
 
 from picows import WSFrame, WSListener, WSTransport
 
+from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 
 @final
 class FeedListener(WSListener):
     feed: Feed | None
+    book_feed: BookFeed | None
     def __init__(self, messages: Any) -> None: ...
     def on_ws_connected(self, transport: WSTransport) -> None: ...
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None: ...

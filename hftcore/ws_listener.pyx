@@ -10,6 +10,7 @@ Source: picows' picows.pxd (its public C face); RFC 6455.
 cimport cython
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
+from hftcore.book_feed cimport BookFeed
 from hftcore.feed cimport Feed
 
 
@@ -27,11 +28,14 @@ cdef class FeedListener(WSListener):
     Attributes
     ----------
     feed
-        Who gets whole data messages; None: `messages`.
+        Who gets whole data messages; None: `book_feed`.
+    book_feed
+        Who gets them where there is no `feed`; None: `messages`.
     """
 
     cdef object messages
     cdef public Feed feed
+    cdef public BookFeed book_feed
     cdef bint _joining
 
     def __init__(self, messages):
@@ -39,6 +43,13 @@ cdef class FeedListener(WSListener):
 
     cpdef on_ws_connected(self, WSTransport transport):
         self.messages.connected(transport)
+
+    cdef int _flush(self) except -1:
+        if self.feed is not None:
+            self.feed.flush_c()
+        elif self.book_feed is not None:
+            self.book_feed.flush_c()
+        return 0
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef Feed feed = self.feed
@@ -50,20 +61,28 @@ cdef class FeedListener(WSListener):
         ):
             feed.feed_c(frame.payload_ptr, frame.payload_size, frame.last_in_buffer)
             return
+        if (
+            feed is None
+            and self.book_feed is not None
+            and frame.fin
+            and (frame.msg_type == WSMsgType.TEXT or frame.msg_type == WSMsgType.BINARY)
+            and not self._joining
+        ):
+            self.book_feed.feed_c(frame.payload_ptr, frame.payload_size, frame.last_in_buffer)
+            return
         self.messages.frame(transport, frame)
         self._joining = self.messages.joining
-        if frame.last_in_buffer and self.feed is not None:
-            self.feed.flush_c()
+        if frame.last_in_buffer:
+            self._flush()
 
     cpdef is_user_specific_pong(self, WSFrame frame):
         # Asked of every frame while a pong is awaited; only a pong ends here, and it may be the last of a batch.
         if frame.msg_type != WSMsgType.PONG:
             return False
-        if frame.last_in_buffer and self.feed is not None:
-            self.feed.flush_c()
+        if frame.last_in_buffer:
+            self._flush()
         return True
 
     cpdef on_ws_disconnected(self, WSTransport transport):
-        if self.feed is not None:
-            self.feed.flush_c()
+        self._flush()
         self.messages.disconnected()

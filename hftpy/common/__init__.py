@@ -1,6 +1,7 @@
 """What every layer shares: enumerations, symbols, market and account types, paths, logging, latency."""
 
-from hftcore.enums import Channel, Exchange, Flag, OrderStatus, OrderType, Side
+from hftcore.book import OrderBook, Snapshot
+from hftcore.enums import BookState, Channel, Exchange, Flag, OrderStatus, OrderType, Side
 from hftcore.symbols import CurrencyPair, native_symbol, pair_of_native, register_instruments
 from hftcore.types import TICKER_DTYPE, TRADE_DTYPE, Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -11,6 +12,7 @@ __all__ = [
     "TICKER_DTYPE",
     "TRADE_DTYPE",
     "Balance",
+    "BookState",
     "Channel",
     "CurrencyPair",
     "Exchange",
@@ -18,11 +20,13 @@ __all__ = [
     "Gap",
     "MyOrder",
     "MyTrade",
+    "OrderBook",
     "OrderStatus",
     "OrderType",
     "Position",
     "Reconnected",
     "Side",
+    "Snapshot",
     "Stale",
     "Ticker",
     "Trade",

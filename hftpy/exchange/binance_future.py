@@ -10,7 +10,9 @@ from typing import Any
 
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair
-from hftpy.exchange.binance import BinanceMarketProtocol, BinanceStream
+from hftpy.exchange.binance import BinanceStream
+from hftpy.exchange.binance_book import BinanceFutureBookProtocol
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 from hftpy.exchange.market import FeedRules
 
 HOST = "wss://fstream.binance.com"
@@ -43,3 +45,4 @@ class BinanceFutureStream(BinanceStream):
 
     exchange = Exchange.BINANCE_FUTURE
     protocol = BinanceFutureProtocol
+    book_protocol = BinanceFutureBookProtocol

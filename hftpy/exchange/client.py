@@ -19,6 +19,7 @@ from picows import WSAutoPingStrategy, WSCloseCode, WSFrame, WSListener, WSMsgTy
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
+from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftcore.picows_version import picows_complaint
 from hftpy.exchange.tls import TlsContext
@@ -60,7 +61,7 @@ class Connection(ABC):
     async def close(self) -> None:
         """Close, waiting for the peer's answer at most `CLOSE_TIMEOUT_S`; may be called twice."""
 
-    def attach(self, feed: Feed | None) -> None:  # noqa: B027  a client that has no native way leaves it
+    def attach(self, feed: Feed | BookFeed | None) -> None:  # noqa: B027  a client that has no native way leaves it
         """Give whole data messages to a feed from now on, where the client can; None: to `on_frame` again."""
 
 
@@ -161,9 +162,10 @@ class _PicowsConnection(Connection):
         self._transport = transport
         self._listener: Any = listener
 
-    def attach(self, feed: Feed | None) -> None:
+    def attach(self, feed: Feed | BookFeed | None) -> None:
         if not isinstance(self._listener, _PicowsListener):
-            self._listener.feed = feed
+            self._listener.feed = feed if isinstance(feed, Feed) else None
+            self._listener.book_feed = feed if isinstance(feed, BookFeed) else None
 
     async def send(self, message: str | bytes) -> None:
         if self._transport.is_disconnected or self._transport.is_close_frame_sent:

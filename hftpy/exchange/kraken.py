@@ -1,64 +1,23 @@
-"""Kraken spot: WebSocket API v2, ticker and trade; private channels in `kraken_executions`.
+"""Kraken spot: WebSocket API v2, ticker and trade; books in `kraken_book`, private channels in `kraken_executions`.
 
 Source: https://docs.kraken.com/api/docs/websocket-v2 (ticker, trade, heartbeat, status).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hftcore.enums import Channel, Exchange
-from hftcore.parse import FrameKind
-from hftcore.symbols import native_symbol
 from hftpy.errors import ConfigError
 from hftpy.exchange import registry
 from hftpy.exchange.kraken_api import KrakenApi
+from hftpy.exchange.kraken_book import KrakenBookProtocol
 from hftpy.exchange.kraken_executions import ExecutionsProtocol
-from hftpy.exchange.kraken_v2 import KrakenV2Protocol, decode_control, is_proxy_restart
-from hftpy.exchange.market import FeedRules, MarketProtocol
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueProtocol
-
-SYMBOLS_PER_MESSAGE = 200
-
-
-class KrakenMarketProtocol(MarketProtocol, KrakenV2Protocol):
-    """Ticker or trade of the v2 API."""
-
-    rules = FeedRules(trades="by_one")
-
-    def open(self) -> list[str]:
-        self.forget()
-        self._asked.clear()
-        natives = {native_symbol(self.exchange, pair): pair for pair in self.pairs}
-        self._pair_of = natives
-        messages = []
-        for symbols in _chunks(list(natives), SYMBOLS_PER_MESSAGE):
-            params: dict[str, Any] = {"channel": str(self.channel), "symbol": symbols, **self.args}
-            if self.channel is Channel.TICKER:
-                # The venue's own default moves the ticker on trades only.
-                params.setdefault("event_trigger", "bbo")
-            else:
-                params.pop("event_trigger", None)
-                if self.trades_started:
-                    # History fills what the lost connection missed; what was delivered before is left out.
-                    params["snapshot"] = True
-            messages.append(self.request(params, [natives[symbol] for symbol in symbols]))
-        return messages
-
-    def control_frame(self, frame: bytes, kind: FrameKind) -> None:
-        if kind is FrameKind.CONTROL and not frame.startswith(b'{"channel":"heartbeat"'):
-            self.control(decode_control(frame))
-
-    def is_notice(self, frame: bytes) -> bool:
-        return is_proxy_restart(frame)
-
-
-def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 class KrakenStream(NativeStream):
-    """Kraken spot: ticker, trade; and with keys my_order, my_order_batch, my_trade.
+    """Kraken spot: ticker, trade, book; and with keys my_order, my_order_batch, my_trade.
 
     The private channels share one connection. Its token comes from the REST API of `create_exchange_api` if there is
     one, else from one made of `api_key` and `api_secret`, at ``api_auth_data["rest_host"]`` where that is given.
@@ -83,6 +42,10 @@ class KrakenStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; lost ones are found by the venue's trade numbers."""
         await self.run_protocol(self._market(Channel.TRADE))
+
+    async def book_channel(self) -> None:
+        """Order books, proven by the venue's checksum."""
+        await self.run_protocol(KrakenBookProtocol(Channel.BOOK, self.currency_pairs, self.args_of(Channel.BOOK)))
 
     async def my_order_channel(self) -> None:
         """Every change of our orders."""

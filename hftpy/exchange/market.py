@@ -142,7 +142,7 @@ class MarketProtocol(VenueProtocol):
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)
-        self._kind = KINDS[channel]
+        self._kind = KINDS.get(channel, Ticker)  # order books have a feed of their own
         # How the venue spells what was subscribed: its answers then carry the pairs that were asked for.
         self.natives = natives_of(self.exchange, self.pairs)
         self._parser = Parser(self.exchange, symbols=self.spellings())

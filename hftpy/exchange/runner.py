@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
@@ -39,7 +40,7 @@ class Session(ABC):
         self._wake: asyncio.Event | None = None
         self.fault = ""  # why this connection must be given up; the runner then connects again
         self.fatal: Exception | None = None  # ends the runner
-        self.feed: Feed | None = None  # takes frames in natively, in place of `frame`
+        self.feed: Feed | BookFeed | None = None  # takes frames in natively, in place of `frame`
         self._to_send: deque[str | bytes] = deque()
 
     @abstractmethod

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hftcore.enums import Channel
 from hftpy.common.log import LimitedLog
 
 logger = logging.getLogger("hftpy.exchange")
@@ -26,6 +27,9 @@ class ChannelStats:
     duplicates: int = 0
     outdated: int = 0
     unwanted: int = 0
+    waiting: int = 0  # updates of no use, since their book waited for a snapshot
+    held: int = 0  # updates that were kept for a snapshot
+    resyncs: int = 0  # snapshots that were asked for again
     connected: bool = False
     dropped: list[int] = field(default_factory=list)
     latency: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -37,6 +41,18 @@ class ChannelStats:
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Deliverer:
+    """Looks like a queue; hands each item to a stream's own `deliver`."""
+
+    def __init__(self, channel: Channel, deliver: Callable[[Channel, Any], Any]) -> None:
+        self._channel = channel
+        self._deliver = deliver
+
+    def put_nowait(self, item: Any) -> None:
+        """Deliver it."""
+        self._deliver(self._channel, item)
 
 
 class Sink:

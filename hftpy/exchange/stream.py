@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable,
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
 from hftcore.feed import Feed
 from hftcore.latency import LatencyHistogram
@@ -26,13 +27,13 @@ from hftpy.exchange.client import CLIENTS, ClientName
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
-from hftpy.exchange.sinks import ChannelStats, Sink
+from hftpy.exchange.sinks import ChannelStats, Deliverer, Sink
 from hftpy.exchange.tls import make_tls
 
 logger = logging.getLogger("hftpy.exchange")
 
 # Seconds of silence of one symbol until it is reported; of a whole channel until it is connected again.
-STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 300.0}
+STALE_AFTER_S: Mapping[Channel, float] = {Channel.TICKER: 30.0, Channel.TRADE: 300.0, Channel.BOOK: 60.0}
 
 StreamEvent = Gap | Stale | Reconnected
 _CHANNEL_OF: Mapping[type, Channel] = {Ticker: Channel.TICKER, Trade: Channel.TRADE}
@@ -102,7 +103,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         ``picows`` or ``websockets``.
     stale_after
         Seconds of silence until a symbol counts as stale: a number for all channels, or a mapping by channel name.
-        0: never. Default 30 for ticker, 300 for trade.
+        0: never. Default 30 for ticker, 300 for trade, 60 for book.
     tls
         How ``wss://`` is checked, see `hftpy.exchange.tls`; None: the system's authorities.
 
@@ -171,7 +172,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._event_log = LimitedLog(logger)
         self._loss_log = LimitedLog(logger, 1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
-        self._feeds: list[tuple[Channel, Feed]] = []
+        self._feeds: list[tuple[Channel, Feed | BookFeed]] = []
         self._drains: list[tuple[Ring[Any], Callable[[Any], Any]]] = []
         self._batch_callbacks: list[Callable[[], Any]] = []
         self._callback_log = LimitedLog(logger)
@@ -228,7 +229,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         for channel, queue in found:
             self._sinks[channel].append(Sink(f"{type(observer).__name__}.{channel}_queue", queue))
             for bound_channel, feed in self._feeds:
-                if bound_channel is channel:
+                # A stream that overrides `deliver` has the feed of its books deliver by it.
+                if bound_channel is channel and type(self).deliver is StreamBase.deliver:
                     feed.bind(self._sinks[channel][-1].target, self._sinks[channel][-1].failed)
 
     def drain(self, ring: Ring[Any], callback: Callable[[Any], Any]) -> None:
@@ -255,7 +257,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             raise TypeError(f"callback must be callable, was {callback!r}")
         self._drains.append((ring, callback))
         for _, feed in self._feeds:
-            if feed.kind is ring.kind:
+            if isinstance(feed, Feed) and feed.kind is ring.kind:
                 feed.drain(ring, callback)
 
     def on_batch(self, callback: Callable[[], Any]) -> None:
@@ -394,19 +396,23 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
         return failed
 
-    def attach_feed(self, channel: Channel, feed: Feed) -> None:
-        """Let a feed deliver to this channel's observers, those of now and those to come."""
+    def attach_feed(
+        self, channel: Channel, feed: Feed | BookFeed, deliver: Callable[[Channel, Any], Any] | None = None
+    ) -> None:
+        """Let a feed deliver to this channel's observers, those of now and those to come; or to `deliver` alone."""
         self._feeds.append((channel, feed))
-        for sink in self._sinks[channel]:
+        if deliver is not None:
+            feed.bind(Deliverer(channel, deliver), self.callback_failed(channel))
+        for sink in self._sinks[channel] if deliver is None else ():
             feed.bind(sink.target, sink.failed)
         for ring, drained in self._drains:
-            if feed.kind is ring.kind:
+            if isinstance(feed, Feed) and feed.kind is ring.kind:
                 feed.drain(ring, drained)
         for callback in self._batch_callbacks:
             feed.on_batch(callback)
         feed.share_latency(self.latency.setdefault(str(channel), {}))
 
-    def detach_feed(self, feed: Feed) -> None:
+    def detach_feed(self, feed: Feed | BookFeed) -> None:
         """The feed is at its end; its counters stay."""
         for channel, known in self._feeds:
             if known is feed:
@@ -488,7 +494,7 @@ def _read_stale_after(value: float | Mapping[str, float] | None) -> dict[Channel
     if isinstance(value, Mapping):
         limits.update({Channel.parse(name): float(seconds) for name, seconds in value.items()})
     elif value is not None:
-        limits.update({channel: float(value) for channel in (Channel.TICKER, Channel.TRADE)})
+        limits.update({channel: float(value) for channel in STALE_AFTER_S})
     for channel, seconds in limits.items():
         if not 0 <= seconds < float("inf"):
             raise ConfigError(f"stale_after must be a number of seconds, was {seconds!r} for {channel}")

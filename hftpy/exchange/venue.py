@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+from hftcore.book import OrderBook, Snapshot
+from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
 from hftcore.errors import ParseError
 from hftcore.feed import Feed
@@ -24,10 +26,11 @@ from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
-Item: TypeAlias = Ticker | Trade | MyOrder | MyTrade | list[MyOrder] | Gap
+Item: TypeAlias = Ticker | Trade | Snapshot | MyOrder | MyTrade | list[MyOrder] | Gap
 CHANNEL_OF: Mapping[type, Channel] = {
     Ticker: Channel.TICKER,
     Trade: Channel.TRADE,
+    Snapshot: Channel.BOOK,
     MyOrder: Channel.MY_ORDER,
     MyTrade: Channel.MY_TRADE,
     list: Channel.MY_ORDER_BATCH,
@@ -93,6 +96,7 @@ class VenueProtocol(ABC):
         self.duplicates = 0
         self.outdated = 0
         self.unwanted = 0
+        self.asked_again = 0  # books whose snapshot was asked for once more
 
     async def prepare(self) -> None:
         """Whatever must be fetched before subscribing, such as a token.
@@ -118,9 +122,17 @@ class VenueProtocol(ABC):
             If the frame is not what the protocol says.
         """
 
-    def make_feed(self, watch: SilenceWatch) -> Feed | None:
+    def make_feed(self, watch: SilenceWatch) -> Feed | BookFeed | None:
         """What reads this protocol's market data natively; None: everything goes through `receive`."""
         return None
+
+    def next_deadline(self) -> float | None:
+        """The `time.monotonic()` at which `due` is to be asked, None for never."""
+        return None
+
+    def due(self, now: float) -> Sequence[str]:
+        """The messages that are to be sent now."""
+        return ()
 
     def retryable(self, reason: str) -> bool:
         """Whether a refusal may be temporary."""
@@ -172,13 +184,21 @@ class VenueSession(Session):
         self._exposed = False  # something may have been missed since the last Gap
         self._was_ready = False
         # A stream that overrides `deliver` wants to see every item.
-        if native and type(stream).deliver is StreamBase.deliver:
+        delivers = type(stream).deliver is StreamBase.deliver
+        # Books have no other way than the native one.
+        if protocol.channel is Channel.BOOK or (native and delivers):
             self.feed = protocol.make_feed(self._watch)
         if self.feed is not None:
             self.feed.on_frame = self._frame
             self.feed.on_gap = self._found_gap
             self.feed.on_error = stream.callback_failed(protocol.channel)
-            stream.attach_feed(protocol.channel, self.feed)
+            if isinstance(self.feed, BookFeed):
+                self.feed.on_ask = self._ask_for_book
+                protocol.wake = self.wake  # type: ignore[attr-defined]
+            stream.attach_feed(protocol.channel, self.feed, None if delivers else stream.deliver)
+
+    def _ask_for_book(self, pair: CurrencyPair) -> None:
+        self._protocol.ask(pair)  # type: ignore[attr-defined]
 
     def end(self) -> None:
         """The session is over: what its feed counted goes into the stream's counters."""
@@ -309,6 +329,8 @@ class VenueSession(Session):
             deadlines.append(self._sent_at + protocol.ack_timeout_s)
         if protocol.heartbeat_timeout_s is not None:
             deadlines.append(self._watch.last_frame_s + protocol.heartbeat_timeout_s)
+        if (due := protocol.next_deadline()) is not None:
+            deadlines.append(due)
         if protocol.keep_alive:
             deadlines.append(max(self._watch.last_frame_s, self._kept_alive_at) + protocol.keep_alive_s)
         if self.ready and self._limit is not None:
@@ -324,6 +346,9 @@ class VenueSession(Session):
         if timeout is not None and now - watch.last_frame_s >= timeout:
             self.fault = f"no frame for {now - watch.last_frame_s:.1f} s"
             return
+        asked = protocol.asked_again
+        self.send(*protocol.due(now))
+        self._stats.resyncs += protocol.asked_again - asked
         if protocol.keep_alive and now - max(watch.last_frame_s, self._kept_alive_at) >= protocol.keep_alive_s:
             self._kept_alive_at = now
             self.send(protocol.keep_alive)
@@ -358,6 +383,8 @@ class VenueSession(Session):
         if self.feed is not None:
             self._exposed |= self.feed.exposed
             self.feed.exposed = False
+            if isinstance(self.feed, BookFeed):
+                self.feed.reset()
         if self._exposed and not self._stream.stopping:
             self._exposed = False
             for channel in self._channels:
@@ -410,6 +437,24 @@ class NativeStream(StreamBase):
     def url_of(self, url: str) -> str:
         """The venue's URL, or its path at `api_host`."""
         return replace_host(url, self.api_host) if self.api_host else url
+
+    def book(self, symbol: str) -> OrderBook:
+        """The live order book of a pair. It changes with each frame: read it on the event loop's thread.
+
+        Raises
+        ------
+        ValueError
+            If the channel book is not subscribed, or the pair is none of the stream's.
+        RuntimeError
+            If the stream is not running.
+        """
+        pair = CurrencyPair(symbol)
+        if Channel.BOOK not in self.subscribe_channels or pair not in self.currency_pairs:
+            raise ValueError(f"symbol must be a pair whose book is subscribed, was {str(pair)!r}")
+        for channel, feed in self._feeds:
+            if channel is Channel.BOOK and isinstance(feed, BookFeed) and pair in feed:
+                return feed.book(pair)
+        raise RuntimeError(f"{self!r} is not running: it has no book of {pair} yet")
 
     async def run_protocol(self, protocol: VenueProtocol, channels: Sequence[Channel] = ()) -> None:
         """Keep one connection of a protocol alive until the stream stops.

@@ -1,7 +1,8 @@
 """What frames carry, as protobuf messages and back.
 
-Tickers and trades go through `hftcore.codec`. Orders, fills and events are text and decimals at low rates: there the
-conversion to and from Decimal outweighs protobuf's own, and the generated classes do.
+Tickers and trades go through `hftcore.codec`. Books are arrays of numbers, which protobuf copies as they are; orders,
+fills and events are text and decimals at low rates: there the conversion to and from Decimal outweighs protobuf's own,
+and the generated classes do.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from hftcore.codec import decode_ticker, decode_trade
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
 from hftcore.publication import CONTROL_TOPIC
+from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
@@ -117,6 +119,42 @@ def decode_my_trade(message: Any) -> MyTrade:
     )
 
 
+def encode_book(book: Snapshot, seq: int, epoch: int) -> bytes:
+    message = wire.BookSnapshot(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(book.exchange),
+        symbol=book.symbol,
+        exchange_time_ns=book.exchangeTimeNs,
+        local_time_ns=book.localTimeNs,
+        venue_seq=book.seq,
+        flags=int(book.flags),
+        bid_prices=book.bidsPrice.tolist(),
+        bid_volumes=book.bidsVolume.tolist(),
+        ask_prices=book.asksPrice.tolist(),
+        ask_volumes=book.asksVolume.tolist(),
+    )
+    return message.SerializeToString()
+
+
+def decode_book(message: Any) -> Snapshot:
+    bids, bid_volumes = message.bid_prices, message.bid_volumes
+    asks, ask_volumes = message.ask_prices, message.ask_volumes
+    if len(bids) != len(bid_volumes) or len(asks) != len(ask_volumes):
+        sizes = len(bids), len(bid_volumes), len(asks), len(ask_volumes)
+        raise ValueError(f"a book must have as many volumes as prices, had {sizes}")
+    return Snapshot(
+        exchange=message.exchange,
+        symbol=message.symbol,
+        bids=zip(bids, bid_volumes, strict=True),
+        asks=zip(asks, ask_volumes, strict=True),
+        exchangeTimeNs=message.exchange_time_ns,
+        localTimeNs=message.local_time_ns,
+        seq=message.venue_seq,
+        flags=message.flags,
+    )
+
+
 def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
     message = wire.MyOrderBatch(
         seq=seq, epoch=epoch, exchange=_number(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
@@ -219,6 +257,12 @@ def _receive_trade(body: bytes) -> Received:
     return Received(trade, trade.exchange, trade.symbol, seq, epoch, resent)
 
 
+def _receive_book(body: bytes) -> Received:
+    message = wire.BookSnapshot.FromString(body)
+    book = decode_book(message)
+    return Received(book, book.exchange, book.symbol, message.seq, message.epoch, message.resent)
+
+
 def _receive_my_order(body: bytes) -> Received:
     message = wire.MyOrder.FromString(body)
     order = decode_my_order(message)
@@ -240,6 +284,7 @@ def _receive_batch(body: bytes) -> Received:
 DECODERS: dict[Channel, Callable[[bytes], Received]] = {
     Channel.TICKER: _receive_ticker,
     Channel.TRADE: _receive_trade,
+    Channel.BOOK: _receive_book,
     Channel.MY_ORDER: _receive_my_order,
     Channel.MY_ORDER_BATCH: _receive_batch,
     Channel.MY_TRADE: _receive_my_trade,
@@ -253,6 +298,7 @@ __all__ = [
     "Received",
     "decode_event",
     "encode_batch",
+    "encode_book",
     "encode_my_order",
     "encode_my_trade",
     "event_fields",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from hftcore.enums import Channel, Exchange
 from hftcore.publication import Publication
 from hftcore.shm import ShmWriter
+from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -58,7 +59,7 @@ class Address(Protocol):
     def joins(self) -> int:
         """How many subscriptions were accepted."""
 
-    def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
+    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
         """Send a message of this exchange and channel; returns its number within its topic, from 1."""
 
     def send_orders(self, orders: Sequence[MyOrder]) -> int:

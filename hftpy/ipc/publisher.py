@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hftcore.enums import Channel, Exchange, Side
 from hftcore.publication import Router, checked_array
+from hftcore.snapshot import Snapshot
 from hftcore.types import TICKER_DTYPE, Ticker, Trade, tickers_from_array, trades_from_array
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.orders import MyOrder, MyTrade
@@ -29,6 +30,7 @@ HEARTBEAT_S = 1.0
 _CHANNELS: dict[type, Channel] = {
     Ticker: Channel.TICKER,
     Trade: Channel.TRADE,
+    Snapshot: Channel.BOOK,
     MyOrder: Channel.MY_ORDER,
     MyTrade: Channel.MY_TRADE,
 }
@@ -108,7 +110,7 @@ class IPCPublisher:
         """
         self._address(Exchange.parse(exchange), Channel.parse(channel))
 
-    def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
+    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
         """Send a struct to the subscribers of its exchange, channel and symbol.
 
         Returns
@@ -128,10 +130,10 @@ class IPCPublisher:
         # The router's way where nothing else is to be done; it returns 0 where something is.
         return self._router.send(message) or self._send(message)
 
-    def _send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
+    def _send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
         channel = _CHANNELS.get(type(message))
         if channel is None:
-            raise TypeError(f"a Ticker, Trade, MyOrder or MyTrade can be sent, was {type(message).__name__}")
+            raise TypeError(f"a Ticker, Trade, Snapshot, MyOrder or MyTrade can be sent, was {type(message).__name__}")
         return self._address(message.exchange, channel).send(message)
 
     def send_batch(self, messages: Iterable[Ticker | Trade] | NDArray[np.void]) -> int:

@@ -12,10 +12,12 @@ import zmq
 
 from hftcore.enums import Channel, Exchange
 from hftcore.publication import Publication
+from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, PrefixFilter, pad
 from hftcore.types import Ticker, Trade
 from hftcore.zmq import NativeSocket
+from hftpy.common.events import Gap
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
@@ -38,6 +40,7 @@ _PATIENCE_S = 0.5
 _LINGER_MS = 2_000
 
 _ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
+    Snapshot: codec.encode_book,
     MyOrder: codec.encode_my_order,
     MyTrade: codec.encode_my_trade,
 }
@@ -79,7 +82,7 @@ class ZmqAddress:
     def sent(self) -> int:
         return self.target.sent - self._events
 
-    def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
+    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
         encode = _ENCODERS.get(type(message))
         if encode is None:
             return self.target.send(message)  # type: ignore[arg-type]
@@ -97,6 +100,9 @@ class ZmqAddress:
         return found
 
     def send_event(self, event: codec.Event) -> None:
+        if isinstance(event, Gap) and self.channel is Channel.BOOK:
+            # A book is not known until its next snapshot: nobody may begin with the last one.
+            self.target.forget(None if event.symbol is None else self._topic(event.symbol))
         seq = self.target.next_seq(codec.CONTROL_TOPIC)
         control = wire.Control(seq=seq, epoch=self._epoch, **codec.event_fields(event))
         self.target.send_message(codec.CONTROL_TOPIC, control.SerializeToString())

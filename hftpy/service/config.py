@@ -118,6 +118,7 @@ _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 OVERFLOWS: dict[str, tuple[str, ...]] = {
     "ticker": ("drop_oldest", "drop_newest", "conflate", "halt"),
     "trade": ("drop_oldest", "drop_newest", "halt"),
+    "book": ("drop_oldest", "drop_newest", "conflate", "halt"),
     "my_order": ("halt",),
     "my_order_batch": ("halt",),
     "my_trade": ("halt",),

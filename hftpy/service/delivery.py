@@ -11,6 +11,7 @@ from hftcore.latency import LatencyHistogram
 from hftpy.common import Channel, Gap, MyOrder, MyTrade, Reconnected, Stale, Ticker, Trade
 from hftpy.common.log import LimitedLog
 from hftpy.errors import HftError
+from hftpy.service.book_inbox import BOOK_CAPACITY, BookInbox
 from hftpy.service.config import QueueSetting
 from hftpy.service.inbox import (
     Dispatcher,
@@ -19,6 +20,7 @@ from hftpy.service.inbox import (
     GatewayBatch,
     MarketHook,
     MarketInbox,
+    Method,
     PrivateQueue,
     report_event,
 )
@@ -77,11 +79,17 @@ class Delivery:
         self._born_ns = born_ns
         self.tickers = self._market(Channel.TICKER, Ticker, queues.get("ticker"))
         self.trades = self._market(Channel.TRADE, Trade, queues.get("trade"))
+        self.books = self._books(queues.get("book"))
         self.my_orders: PrivateQueue[MyOrder] = self._private("my_order", queues)
         self.my_order_batches: PrivateQueue[list[MyOrder]] = self._private("my_order_batch", queues)
         self.my_trades: PrivateQueue[MyTrade] = self._private("my_trade", queues)
         self.other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
-        self.inlet = EventInlet({Channel.TICKER: self.tickers, Channel.TRADE: self.trades}, self._put_other_event)
+        inboxes: dict[Channel, MarketInbox | BookInbox] = {
+            Channel.TICKER: self.tickers,
+            Channel.TRADE: self.trades,
+            Channel.BOOK: self.books,
+        }
+        self.inlet = EventInlet(inboxes, self._put_other_event)
 
     def _market(self, channel: Channel, kind: type, setting: QueueSetting | None) -> MarketInbox:
         service = self._service
@@ -101,6 +109,18 @@ class Delivery:
         inbox.ring.count_in(service.counters, f"{channel}s")
         return inbox
 
+    def _books(self, setting: QueueSetting | None) -> BookInbox:
+        service = self._service
+        return BookInbox(
+            (setting and setting.capacity) or BOOK_CAPACITY,
+            (setting and setting.overflow) or MARKET_OVERFLOW,
+            Method(service, "on_book"),
+            self._guarded(self._deliver_event),
+            counters=service.counters,
+            failed=lambda: service._hook_failed("on_book"),
+            on_halt=self._market_halted,
+        )
+
     def _private(self, name: str, queues: dict[str, QueueSetting]) -> PrivateQueue[Any]:
         setting = queues.get(name)
         return PrivateQueue(name, (setting and setting.capacity) or QUEUE_CAPACITY, self._halt)
@@ -110,6 +130,7 @@ class Delivery:
         return [
             (self.tickers.run(), "tickers"),
             (self.trades.run(), "trades"),
+            (self.books.run(), "books"),
             (self._dispatch(self.my_orders, self._deliver_my_order), "my_orders"),
             (self._dispatch(self.my_order_batches, self._deliver_my_order_batch), "my_order_batches"),
             (self._dispatch(self.my_trades, self._deliver_my_trade), "my_trades"),
@@ -125,6 +146,7 @@ class Delivery:
         return {
             "ticker": {**self.tickers.ring.stats, "events_dropped": self.tickers.events_dropped},
             "trade": {**self.trades.ring.stats, "events_dropped": self.trades.events_dropped},
+            "book": {**self.books.ring.stats, "events_dropped": self.books.events_dropped},
             **{queue.name: queue.summary for queue in (self.my_orders, self.my_trades)},
         }
 

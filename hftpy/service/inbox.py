@@ -13,8 +13,8 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from hftcore.ring import ObjectRing, Ring
 from hftcore.strategy import NativeStrategy
@@ -245,10 +245,17 @@ class MarketInbox:
                 await self._deliver_event(self._events.popleft()[1])
 
 
+class TakesEvents(Protocol):
+    """What has a place for events about its data."""
+
+    def put_event(self, event: Event) -> None:
+        """Take in an event."""
+
+
 class EventInlet:
     """Routes events to the inbox of their channel; has what an `event_queue` must have."""
 
-    def __init__(self, inboxes: dict[Channel, MarketInbox], other: Callable[[Event], None]) -> None:
+    def __init__(self, inboxes: Mapping[Channel, TakesEvents], other: Callable[[Event], None]) -> None:
         self._inboxes = inboxes
         self._other = other
 
@@ -295,7 +302,7 @@ class QueueInlet:
     """
 
     def __init__(self, service: object, is_ours: Callable[[object], bool] | None = None) -> None:
-        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade", "event"):
+        for name in ("ticker", "trade", "book", "my_order", "my_order_batch", "my_trade", "event"):
             queue = getattr(service, f"{name}_queue")
             if is_ours is not None and name.startswith("my_"):
                 queue = OrderInlet(queue, is_ours)

@@ -155,6 +155,36 @@ class Trade(_message.Message):
     flags: int
     def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., resent: bool = ..., exchange: _Optional[_Union[Exchange, str]] = ..., symbol: _Optional[str] = ..., exchange_time_ns: _Optional[int] = ..., local_time_ns: _Optional[int] = ..., trade_time_ns: _Optional[int] = ..., price: _Optional[float] = ..., volume: _Optional[float] = ..., trade_id: _Optional[int] = ..., side: _Optional[_Union[Side, str]] = ..., venue_seq: _Optional[int] = ..., flags: _Optional[int] = ...) -> None: ...
 
+class BookSnapshot(_message.Message):
+    __slots__ = ("seq", "epoch", "resent", "exchange", "symbol", "exchange_time_ns", "local_time_ns", "venue_seq", "flags", "bid_prices", "bid_volumes", "ask_prices", "ask_volumes")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RESENT_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    VENUE_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    BID_PRICES_FIELD_NUMBER: _ClassVar[int]
+    BID_VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    ASK_PRICES_FIELD_NUMBER: _ClassVar[int]
+    ASK_VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    epoch: int
+    resent: bool
+    exchange: Exchange
+    symbol: str
+    exchange_time_ns: int
+    local_time_ns: int
+    venue_seq: int
+    flags: int
+    bid_prices: _containers.RepeatedScalarFieldContainer[float]
+    bid_volumes: _containers.RepeatedScalarFieldContainer[float]
+    ask_prices: _containers.RepeatedScalarFieldContainer[float]
+    ask_volumes: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., resent: bool = ..., exchange: _Optional[_Union[Exchange, str]] = ..., symbol: _Optional[str] = ..., exchange_time_ns: _Optional[int] = ..., local_time_ns: _Optional[int] = ..., venue_seq: _Optional[int] = ..., flags: _Optional[int] = ..., bid_prices: _Optional[_Iterable[float]] = ..., bid_volumes: _Optional[_Iterable[float]] = ..., ask_prices: _Optional[_Iterable[float]] = ..., ask_volumes: _Optional[_Iterable[float]] = ...) -> None: ...
+
 class MyOrder(_message.Message):
     __slots__ = ("seq", "epoch", "resent", "exchange", "symbol", "client_order_id", "order_id", "side", "order_type", "price", "amount", "filled", "avg_price", "status", "post_only", "reason", "strategy", "command_id", "timestamp_us", "local_timestamp_us")
     SEQ_FIELD_NUMBER: _ClassVar[int]

@@ -15,7 +15,7 @@ class Observer:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.changed = asyncio.Event()
-        for name in ("ticker", "trade", "my_order", "my_order_batch", "my_trade"):
+        for name in ("ticker", "trade", "book", "my_order", "my_order_batch", "my_trade"):
             setattr(self, f"{name}_queue", self)
 
     def put_nowait(self, item: Any) -> None:

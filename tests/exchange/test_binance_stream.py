@@ -6,7 +6,7 @@ from exchange_fakes import FakeBinance, Observer, binance_trade, book_ticker
 
 from hftpy.common import Channel, Exchange, Gap, Stale, Ticker, Trade
 from hftpy.errors import SubscribeError
-from hftpy.exchange.binance import BinanceMarketProtocol
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 
 BINANCE = Exchange.BINANCE
 PAIRS = {"currency_pairs": ["btc/usdt"]}

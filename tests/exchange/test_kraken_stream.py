@@ -7,7 +7,7 @@ from exchange_fakes import FakeKraken, Observer, kraken_ticker, kraken_trades
 from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Stale, Ticker, Trade
 from hftpy.errors import ObserverError, SubscribeError, VenueError
 from hftpy.exchange import get_exchange_stream
-from hftpy.exchange.kraken import KrakenMarketProtocol
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 
 KRAKEN = Exchange.KRAKEN
 

@@ -18,10 +18,10 @@ from hftcore.parse import Parser
 from hftcore.ring import Ring
 from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Stale, Ticker, Trade
 from hftpy.exchange import StreamBase
-from hftpy.exchange.binance import BinanceMarketProtocol
 from hftpy.exchange.binance_future import BinanceFutureProtocol
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 from hftpy.exchange.coinbase import CoinbaseMarketProtocol
-from hftpy.exchange.kraken import KrakenMarketProtocol
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueSession
 

@@ -12,7 +12,7 @@ from exchange_fakes import Observer
 
 from hftpy.common import Exchange, Gap, Reconnected, Stale, Ticker, Trade
 from hftpy.exchange import client as client_module
-from hftpy.exchange.kraken import KrakenMarketProtocol
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 
 PAIRS = {

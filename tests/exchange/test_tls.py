@@ -16,7 +16,7 @@ from websockets.asyncio.server import serve
 from hftpy.common import Ticker
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, get_exchange_stream
-from hftpy.exchange.binance import BinanceMarketProtocol
+from hftpy.exchange.binance_market import BinanceMarketProtocol
 from hftpy.exchange.client import MAX_MESSAGE_BYTES, ConnectError, connect
 from hftpy.exchange.tls import make_tls
 

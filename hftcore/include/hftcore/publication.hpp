@@ -96,6 +96,13 @@ public:
         return frame;
     }
 
+    // What was sent is no longer true: whoever joins is told it no more. All topics where there is no name.
+    void forget(const char* name) noexcept {
+        for (PublishedTopic& topic : topics_) {
+            if (name == nullptr || std::memcmp(topic.key.words, name, TOPIC_BYTES) == 0) topic.frameSize = 0;
+        }
+    }
+
     // The body of a Control with a heartbeat: the topics sent since the last ones, or all.
     std::string heartbeat(bool everything) {
         std::string states;

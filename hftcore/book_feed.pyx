@@ -1,0 +1,502 @@
+"""BookFeed: a venue's frames into order books, and what they show into sinks.
+
+A frame of books is decoded in place; each update is judged by its venue's sequencing rule (include/hftcore/book_sync.hpp),
+applied to its symbol's book, checked (checksum, crossed), and only then shown: as a Snapshot to each sink. A book that
+does not hold is told by `on_gap` at once, then a snapshot is asked for by `on_ask`; it shows nothing until it is whole
+again, and no other symbol's book is touched.
+
+Threads: all calls come from one thread, that of the event loop. The feed owns its parser and its books; it never keeps a
+frame, but copies what must wait for a snapshot (bounded per symbol, the oldest go first).
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+
+from hftcore.book cimport new_order_book, snapshot_of
+from hftcore.book_parse cimport (
+    FRAME_LOST, FRAME_REPEATED, OUTCOME_ASK, OUTCOME_DELIVER, OUTCOME_GAP, OUTCOME_HELD, OUTCOME_OUTDATED, OUTCOME_WAITING,
+    CUpdate,
+)
+from hftcore.latency cimport now_ns
+from hftcore.parse cimport FRAME_ERROR, FRAME_EVENTS
+from hftcore.watch cimport watch_now_ns
+
+from hftcore.book import Snapshot
+from hftcore.errors import ParseError
+from hftcore.symbols import CurrencyPair, native_symbol
+
+# An older event is history, not latency.
+cdef int64_t MAX_VENUE_LATENCY_NS = 3600 * 1000000000
+cdef enum:
+    SNAPSHOT = 1
+    MAX_LEVELS = 256
+
+# Where the venue's snapshots come from.
+cdef dict SNAPSHOTS = {"in_band": False, "outside": True}
+
+
+@cython.final
+cdef class Entry:
+    def __dealloc__(self):
+        del self.keeper
+
+
+@cython.final
+cdef class Outlet:
+    pass
+
+
+@cython.final
+cdef class BookFeed:
+    """One connection's way from frames to order books and sinks.
+
+    Parameters
+    ----------
+    exchange
+        A venue that `hftcore.book_parse.BookParser` reads.
+    symbols
+        The pairs whose books are kept; updates of others count as unwanted.
+    depth
+        How many levels each side of a book keeps; 0: all. Kraken's checksum wants the depth that was subscribed.
+    levels
+        How many levels each delivered Snapshot holds, 1 to 256.
+    snapshots
+        ``in_band``: the venue sends them before the updates; ``outside``: they are fetched and given to `snapshot`.
+    natives
+        Pairs by the venue's own spelling, where that is not enough to tell them.
+    flags
+        Flag bits that every Snapshot gets.
+    watch
+        What it tells of each frame and update; None: one of its own.
+
+    Attributes
+    ----------
+    on_frame
+        Called with the bytes of each frame that carries no book or cannot be read; None: nobody is told.
+    on_gap
+        Called with pair, reason and number of lost frames (None: unknown) when a book has become invalid.
+    on_ask
+        Called with the pair whose book needs a snapshot: after `on_gap`, with the first update that is held for one, and
+        where one was too old. May name a pair again that it named before.
+    on_handled
+        While set, called without arguments after each frame of the feed's own.
+    on_error
+        Called with each exception that a callback raised; must not raise.
+    exposed
+        True from the first update on, until the owner clears it.
+
+    Raises
+    ------
+    ValueError
+        If there is no parser for the exchange, a symbol is no pair, or a number is out of range.
+
+    Notes
+    -----
+    Thread safety: none; see the module. A call from within a sink or callback is a RuntimeError.
+    """
+
+    def __init__(
+        self, exchange, symbols, *, depth=0, levels=20, snapshots="in_band", natives=None, uint16_t flags=0,
+        SilenceWatch watch=None, on_frame=None, on_gap=None, on_ask=None, on_error=None,
+    ):
+        cdef Entry entry
+        if not 1 <= levels <= MAX_LEVELS:
+            raise ValueError(f"levels must be 1 to {MAX_LEVELS}, was {levels!r}")
+        if snapshots not in SNAPSHOTS:
+            raise ValueError(f"snapshots must be one of {', '.join(SNAPSHOTS)}, was {snapshots!r}")
+        self.parser = BookParser(exchange, symbols=natives)
+        self.kind = Snapshot
+        self.watch = SilenceWatch() if watch is None else watch
+        self.levels = levels
+        self._outside = SNAPSHOTS[snapshots]
+        self._flags = flags
+        self._entries = []
+        self._natives = {}
+        self._outlets = ()
+        self._batch_callbacks = ()
+        for symbol in symbols:
+            pair = CurrencyPair(symbol)
+            if <size_t><int32_t>pair.id < self._places.size() and self._places[<int32_t>pair.id] != 0:
+                continue
+            entry = Entry()
+            entry.pair = pair
+            entry.book = new_order_book(self.parser.exchange, pair.id, depth)
+            entry.keeper = new BookKeeper(entry.book.c, self._outside)
+            self._entries.append(entry)
+            if <size_t><int32_t>pair.id >= self._places.size():
+                self._places.resize(<int32_t>pair.id + 1, 0)
+            self._places[<int32_t>pair.id] = <uint32_t>len(self._entries)
+            self.watch.state.state_of(pair.id).wanted = True
+        if natives is not None:
+            self._natives = {CurrencyPair(pair): native for native, pair in natives.items()}
+        self.on_frame = on_frame
+        self.on_gap = on_gap
+        self.on_ask = on_ask
+        self.on_error = on_error
+        self.venue_to_socket = LatencyHistogram()
+        self.socket_to_parse = LatencyHistogram()
+        self.parse_to_ring = LatencyHistogram()
+
+    # The way of a frame
+
+    cdef int feed_c(self, const char* data, size_t size, bint last) except -1:
+        if self._busy:
+            raise RuntimeError("a feed must not be called from within its own sinks and callbacks")
+        self._busy = True
+        try:
+            self._read(data, size, last)
+        finally:
+            self._busy = False
+        if last:
+            self.flush_c()
+        return 0
+
+    cdef int _read(self, const char* data, size_t size, bint last) except -1:
+        cdef int64_t parsed_ns = 0
+        cdef size_t index
+        cdef size_t count
+        cdef int place
+        if not self._in_batch:
+            self._in_batch = True
+            self._localTimeNs = now_ns()
+            self.watch.state.lastFrameNs = watch_now_ns()
+        kind = self.parser.decode_c(data, size, self._localTimeNs)
+        if kind != FRAME_ERROR and self.parser.decoder.has_frame_seq():
+            place = self._frame_sync.check(self.parser.decoder.frame_seq(), self.parser.decoder.frame_time_ns())
+            if place == FRAME_REPEATED:
+                self._frames += 1
+                self._duplicates += 1
+                return 0
+            if place == FRAME_LOST:
+                self._lost_frames()
+        if kind != FRAME_EVENTS:
+            return self._fall_back(data, size)
+        if self.parser.decoder.unknown():
+            try:
+                self.parser.resolve_c()
+            except ParseError:
+                return self._fall_back(data, size)
+        if last:
+            parsed_ns = now_ns()
+        self._frames += 1
+        self._unwanted += self.parser.decoder.other_events()
+        count = self.parser.decoder.count()
+        for index in range(count):
+            self._take(index)
+        if last and self._delivered:
+            self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
+            self.parse_to_ring.record_c(now_ns() - parsed_ns)
+        if self.on_handled is not None:
+            try:
+                self.on_handled()
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _fall_back(self, const char* data, size_t size) except -1:
+        if self.on_frame is not None:
+            try:
+                self.on_frame(data[:size])
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _lost_frames(self) except -1:
+        """Frames of the connection are missing: nobody knows whose, so no book holds."""
+        cdef Entry entry
+        cdef uint64_t lost = self._frame_sync.lost()
+        fallen = [entry for entry in self._entries if entry.keeper.synced()]
+        for entry in fallen:
+            entry.keeper.invalidate("sequence")
+        for entry in fallen:
+            self._call_gap(entry.pair, "sequence", lost or None)
+        for entry in fallen:
+            self._ask(entry)
+        return 0
+
+    cdef Entry _find(self, int32_t symbol):
+        cdef size_t place = <size_t><uint32_t>symbol
+        if place >= self._places.size() or self._places[place] == 0:
+            return None
+        return <Entry>self._entries[self._places[place] - 1]
+
+    cdef int _take(self, size_t index) except -1:
+        cdef const CUpdate* update = &self.parser.decoder.update(index)
+        cdef Entry entry = self._find(update.symbol)
+        if entry is None:
+            self._unwanted += 1
+            return 0
+        return self._follow(entry, entry.keeper.take(update[0], self.parser.decoder.levels()), update.snapshot)
+
+    cdef int _follow(self, Entry entry, BookOutcome outcome, bint snapshot) except -1:
+        """Do what an update's outcome asks for."""
+        if outcome == OUTCOME_DELIVER:
+            self._deliver(entry, snapshot)
+        elif outcome == OUTCOME_OUTDATED:
+            self._outdated += 1
+        elif outcome == OUTCOME_WAITING:
+            self._waiting += 1
+        elif outcome == OUTCOME_HELD:
+            self._held += 1
+            if entry.keeper.held() == 1:
+                self._ask(entry)
+        elif outcome == OUTCOME_GAP:
+            self._tell_gap(entry)
+        elif outcome == OUTCOME_ASK:
+            self._held += 1
+            self._ask(entry)
+        return 0
+
+    cdef int _tell_gap(self, Entry entry) except -1:
+        cdef uint64_t lost = entry.keeper.lost()
+        self._call_gap(entry.pair, (<bytes>entry.keeper.why()).decode(), lost or None)
+        return self._ask(entry)
+
+    def _call_gap(self, pair, reason, lost):
+        self.exposed = True
+        if self.on_gap is not None:
+            try:
+                self.on_gap(pair, reason, lost)
+            except Exception as error:
+                self._failed(error)
+
+    cdef int _ask(self, Entry entry) except -1:
+        if self.on_ask is not None:
+            try:
+                self.on_ask(entry.pair)
+            except Exception as error:
+                self._failed(error)
+        return 0
+
+    cdef int _deliver(self, Entry entry, bint snapshot) except -1:
+        cdef Outlet outlet
+        cdef int64_t delay = entry.book.c.localTimeNs - entry.book.c.exchangeTimeNs
+        cdef uint16_t flags = self._flags | (SNAPSHOT if snapshot else 0)
+        self.exposed = self._delivered = True
+        self._events += 1
+        self.watch.state.note(&self.watch.state.state_of(entry.book.c.symbol), flags)
+        if entry.book.c.exchangeTimeNs != 0 and not snapshot and delay < MAX_VENUE_LATENCY_NS:
+            self.venue_to_socket.record_c(delay)
+        if not self._outlets:
+            return 0
+        item = snapshot_of(entry.book.c, self.levels, flags)
+        for outlet in self._outlets:
+            try:
+                outlet.put(item)
+            except Exception as error:
+                outlet.failed(error)
+        return 0
+
+    # The end of a batch
+
+    cdef int flush_c(self) except -1:
+        if not self._in_batch or self._busy:
+            return 0
+        self._in_batch = False
+        if not self._delivered:
+            return 0
+        self._delivered = False
+        if self._batch_callbacks:
+            self._busy = True
+            try:
+                for callback in self._batch_callbacks:
+                    try:
+                        callback()
+                    except Exception as error:
+                        self._failed(error)
+            finally:
+                self._busy = False
+        return 0
+
+    cdef int _failed(self, object error) except -1:
+        if self.on_error is not None:
+            self.on_error(error)
+        return 0
+
+    # What Python calls
+
+    @cython.binding(False)
+    def feed(self, frame, bint last=True):
+        """Take one frame in.
+
+        Parameters
+        ----------
+        frame
+            Its bytes (bytes, bytearray or a contiguous memoryview).
+        last
+            False inside a burst, which `flush` or a last frame ends: its updates share one time of receipt.
+
+        Raises
+        ------
+        RuntimeError
+            If it is called from within a sink or callback of this feed.
+        """
+        cdef Py_buffer view
+        if PyBytes_CheckExact(frame):
+            self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), last)
+            return
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.feed_c(<const char*>view.buf, view.len, last)
+        finally:
+            PyBuffer_Release(&view)
+
+    def flush(self):
+        """End a burst. May be called at any time."""
+        self.flush_c()
+
+    def snapshot(self, symbol, frame, int64_t localTimeNs=0):
+        """Take the snapshot of one book that was fetched, and the updates that were held for it.
+
+        Parameters
+        ----------
+        symbol
+            One of the feed's pairs.
+        frame
+            The answer's bytes.
+        localTimeNs
+            When it was received, ns since 1970; 0: now.
+
+        Returns
+        -------
+        bool
+            True if the book holds, or will with the next update; False if the snapshot is older than the stream, so that
+            another must be fetched.
+
+        Raises
+        ------
+        ParseError
+            If it is no snapshot; the book is as it was.
+        ValueError
+            If the pair is none of the feed's.
+        RuntimeError
+            If it is called from within a sink or callback of this feed.
+        """
+        cdef Entry entry = self._entry(symbol)
+        cdef bytes data = bytes(frame)
+        cdef BookOutcome outcome = OUTCOME_OUTDATED
+        cdef int kind
+        if self._busy:
+            raise RuntimeError("a feed must not be called from within its own sinks and callbacks")
+        native = self._natives.get(entry.pair) or native_symbol(self.parser.exchange, entry.pair)
+        kind = self.parser.decode_for_c(
+            PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), localTimeNs or now_ns(), native.encode()
+        )
+        if kind == FRAME_ERROR:
+            self.parser.fail_c()
+        if self.parser.decoder.count() != 1 or not self.parser.decoder.update(0).snapshot:
+            raise ParseError(f"a snapshot must be one whole book, was {data[:80]!r}")
+        self._busy = True
+        try:
+            outcome = entry.keeper.take_snapshot(self.parser.decoder.update(0), self.parser.decoder.levels())
+            if outcome == OUTCOME_ASK:
+                return False
+            if outcome != OUTCOME_HELD:
+                self._follow(entry, outcome, True)
+            while entry.keeper.take_held(&outcome):
+                self._follow(entry, outcome, False)
+        finally:
+            self._busy = False
+            self._in_batch = self._in_batch or self._delivered
+        self.flush_c()
+        return True
+
+    cdef Entry _entry(self, pair):
+        cdef Entry entry = self._find(CurrencyPair(pair).id)
+        if entry is None:
+            raise ValueError(f"symbol must be one of the feed's pairs, was {pair!r}")
+        return entry
+
+    def book(self, symbol):
+        """The live book of a pair. It changes with each frame: read it on the feed's thread.
+
+        Raises
+        ------
+        ValueError
+            If the pair is none of the feed's.
+        """
+        return self._entry(symbol).book
+
+    def __contains__(self, symbol):
+        return self._find(CurrencyPair(symbol).id) is not None
+
+    def waits(self, symbol):
+        """Whether a pair's book needs a snapshot and has none yet.
+
+        Raises
+        ------
+        ValueError
+            If the pair is none of the feed's.
+        """
+        cdef Entry entry = self._entry(symbol)
+        return not entry.keeper.synced() and not entry.keeper.unproven()
+
+    def held(self, symbol):
+        """How many updates of a pair wait for a snapshot.
+
+        Raises
+        ------
+        ValueError
+            If the pair is none of the feed's.
+        """
+        return self._entry(symbol).keeper.held()
+
+    def bind(self, queue, failed=None):
+        """Deliver to one more sink, after the others.
+
+        Parameters
+        ----------
+        queue
+            Takes each Snapshot by its `put_nowait`.
+        failed
+            Called with the exception of an item that the sink did not take; None: nobody is told.
+        """
+        cdef Outlet outlet = Outlet()
+        outlet.put = queue.put_nowait
+        outlet.failed = _nobody if failed is None else failed
+        self._outlets += (outlet,)
+
+    def on_batch(self, callback):
+        """Call `callback()` after each batch that delivered something.
+
+        Raises
+        ------
+        TypeError
+            If `callback` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, was {callback!r}")
+        self._batch_callbacks += (callback,)
+
+    def take_counts(self):
+        """Counters since the last call, by the names of a stream's `stats`."""
+        counts = {
+            "frames": self._frames, "events": self._events, "duplicates": self._duplicates,
+            "outdated": self._outdated, "unwanted": self._unwanted, "waiting": self._waiting, "held": self._held,
+        }
+        self._frames = self._events = self._duplicates = self._outdated = self._unwanted = 0
+        self._waiting = self._held = 0
+        return counts
+
+    def share_latency(self, dict histograms not None):
+        """Record into these histograms, by hop, as `hftcore.feed.Feed.share_latency`."""
+        self.venue_to_socket = histograms.setdefault("venue_to_socket", self.venue_to_socket)
+        self.socket_to_parse = histograms.setdefault("socket_to_parse", self.socket_to_parse)
+        self.parse_to_ring = histograms.setdefault("parse_to_ring", self.parse_to_ring)
+
+    def reset(self):
+        """A new connection, or none: every book waits for a snapshot."""
+        cdef Entry entry
+        self._in_batch = self._delivered = False
+        self._frame_sync.reset()
+        for entry in self._entries:
+            entry.keeper.invalidate("disconnected")
+
+    def __repr__(self):
+        return f"BookFeed({self.parser.exchange}, books={len(self._entries)}, sinks={len(self._outlets)})"
+
+
+def _nobody(error):
+    """Where nobody asked to be told of failures."""
