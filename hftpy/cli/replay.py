@@ -14,7 +14,7 @@ from hftpy.errors import ConfigError
 from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.service import ServiceBase, ServiceConfig, load_config
 from hftpy.service.loader import load_service
-from hftpy.sim.session_source import RecordedSource
+from hftpy.sim.session_source import PLAYED, RecordedSource
 
 HOOKS = ("on_ticker", "on_trade", "on_gap", "on_stale", "on_reconnected")
 TURNS_TO_START = 1000
@@ -142,7 +142,11 @@ async def _play(service: ServiceBase, source: RecordedSource) -> None:
     while service.state != "running":  # noqa: ASYNC110  a service has no event for it
         await asyncio.sleep(0.01)
     # Each channel of each stream asks for the source in a task of its own.
-    wanted = sum(len(stream.subscribe_channels) for stream in service.streams if stream.exchange is source.exchange)
+    wanted = sum(
+        len(set(stream.subscribe_channels) & set(PLAYED))
+        for stream in service.streams
+        if stream.exchange is source.exchange
+    )
     for _ in range(TURNS_TO_START):
         if len(source.sessions) >= wanted:
             break

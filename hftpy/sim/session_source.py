@@ -17,6 +17,8 @@ from hftpy.sim.recording import (
     session_exchange,
 )
 
+PLAYED = (Channel.TICKER, Channel.TRADE)
+
 log = logging.getLogger(__name__)
 
 
@@ -73,8 +75,9 @@ class RecordedSource:
     async def serve(self, session: VenueSession) -> None:
         """Take a session in; it hears the recording when that is played."""
         protocol = session.protocol
-        if protocol.exchange is not self.exchange or not isinstance(protocol, MarketProtocol):
-            log.warning("%s: nothing of it is replayed, the recording is of %s", session.name, self.exchange)
+        played = isinstance(protocol, MarketProtocol) and protocol.channel in PLAYED
+        if protocol.exchange is not self.exchange or not played:
+            log.warning("%s: nothing of it is replayed; the recording is of %s", session.name, self.exchange)
         else:
             protocol.clock_ns = self.clock_ns
             protocol.event_flags = int(Flag.REPLAY)
