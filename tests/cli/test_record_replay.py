@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import sys
 import threading
 import time
@@ -64,6 +65,20 @@ async def test_watch_prints_lines_where_there_is_no_terminal(venue: SimVenue) ->
     lines = output.splitlines()
     assert all(line.split()[1] == "btc/usd" for line in lines)
     assert {line.split()[2] for line in lines} >= {"ticker", "trade"}
+
+
+@pytest.mark.parametrize("exchange", [Exchange.COINBASE, Exchange.KRAKEN_FUTURE], ids=str)
+async def test_the_example_for_any_venue(venue: SimVenue, exchange: Exchange) -> None:
+    program = Path(__file__).parents[2] / "examples" / "any_venue.py"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), str(exchange), "btc/usd", "--count", "5", stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "HFT_API_HOST": venue.ws_url(exchange)},
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    lines = output.decode().splitlines()
+    assert process.returncode == 0 and len(lines) == 5
+    assert all(line.startswith(f"{exchange} btc/usd ") for line in lines)
 
 
 SERVICE = """
