@@ -141,6 +141,7 @@ class KrakenFutureFrontEnd(FrontEnd):
         bids = changed_levels(change.before.bids, change.after.bids)
         asks = changed_levels(change.before.asks, change.after.asks)
         rows = [("buy", level) for level in bids] + [("sell", level) for level in asks]
+        rows.sort(key=lambda row: row[1][1] != 0)  # what goes comes first: a client's book never crosses on the way
         for number, (side, (price, size)) in enumerate(rows, change.first_id):
             text = (
                 f'{{"feed":"book","product_id":"{self._names[change.pair]}","side":"{side}","seq":{number},'
