@@ -198,11 +198,12 @@ def replay(
 def decode(
     venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
+    depth: Annotated[int, typer.Option(min=0, help="Levels of each side in a book's line.")] = 10,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
     from hftpy.cli.decode import run as run_decode
 
-    raise typer.Exit(run_decode(venue, files or [], sys.stdout))
+    raise typer.Exit(run_decode(venue, files or [], sys.stdout, depth))
 
 
 @app.command()

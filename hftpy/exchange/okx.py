@@ -1,4 +1,4 @@
-"""OKX v5: best bid and ask and trades of spot, perpetual swaps, dated futures and options.
+"""OKX v5: best bid and ask, trades and order books of spot, perpetual swaps, dated futures and options.
 
 All instruments are on the same addresses; two streams differ only in what ``btc/usdt`` names.
 
@@ -16,6 +16,7 @@ from hftcore.errors import ParseError
 from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
+from hftpy.exchange.book import BookProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.runner import logger
 from hftpy.exchange.venue import NativeStream
@@ -26,6 +27,7 @@ BUSINESS_CHANNELS = ("trades-all", "candle", "sprd-")
 CHANNELS: Mapping[Channel, tuple[str, ...]] = {
     Channel.TICKER: ("bbo-tbt", "tickers"),
     Channel.TRADE: ("trades", "trades-all"),
+    Channel.BOOK: ("books", "books5", "books-l2-tbt", "books50-l2-tbt"),  # those with l2 need a login
 }
 MAX_MESSAGE_BYTES = 32 * 1024  # the venue takes 64 KiB, and 480 messages an hour
 SERVICE_UPGRADE = "64008"
@@ -139,8 +141,27 @@ class OkxSwapProtocol(OkxProtocol):
     exchange = Exchange.OKX_SWAP
 
 
+class OkxBookProtocol(BookProtocol, OkxProtocol):
+    """Order books: ``books`` (400 levels), whose updates name the one before; ``books5``, which are whole each time."""
+
+    def ask_again(self, pair: CurrencyPair) -> list[str]:
+        asked = [{"channel": self.venue_channel, "instId": self.native_of[pair], **self.args}]
+        messages = []
+        for operation in ("unsubscribe", "subscribe"):
+            self._number += 1
+            self._asked[str(self._number)] = [pair]
+            messages.append(msgspec.json.encode({"id": str(self._number), "op": operation, "args": asked}).decode())
+        return messages
+
+
+class OkxSwapBookProtocol(OkxBookProtocol):
+    """As `OkxBookProtocol`, for the swaps."""
+
+    exchange = Exchange.OKX_SWAP
+
+
 class OkxStream(NativeStream):
-    """OKX: ticker and trade. ``btc/usdt`` is spot; derivatives have their settlement in their name.
+    """OKX: ticker, trade and book. ``btc/usdt`` is spot; derivatives have their settlement in their name.
 
     ``btc/usdt:usdt`` and ``btc/usd:btc`` are perpetual swaps, ``btc/usd:btc-270326`` a dated future,
     ``btc/usd:btc-270326-60000-c`` an option. Sizes of derivatives are contracts.
@@ -156,6 +177,7 @@ class OkxStream(NativeStream):
 
     exchange = Exchange.OKX
     protocol: ClassVar[type[OkxProtocol]] = OkxProtocol
+    book_protocol: ClassVar[type[OkxBookProtocol]] = OkxBookProtocol
 
     async def ticker_channel(self) -> None:
         """Best bid and ask."""
@@ -164,6 +186,11 @@ class OkxStream(NativeStream):
     async def trade_channel(self) -> None:
         """Trades; repeated ones are found by the venue's trade numbers."""
         await self._market(Channel.TRADE)
+
+    async def book_channel(self) -> None:
+        """Order books; a missing update is found by the number of the one before."""
+        args = self.args_of(Channel.BOOK)
+        await self.run_protocol(self.book_protocol(Channel.BOOK, self.currency_pairs, args))
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(self.protocol(channel, self.currency_pairs, self.args_of(channel)))
@@ -174,3 +201,4 @@ class OkxSwapStream(OkxStream):
 
     exchange = Exchange.OKX_SWAP
     protocol = OkxSwapProtocol
+    book_protocol = OkxSwapBookProtocol

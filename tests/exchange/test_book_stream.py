@@ -1,9 +1,11 @@
 """Order books through the streams, on real sockets: Kraken and Binance, by both clients."""
 
 import json
+import random
 from contextlib import asynccontextmanager
 
 import pytest
+from book_sync_model import venue_of
 from exchange_fakes import Observer
 from session_server import SessionServer, Step
 
@@ -112,6 +114,62 @@ async def test_kraken_wrong_checksum_tells_the_gap_and_asks_for_that_symbol_alon
         assert venue.messages[1]["params"]["depth"] == venue.messages[2]["params"]["depth"] == 100
         assert stream.stats["book"]["resyncs"] == 1
         assert len([item for item in observer.of(Snapshot) if item.symbol == "eth/usd"]) == 2
+
+
+def acknowledge(kind, message):
+    """The venue's answer to a request."""
+    if kind == "okx":
+        for arg in message["args"]:
+            yield json.dumps({"id": message["id"], "event": message["op"], "arg": arg})
+    elif kind == "kraken_future" and message["event"] == "subscribe":
+        yield json.dumps({"event": "subscribed", **{key: message[key] for key in message if key != "event"}})
+
+
+@pytest.mark.parametrize("kind", ["okx", "okx_swap", "kraken_future", "coinbase"])
+async def test_a_missing_frame_is_told_and_its_symbol_asked_for_again(run_stream, kind):
+    maker = venue_of(kind.removesuffix("_swap"), random.Random(5))
+    first, second = maker.symbols
+    frames = list(maker.frames(0))
+    frames += [maker.update(first), maker.update(second)]
+    maker.update(first)  # lost
+    frames += [maker.update(first), maker.update(second)]
+    pairs = ["btc/usdt", "eth/usdt"] if "okx" in kind else ["btc/usd", "eth/usd"]
+    suffix = "-SWAP" if kind == "okx_swap" else ""
+    steps = [Step(frame.data.replace("-USDT", "-USDT" + suffix)) for frame in frames]
+    again = []
+
+    def subscribed(message):
+        products = message.get("product_ids") or [arg["instId"] for arg in message.get("args", ())]
+        return message.get("op") or message.get("event") or message.get("type"), products
+
+    def answers(message, server):
+        yield from acknowledge(kind.removesuffix("_swap"), message)
+        operation, products = subscribed(message)
+        if kind == "coinbase" and message.get("channel") == "heartbeats":
+            event = {"subscriptions": {"level2": list(maker.symbols), "heartbeats": []}}
+            yield json.dumps({"channel": "subscriptions", "events": [event]})
+        if server.given and products:
+            again.append((operation, products))
+            if operation == "subscribe":
+                snapshot = maker.snapshot(products[0].removesuffix(suffix))
+                yield snapshot.data.replace("-USDT", "-USDT" + suffix)
+
+    async with play(run_stream, Exchange.parse(kind), steps, answers, pairs) as (stream, observer, venue):
+        await venue.done.wait()
+        fallen = 2 if kind == "coinbase" else 1
+        gaps = await observer.count(fallen, Gap)
+        assert [(gap.channel, str(gap.symbol), gap.reason) for gap in gaps] == [
+            (Channel.BOOK, pair, "sequence") for pair in pairs[:fallen]
+        ]
+        await observer.until(lambda: all(stream.book(pair).state for pair in pairs))
+        for native, pair in zip(maker.symbols, pairs, strict=True):
+            top = maker.books[native].top(1)
+            got = stream.book(pair).top(1)
+            assert got == tuple([(float(price), float(volume)) for price, volume in side] for side in top)
+            asked = [operation for operation, products in again if products == [native + suffix]]
+            assert asked == (["unsubscribe", "subscribe"] if pair in pairs[:fallen] else [])
+        stats = stream.stats["book"]
+        assert (stats["gaps"], stats["resyncs"], stats["parse_errors"]) == (fallen, fallen, 0)
 
 
 def depth(first, last, symbol="BTCUSDT", bids=(), asks=(), previous=None, time=None):

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from hftcore.parse import FrameKind, Parser
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.errors import SubscribeError
-from hftpy.exchange.coinbase_market import CoinbaseMarketProtocol
+from hftpy.exchange.coinbase import CoinbaseMarketProtocol
 
 COINBASE = Exchange.COINBASE
 PAIRS = {"currency_pairs": ["btc/usd", "eth/usd"]}

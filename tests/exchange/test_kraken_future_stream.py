@@ -12,7 +12,7 @@ from hftpy.common import Channel, Exchange, Gap, Reconnected, Side, Stale, Ticke
 from hftpy.errors import SubscribeError
 from hftpy.exchange import client as client_module
 from hftpy.exchange import get_exchange_stream
-from hftpy.exchange.kraken_future_market import KrakenFutureMarketProtocol
+from hftpy.exchange.kraken_future import KrakenFutureMarketProtocol
 
 FUTURE = Exchange.KRAKEN_FUTURE
 

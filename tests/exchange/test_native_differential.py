@@ -20,7 +20,7 @@ from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Stal
 from hftpy.exchange import StreamBase
 from hftpy.exchange.binance_future import BinanceFutureProtocol
 from hftpy.exchange.binance_market import BinanceMarketProtocol
-from hftpy.exchange.coinbase_market import CoinbaseMarketProtocol
+from hftpy.exchange.coinbase import CoinbaseMarketProtocol
 from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
 from hftpy.exchange.venue import NativeStream, VenueSession
