@@ -12,9 +12,7 @@ from websockets.asyncio.server import serve
 from hftcore.book import Snapshot
 from hftcore.symbols import pair_of_native
 from hftpy.common import CurrencyPair, Exchange, Gap, Side
-from hftpy.errors import ConfigError
 from hftpy.exchange import book as book_module
-from hftpy.exchange import get_exchange_stream
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 
 VENUES = (Exchange.COINBASE, Exchange.KRAKEN_FUTURE)
@@ -84,12 +82,11 @@ async def test_a_missing_frame_is_told_and_the_book_comes_back(run_stream, venue
 
 
 @pytest.mark.parametrize("exchange", VENUES)
-def test_there_is_no_depth_to_choose(exchange):
-    stream = get_exchange_stream(
-        exchange, currency_pairs=PAIRS, subscribe_channels=["book"], subscribe_args={"depth": 10}
-    )
-    with pytest.raises(ConfigError, match="depth"):
-        asyncio.run(stream.start())
+async def test_a_depth_drops_no_level_that_the_venue_would_not_tell_again(run_stream, venue, exchange):
+    observer = Observer()
+    stream = start(run_stream, exchange, venue, observer, subscribe_args={"book": {"depth": 2}})
+    await observer.count(100, Snapshot)
+    await until_equal(venue, stream)
 
 
 # Recorded
