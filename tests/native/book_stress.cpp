@@ -50,7 +50,11 @@ std::string digits_of(Key key) {
 // A plain number without zeros that could be left out, or one with many, or one with an exponent.
 std::string spell(Key key) {
     std::string digits = digits_of(key);
-    if (below(6) == 0) return digits + (below(2) ? "e-24" : "E-024");
+    if (below(6) == 0) {
+        int exponent = -24;
+        for (; below(20) != 0 && digits.size() > 1 && digits.back() == '0'; ++exponent) digits.pop_back();
+        return digits + (exponent < 0 ? "e-" : below(2) ? "e" : "E+0") + std::to_string(std::abs(exponent));
+    }
     if (digits.size() <= 24) digits.insert(0, 25 - digits.size(), '0');
     std::string text = digits.substr(0, digits.size() - 24) + "." + digits.substr(digits.size() - 24);
     while (text.back() == '0') text.pop_back();
@@ -65,11 +69,13 @@ Key power(int exponent) {
     return value;
 }
 
-Level make_level(bool collide, bool bid, std::uint64_t width) {
+// `moved`: how many ticks the market has gone since it began.
+Level make_level(bool collide, bool bid, std::uint64_t width, std::int64_t moved) {
     const std::uint64_t step = below(width);
     // Ticks of 10^-6 of a price of 20 digits before the point: 19 digits make no difference to a double.
     const Key unit = collide ? power(18) : power(23);
-    const Key middle = collide ? power(13) * power(24) : 10'000 * power(24);
+    const Key start = collide ? power(13) * power(24) : 100'000 * power(24);
+    const Key middle = moved < 0 ? start - static_cast<Key>(-moved) * unit : start + static_cast<Key>(moved) * unit;
     const Key key = bid ? middle + 2 * unit - step * unit : middle + step * unit;
     static const char* const NONE[] = {"0", "0.0", "0.00000000", "0.000000000000", "0e-9"};
     const bool gone = below(3) == 0;
@@ -210,12 +216,15 @@ int main(int argc, char** argv) {
         Model model;
         const bool collide = below(2);
         const std::uint64_t width = 1 + below(below(2) ? 8 : 2000);
+        // A market that goes one way takes a side's rows to the end of their room.
+        const std::int64_t drift = static_cast<std::int64_t>(below(3)) - 1;
+        const bool once = below(2);  // only one snapshot, a small one
         for (int number = 0; number < 200 && done < updates; ++number, ++done) {
-            const bool snapshot = number == 0 || below(50) == 0;
+            const bool snapshot = number == 0 || (!once && below(50) == 0);
             std::vector<Level> sides[2];
             for (int side = 0; side < 2; ++side) {
-                const std::uint64_t count = below(snapshot ? 500 : below(10) ? 6 : 200);
-                for (std::uint64_t i = 0; i < count; ++i) sides[side].push_back(make_level(collide, side, width));
+                const std::uint64_t count = below(snapshot && !once ? 500 : below(10) ? 6 : 200);
+                for (std::uint64_t i = 0; i < count; ++i) sides[side].push_back(make_level(collide, side, width, 40 * drift * number));
                 if (below(2)) {
                     std::sort(sides[side].begin(), sides[side].end(),
                               [&](const Level& a, const Level& b) { return side ? a.key > b.key : a.key < b.key; });

@@ -41,11 +41,6 @@ MISTAKES = {
     "never centred": (LADDER, "if (__builtin_expect(head_ == 0, 0)) centre();", ""),
     "a cell is not given back": (LADDER, "unused_[unusedCount_++] = row.cell;\n", "\n"),
     "a long text is not freed": (LADDER, "                cell.release();\n", ""),
-    "a removed long text is not freed": (
-        LADDER,
-        "if (__builtin_expect(row.outside, 0)) cells_[row.cell].release();",
-        "",
-    ),
     "a short copy": (DIGITS, "std::memcpy(to + size - 8, &last, 8);", "std::memcpy(to + size - 8, &first, 8);"),
     "reads beyond the text": (DIGITS, "if (size >= 8 && size <= 16) {", "if (size >= 6 && size <= 16) {"),
     "a tiny volume is gone": (
@@ -53,13 +48,11 @@ MISTAKES = {
         "if (c >= '1' && c <= '9') return false;",
         "if (c > '1' && c <= '9') return false;",
     ),
-    "the depth is forgotten": (BOOK, "if (depth_ != 0) counters", "if (depth_ > 100) counters"),
     "a change is not seen by the checksum": (
         LADDER,
         "        touch(rank);\n        BookRow row;",
         "        BookRow row;",
     ),
-    "the dropped level stays in the checksum": (LADDER, "        touch(depth);\n", ""),
     "digits of the level before": (DIGITS, "        digitsSize = 0;\n        copy_text", "        copy_text"),
     "bids go on from other asks": (SUM, "same ? bidTouched : 0", "bidTouched"),
     "zeros of an exponent": (SUM, "std::int64_t zeros = places < 0 ? -places : 0;", "std::int64_t zeros = 0;"),
@@ -69,6 +62,6 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", sorted(MISTAKES))
 def test_a_mistake_is_found(tmp_path, mistake):
     header, right, wrong = MISTAKES[mistake]
-    program = build("book_stress.cpp", tmp_path / "mutant", "address", include=changed(tmp_path, header, right, wrong))
-    found = [run(program, seed, 2_000, depth).returncode for seed, depth in ((1, 0), (2, 1), (3, 10))]
-    assert any(found), f"nothing found: {found}"
+    folder = changed(tmp_path, header, right, wrong)
+    program = build("book_stress.cpp", tmp_path / "mutant", "address", "-O0", include=folder)
+    assert any(run(program, seed, 1_000, depth).returncode for seed, depth in ((1, 10), (2, 0), (3, 1)))

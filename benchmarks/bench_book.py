@@ -1,0 +1,323 @@
+"""T17: frame → updated order book → best bid and ask, against cryptofeed's book path and sortedcontainers in Python.
+
+Each side replays a whole session: the snapshots, then every update of all its symbols, with Kraken's checksum checked
+for each. The snapshots are not timed: they come once. What each side saw as the best bid and ask after each update is
+compared before anything is timed.
+"""
+
+import gzip
+import json
+import os
+import random
+import time
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hftcore.book_feed import BookFeed
+from hftcore.symbols import CurrencyPair
+
+FLOORS = {"cryptofeed": 15.0, "orjson + sortedcontainers": 30.0}
+GOALS = {"cryptofeed": 30.0, "orjson + sortedcontainers": 60.0}
+SESSIONS = {
+    "binance, 10 symbols": "binance_spot__b38f7c_20210405",
+    "binance, one busy symbol": "binance_spot__hftbacktest_spot_btcusdt_20240808",
+    "kraken, 10 symbols": "kraken__v1_book1000_20210405",
+}
+Top = tuple[str, float, float]
+
+
+@dataclass
+class Session:
+    """What a connection brought: REST snapshots by the venue's symbol, snapshots in band, updates."""
+
+    exchange: str
+    rest: dict[str, bytes] = field(default_factory=dict)
+    first: list[bytes] = field(default_factory=list)
+    updates: list[bytes] = field(default_factory=list)
+
+    @property
+    def natives(self) -> list[str]:
+        """The venue's symbols."""
+        return list(self.rest) or [json.loads(frame)[-1] for frame in self.first]
+
+
+def pair_of(native: str) -> CurrencyPair:
+    return CurrencyPair(native.lower())
+
+
+def recorded(path: Path, exchange: str) -> Session:
+    """A recorded session's book frames; Binance's from the first that is newer than the snapshot."""
+    session = Session(exchange)
+    ids: dict[str, int] = {}
+    with gzip.open(path, "rt") as lines:
+        entries = [json.loads(line) for line in lines]
+    for entry in entries:
+        if entry["t"] not in ("recv", "http"):
+            continue
+        frame, message = entry["data"].encode(), json.loads(entry["data"])
+        if isinstance(message, list):
+            (session.first if "as" in message[1] else session.updates).append(frame)
+        elif "lastUpdateId" in message:
+            native = entry.get("url", "symbol=BTCUSDT").partition("symbol=")[2].partition("&")[0]
+            session.rest.setdefault(native, frame)
+            ids.setdefault(native, message["lastUpdateId"])
+    for entry in entries if session.rest else []:
+        message = json.loads(entry["data"]).get("data", {}) if entry["t"] == "recv" else {}
+        if message.get("e") == "depthUpdate" and message["u"] > ids.get(message["s"], 2**63):
+            session.updates.append(entry["data"].encode())
+    return session
+
+
+def written_binance(rng: random.Random, symbols: int, levels: int) -> Session:
+    """A session of the same shape where none is recorded: mostly near the best, a third of it removals."""
+    session = Session("binance")
+    natives = [f"{'ABCDEFGHIJ'[n]}BCUSDT" for n in range(symbols)]
+    for native in natives:
+        sides = {
+            side: [[f"{64000 + sign * (n + 1) / 100:.8f}", "1.50000000"] for n in range(1000)]
+            for side, sign in (("bids", -1), ("asks", 1))
+        }
+        session.rest[native] = json.dumps({"lastUpdateId": 100} | sides, separators=(",", ":")).encode()
+    last = dict.fromkeys(natives, 100)
+    for _ in range(1200 if levels > 10 else 4000):
+        native = rng.choice(natives)
+        sides = {}
+        for side, sign in (("b", -1), ("a", 1)):
+            ticks = sorted({2 + int(rng.expovariate(0.02)) for _ in range(rng.randint(1, levels))})
+            sides[side] = [
+                [f"{64000 + sign * n / 100:.8f}", "0.00000000" if rng.random() < 0.35 else f"{rng.random() * 9:.8f}"]
+                for n in ticks
+            ]
+        last[native] += 1  # each symbol's numbers follow each other
+        numbers = {"U": last[native], "u": last[native]}
+        message = {"e": "depthUpdate", "E": 1617647603472, "s": native} | numbers | sides
+        frame = {"stream": f"{native.lower()}@depth@100ms", "data": message}
+        session.updates.append(json.dumps(frame, separators=(",", ":")).encode())
+    return session
+
+
+def written_kraken(rng: random.Random) -> Session:
+    """A session of Kraken's v1 books of 1000 levels, with right checksums."""
+    session = Session("kraken")
+    natives = [f"{'ABCDEFGHIJ'[n]}BC/USD" for n in range(10)]
+    peer = SortedBooks("kraken")
+    for native in natives:
+        sides = {
+            side: [[f"{6400 + sign * (n + 1) / 10:.5f}", "1.50000000", "1617666422.1"] for n in range(1000)]
+            for side, sign in (("as", 1), ("bs", -1))
+        }
+        session.first.append(json.dumps([1, sides, "book-1000", native], separators=(",", ":")).encode())
+        peer.handle(json.loads(session.first[-1]))
+    for _ in range(4000):
+        native = rng.choice(natives)
+        side, sign = rng.choice((("a", 1), ("b", -1)))
+        tick = 2 + int(rng.expovariate(0.03))
+        volume = "0.00000000" if rng.random() < 0.35 else f"{rng.random() * 9:.8f}"
+        message = [1, {side: [[f"{6400 + sign * tick / 10:.5f}", volume, "1617666423.2"]]}, "book-1000", native]
+        peer.handle(message)
+        message[1]["c"] = str(peer.checksum(native))
+        session.updates.append(json.dumps(message, separators=(",", ":")).encode())
+    return session
+
+
+class SortedBooks:
+    """What one would write in Python: a SortedDict of floats for each side, with texts for Kraken's checksum."""
+
+    def __init__(self, exchange: str) -> None:
+        from sortedcontainers import SortedDict
+
+        self._make = SortedDict
+        self.exchange = exchange
+        self.books: dict[str, tuple[Any, Any]] = {}
+        self.ids: dict[str, int] = {}
+        self.tops: list[Top] = []
+
+    def snapshot(self, native: str, message: dict[str, Any]) -> None:
+        """Take the answer of Binance's REST."""
+        bids, asks = self.books[native] = (self._make(), self._make())
+        for price, volume in message["bids"]:
+            bids[-float(price)] = float(volume)
+        for price, volume in message["asks"]:
+            asks[float(price)] = float(volume)
+        self.ids[native] = message["lastUpdateId"]
+
+    def checksum(self, native: str) -> int:
+        """Kraken's, over the texts."""
+        bids, asks = self.books[native]
+        parts = []
+        for side in (asks, bids):
+            for price, volume in side.values()[:10]:
+                parts.append(price.replace(".", "").lstrip("0"))
+                parts.append(volume.replace(".", "").lstrip("0"))
+        return zlib.crc32("".join(parts).encode())
+
+    def handle(self, message: Any) -> None:
+        """Apply one frame that was read."""
+        if self.exchange == "binance":
+            self._binance(message["data"])
+        else:
+            self._kraken(message)
+
+    def _binance(self, data: dict[str, Any]) -> None:
+        native = data["s"]
+        last = self.ids[native]
+        if data["u"] <= last:
+            return
+        if data["U"] > last + 1:
+            raise ValueError(f"{native}: {data['U']} after {last}")
+        self.ids[native] = data["u"]
+        bids, asks = self.books[native]
+        for price, volume in data["b"]:
+            size = float(volume)
+            if size:
+                bids[-float(price)] = size
+            else:
+                bids.pop(-float(price), None)
+        for price, volume in data["a"]:
+            size = float(volume)
+            if size:
+                asks[float(price)] = size
+            else:
+                asks.pop(float(price), None)
+        self.tops.append((native, -bids.peekitem(0)[0], asks.peekitem(0)[0]))
+
+    def _kraken(self, message: list[Any]) -> None:
+        native = message[-1]
+        if "as" in message[1]:
+            self.books[native] = (self._make(), self._make())
+        bids, asks = self.books[native]
+        checksum = None
+        for part in message[1:-2]:
+            for key, levels in part.items():
+                if key == "c":
+                    checksum = int(levels)
+                    continue
+                side, sign = (bids, -1.0) if key[0] == "b" else (asks, 1.0)
+                for level in levels:
+                    price = sign * float(level[0])
+                    if float(level[1]):
+                        side[price] = (level[0], level[1])
+                    else:
+                        side.pop(price, None)
+        for side in (bids, asks):
+            while len(side) > 1000:
+                side.popitem()
+        if checksum is not None and checksum != self.checksum(native):
+            raise ValueError(f"{native}: checksum {checksum}, was {self.checksum(native)}")
+        if bids and asks:
+            self.tops.append((native, -bids.peekitem(0)[0], asks.peekitem(0)[0]))
+
+
+class Tops:
+    """The sink of our feed: keeps the best prices of each book that it is given."""
+
+    def __init__(self) -> None:
+        self.tops: list[tuple[CurrencyPair, float, float]] = []
+
+    def put_nowait(self, snapshot: Any) -> None:
+        self.tops.append((snapshot.symbol, snapshot.bidPrice, snapshot.askPrice))
+
+
+def replay_ours(session: Session) -> tuple[float, list[Top]]:
+    gaps: list[object] = []
+    natives = {pair_of(native): native for native in session.natives}
+    feed = BookFeed(
+        session.exchange,
+        list(natives),
+        depth=1000 if session.exchange == "kraken" else 0,
+        levels=1,
+        snapshots="outside" if session.rest else "in_band",
+        on_gap=lambda *gap: gaps.append(gap),
+    )
+    sink = Tops()
+    feed.bind(sink)
+    for frame in session.first:
+        feed.feed(frame)
+    if session.rest:
+        for native, answer in session.rest.items():
+            assert feed.snapshot(pair_of(native), answer)
+    sink.tops.clear()
+    take = feed.feed
+    started = time.perf_counter()
+    for frame in session.updates:
+        take(frame)
+    elapsed = time.perf_counter() - started
+    assert not gaps, gaps[0]
+    return elapsed, [(natives[pair], bid, ask) for pair, bid, ask in sink.tops]
+
+
+def replay_sorted(session: Session, loads: Any) -> tuple[float, list[Top]]:
+    books = SortedBooks(session.exchange)
+    for native, answer in session.rest.items():
+        books.snapshot(native, loads(answer))
+    for frame in session.first:
+        books.handle(loads(frame))
+    books.tops.clear()
+    handle = books.handle
+    started = time.perf_counter()
+    for frame in session.updates:
+        handle(loads(frame))
+    return time.perf_counter() - started, books.tops
+
+
+def replay_cryptofeed(session: Session, module: Any) -> tuple[float, list[Top]]:
+    pairs = {native: pair_of(native) for native in session.natives}
+    natives = {(str(pair.base).upper(), str(pair.quote).upper()): native for native, pair in pairs.items()}
+    peer = module.CryptofeedBooks(session.exchange, natives, session.rest)
+    try:
+        peer.feed([frame.decode() for frame in session.first])
+        if session.rest:
+            # cryptofeed asks for a snapshot with the symbol's first update.
+            for native in session.rest:
+                peer.loop.run_until_complete(peer.exchange._snapshot(native))
+        peer.tops.clear()
+        frames = [frame.decode() for frame in session.updates]
+        started = time.perf_counter()
+        peer.feed(frames)
+        return time.perf_counter() - started, peer.tops
+    finally:
+        peer.close()
+
+
+def session_of(name: str, quick: bool) -> Session:
+    folder = os.environ.get("HFTPY_FIXTURES")
+    exchange = name.partition(",")[0]
+    if folder:
+        session = recorded(Path(folder) / "real" / "sessions" / f"{SESSIONS[name]}.jsonl.gz", exchange)
+    else:
+        rng = random.Random(name)
+        one = "one" in name
+        shape = (1, 20) if one else (10, 2)
+        session = written_kraken(rng) if exchange == "kraken" else written_binance(rng, *shape)
+    if quick:
+        del session.updates[200:]
+    return session
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_book(versus: Any, name: str) -> None:
+    orjson, containers, cryptofeed = (versus.peer(peer) for peer in ("orjson", "sortedcontainers", "cryptofeed"))
+    if containers is None:
+        pytest.skip("sortedcontainers is not installed: the extra bench has it")
+    session = session_of(name, versus.quick)
+    peers: dict[str, Any] = {}
+    if orjson is not None:
+        peers["orjson + sortedcontainers"] = lambda: replay_sorted(session, orjson.loads)
+    if cryptofeed is not None:
+        module = versus.peer("peer_cryptofeed_book")
+        peers["cryptofeed"] = lambda: replay_cryptofeed(session, module)
+    _, wanted = replay_ours(session)
+    assert len(wanted) > len(session.updates) * 0.9
+    for peer, replay in peers.items():
+        _, tops = replay()
+        assert tops == wanted, (peer, next(pair for pair in zip(tops, wanted, strict=False) if pair[0] != pair[1]))
+    versus(
+        "T17", f"order book: {name}", operations=len(session.updates), ours=lambda: replay_ours(session)[0],
+        peers={peer: lambda replay=replay: replay()[0] for peer, replay in peers.items()},
+        floors={peer: floor for peer, floor in FLOORS.items() if peer in peers},
+        goals={peer: goal for peer, goal in GOALS.items() if peer in peers},
+    )  # fmt: skip
