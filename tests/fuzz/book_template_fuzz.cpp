@@ -1,6 +1,6 @@
 // Whether the templates of order books read a frame as the general path does, for AddressSanitizer. No Python.
 //
-//   book_template_check SEED MUTANTS HITS < frames
+//   book_template_fuzz SEED MUTANTS HITS < frames
 //
 // Each line of standard input: the exchange's number, a tab, a frame. Every frame, and MUTANTS of it with a few bytes
 // changed, taken out or doubled, is decoded with and without templates: the outcome, and every number and text of it must
