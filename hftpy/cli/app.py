@@ -78,9 +78,7 @@ def run(config: Path, root: Root = None) -> None:
 
 @app.command()
 def sim(
-    venue: Annotated[
-        list[str] | None, typer.Option(help="kraken, binance, binance_future, okx, okx_swap; may be repeated.")
-    ] = None,
+    venue: Annotated[list[str] | None, typer.Option(help="Such as kraken, okx_swap; may be repeated.")] = None,
     port: Annotated[int, typer.Option(help="Of the WebSocket side; 0 chooses one.")] = 0,
     rest_port: Annotated[int, typer.Option(help="Of the REST side; 0 chooses one.")] = 0,
     pair: Annotated[list[str] | None, typer.Option(help="A pair of the synthetic market; may be repeated.")] = None,
@@ -124,14 +122,88 @@ def sim(
 
 
 @app.command()
+def markets(
+    venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
+    text: Annotated[str, typer.Argument(help="Only what has this in its name.")] = "",
+    rest_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per instrument.")] = False,
+) -> None:
+    """List a venue's instruments: symbol, the venue's own spelling, tick, lot, smallest amount."""
+    from hftpy.cli.markets import list_markets
+
+    _run(list_markets(venue, rest_host, text, as_json, sys.stdout))
+
+
+@app.command()
+def watch(
+    venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
+    pair: Annotated[str, typer.Argument(help="Such as btc/usd.")],
+    book: Annotated[bool, typer.Option("--book", help="The order book too.")] = False,
+    seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
+    api_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's.")] = None,
+) -> None:
+    """Show a pair's market live: a table, or lines where there is no terminal."""
+    configure_logging("ERROR")
+    from rich.console import Console
+
+    from hftpy.cli.watch import watch as run_watch
+
+    _run(run_watch(venue, pair, book=book, seconds=seconds, api_host=api_host, console=Console()))
+
+
+@app.command()
+def record(
+    venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
+    pair: Annotated[list[str], typer.Argument(help="Pairs, such as btc/usd.")],
+    channel: Annotated[list[str] | None, typer.Option(help="ticker, trade, …; may be repeated.")] = None,
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path(),
+    compression: Annotated[str, typer.Option(help="gzip, zstd or none.")] = "gzip",
+    max_mb: Annotated[float, typer.Option(min=0.004, help="MB on disk at which the next file is begun.")] = 256.0,
+    seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
+    api_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's.")] = None,
+    rest_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's REST.")] = None,
+    subscribe_args: Annotated[str, typer.Option("--args", help="JSON, as in a stream's settings.")] = "{}",
+) -> None:
+    """Record the raw frames of a venue as a session, which `hftpy replay`, `decode` and `sim` take."""
+    configure_logging("WARNING")
+    from hftpy.cli.record import record as run_record
+
+    _run(
+        run_record(
+            venue, pair, channel or ["ticker", "trade"], folder, compression=compression,  # type: ignore[arg-type]
+            max_file_bytes=int(max_mb * 1_000_000), seconds=seconds, api_host=api_host, rest_host=rest_host,
+            subscribe_args=json.loads(subscribe_args), out=sys.stdout,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def replay(
+    session: Annotated[Path, typer.Argument(help="A recorded session; plain, gzip or zstd.")],
+    config: Annotated[Path, typer.Argument(help="The config of the service.")],
+    service: Annotated[str | None, typer.Option(help="The section, where there are several.")] = None,
+    speed: Annotated[float, typer.Option(min=0.0, help="1 is the recording's own pace, 0 flat out.")] = 0.0,
+    events: Annotated[Path | None, typer.Option(help="Write each call of a hook there, as a JSON line.")] = None,
+    root: Root = None,
+) -> None:
+    """Play a recording into a service in place of its streams: same order, same times, every time."""
+    configure_logging("WARNING")
+    set_root(root)
+    from hftpy.cli.replay import replay as run_replay
+
+    _run(run_replay(session, config, service, speed, events, sys.stdout))
+
+
+@app.command()
 def decode(
     venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
+    depth: Annotated[int, typer.Option(min=0, help="Levels of each side in a book's line.")] = 10,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
     from hftpy.cli.decode import run as run_decode
 
-    raise typer.Exit(run_decode(venue, files or [], sys.stdout))
+    raise typer.Exit(run_decode(venue, files or [], sys.stdout, depth))
 
 
 @app.command()

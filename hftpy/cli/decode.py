@@ -1,9 +1,10 @@
 """`hftpy decode VENUE [FILE …]`: raw frames, or a recorded session, into one JSON line per event.
 
-Each input line gives at least one output line. An event has `type` ``ticker`` or ``trade``; a frame without events
-gives ``control`` (acknowledgements, heartbeats, status, refusals; also an entry of a session that is not a received
-frame), ``other`` (data of none of our channels, or a data frame whose list of events is empty), or ``error`` with
-`reason`.
+Each input line gives at least one output line. An event has `type` ``ticker``, ``trade`` or ``book``: the best levels
+after an update, as the venue's own digits, and whether the book is `valid` by the venue's own rules (snapshots by REST
+that a session holds count). A frame without events gives ``control`` (acknowledgements, heartbeats, status, refusals;
+also an entry of a session that is not a received frame), ``other`` (data of none of our channels, or a data frame whose
+list of events is empty), or ``error`` with `reason`.
 """
 
 import gzip
@@ -23,6 +24,7 @@ from hftcore.parse import FrameKind, Parser
 from hftcore.spelling import pair_text
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
+from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
 
 GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
@@ -30,7 +32,9 @@ MAX_LINE_BYTES = 64 << 20
 SESSION_CONTROL = frozenset({"send", "http", "conn"})
 
 
-def decode_lines(exchange: Exchange, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def decode_lines(
+    exchange: Exchange, lines: Iterable[bytes], depth: int = DEFAULT_DEPTH
+) -> Iterator[dict[str, Any]]:
     """Decode frames, one per line, or a recorded session.
 
     Parameters
@@ -39,6 +43,8 @@ def decode_lines(exchange: Exchange, lines: Iterable[bytes]) -> Iterator[dict[st
         The venue that sent them.
     lines
         The lines, with or without their line ends. If the first is a session's header, the others are its entries.
+    depth
+        How many levels of each side a book's line holds.
 
     Yields
     ------
@@ -50,12 +56,14 @@ def decode_lines(exchange: Exchange, lines: Iterable[bytes]) -> Iterator[dict[st
     ValueError
         If there is no parser for the exchange.
     """
-    decoder = _Decoder(Exchange.parse(exchange))
+    decoder = _Decoder(Exchange.parse(exchange), depth)
     for number, line in enumerate(lines, 1):
         yield from decoder.decode_line(number, line)
 
 
-def decode_files(exchange: Exchange, paths: Iterable[Path | str], out: TextIO) -> None:
+def decode_files(
+    exchange: Exchange, paths: Iterable[Path | str], out: TextIO, depth: int = DEFAULT_DEPTH
+) -> None:
     """Decode files, ``-`` being standard input, and write one JSON line per event.
 
     Parameters
@@ -67,6 +75,8 @@ def decode_files(exchange: Exchange, paths: Iterable[Path | str], out: TextIO) -
         and the line numbers start again in each.
     out
         Where to write.
+    depth
+        As of `decode_lines`.
 
     Raises
     ------
@@ -79,14 +89,14 @@ def decode_files(exchange: Exchange, paths: Iterable[Path | str], out: TextIO) -
     for name in names:
         origin = {"file": name} if len(names) > 1 else {}
         with closing(_Source(name)) as source:
-            for row in decode_lines(exchange, source.lines()):
+            for row in decode_lines(exchange, source.lines(), depth):
                 out.write(json.dumps(origin | row) + "\n")
             if source.failure:
                 row = _error(source.count + 1, exchange, source.failure)
                 out.write(json.dumps(origin | row) + "\n")
 
 
-def run(venue: str, files: list[Path], out: TextIO) -> int:
+def run(venue: str, files: list[Path], out: TextIO, depth: int = DEFAULT_DEPTH) -> int:
     """The command: decode `files` of `venue` to `out`.
 
     Returns
@@ -95,7 +105,7 @@ def run(venue: str, files: list[Path], out: TextIO) -> int:
         The exit status: 0 whatever the frames, 2 for a venue without a parser or a file that cannot be opened.
     """
     try:
-        decode_files(Exchange.parse(venue), files, out)
+        decode_files(Exchange.parse(venue), files, out, depth)
     except BrokenPipeError:
         return 0  # the reader (such as head) has seen enough
     except (ValueError, OSError) as error:
@@ -107,9 +117,10 @@ def run(venue: str, files: list[Path], out: TextIO) -> int:
 class _Decoder:
     """Decodes the lines of one input."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, depth: int) -> None:
         self._exchange = exchange
         self._parser = Parser(exchange)
+        self._books = BookRows(exchange, depth)
         self._session = False
 
     def decode_line(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
@@ -132,6 +143,9 @@ class _Decoder:
             if kind in ("header", *SESSION_CONTROL):
                 if kind == "http":
                     self._learn_instruments(entry.get("data"))
+                    books = self._books.take_rest(*rest_of(entry), 0)
+                    if books:
+                        return (self._row("book", number) | row for row in books)
                 return iter([self._row("control", number)])
             if kind != "recv":
                 raise ValueError(f"t must be header, conn, send, http or recv, was {kind!r}")
@@ -149,6 +163,15 @@ class _Decoder:
             events = self._parser.parse(frame, local_time_ns)
         except ParseError as error:
             return iter([_error(number, self._exchange, str(error))])
+        books = None
+        if self._parser.kind is FrameKind.OTHER or self._parser.frameNumber is not None:
+            # A number that counts all frames of a connection proves the books, whatever the frame carries.
+            try:
+                books = self._books.rows(frame, local_time_ns)
+            except ParseError as error:
+                return iter([_error(number, self._exchange, str(error))])
+        if books:
+            return (self._row("book", number) | row for row in books)
         if events:
             return map(self._event_row, [number] * len(events), events, self._parser.nativeSymbols)
         return iter([self._row("control" if self._parser.kind == FrameKind.CONTROL else "other", number)])

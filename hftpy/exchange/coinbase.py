@@ -100,6 +100,11 @@ class CoinbaseBookProtocol(BookProtocol, CoinbaseMarketProtocol):
         super().__init__(channel, pairs, args)
         self.channel_name = "level2"
 
+    @property
+    def kept_depth(self) -> int:
+        """All: the venue tells every level, and nothing brings back one that was dropped for its depth."""
+        return 0
+
     def ask_again(self, pair: CurrencyPair) -> list[str]:
         natives = [self.native_of[pair]]
         leave = {"type": "unsubscribe", "product_ids": natives, "channel": self.channel_name, **self.args}

@@ -358,7 +358,8 @@ def _current_time(fields: list[bytes]) -> Message:
 
 
 def _next_id(fields: list[bytes]) -> Message:
-    _expect(fields, 3, "nextValidId")
+    if len(fields) < 3:
+        raise ParseError(f"nextValidId must have at least 3 fields, had {len(fields)}")
     _integer(fields[2], "nextValidId")
     return NextId()
 

@@ -88,6 +88,11 @@ class KrakenFutureBookProtocol(BookProtocol, KrakenFutureMarketProtocol):
         super().__init__(channel, pairs, args)
         self.feed_name = "book"
 
+    @property
+    def kept_depth(self) -> int:
+        """All: the venue tells every level, and nothing brings back one that was dropped for its depth."""
+        return 0
+
     def ask_again(self, pair: CurrencyPair) -> list[str]:
         natives = [self.native_of[pair]]
         leave = {"event": "unsubscribe", "feed": self.feed_name, "product_ids": natives, **self.args}

@@ -180,7 +180,7 @@ class MarketProtocol(VenueProtocol):
     def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
         parser = self._parser
         try:
-            events = parser.parse(frame, local_ns)
+            events = parser.parse(frame, local_ns, self.event_flags)
         except ParseError:
             if self.is_notice(frame):
                 return ()

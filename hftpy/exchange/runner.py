@@ -16,6 +16,7 @@ from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
+from hftpy.exchange.hooks import FRAME_TAP
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.tls import TlsContext
 
@@ -121,6 +122,8 @@ class Runner:
         self._ping_always = ping_always
         self._policy = policy
         self._client: ClientName = client
+        tap = FRAME_TAP.get()
+        self._note = tap.connection(session.name) if tap is not None else None
         self.reconnects = 0
         self.connection: Connection | None = None
         self._attempt = 0
@@ -166,6 +169,8 @@ class Runner:
         live = False
 
         def on_frame(data: bytes) -> None:
+            if self._note is not None:
+                self._note("recv", data)
             # A venue may greet in the packet of the handshake, before opened() has reset the session.
             if live:
                 session.frame(data)
@@ -173,7 +178,10 @@ class Runner:
                 waiting.append(data)
 
         try:
-            connection = await self._dial(await session.url(), on_frame, on_closed)
+            url = await session.url()
+            if self._note is not None:
+                self._note("conn", url)
+            connection = await self._dial(url, on_frame, on_closed)
         except ConnectError as error:
             return str(error)
         except VenueError as error:
@@ -184,7 +192,8 @@ class Runner:
             live = True
             for data in waiting:
                 session.frame(data)
-            connection.attach(session.feed)
+            # A recorder hears the frames on their way through Python.
+            connection.attach(session.feed if self._note is None else None)
             await self._send(connection, messages)
             session.sent()
             return await self._watch(connection, wake, closed)
@@ -227,7 +236,12 @@ class Runner:
         for number, message in enumerate(messages):
             if number and self._session.send_interval_s:
                 await asyncio.sleep(self._session.send_interval_s)
-            await connection.send(message)
+            await self._say(connection, message)
+
+    async def _say(self, connection: Connection, message: str | bytes) -> None:
+        if self._note is not None:
+            self._note("send", message)
+        await connection.send(message)
 
     async def _watch(self, connection: Connection, wake: asyncio.Event, closed: list[tuple[int, str]]) -> str:
         session = self._session
@@ -246,7 +260,7 @@ class Runner:
             if session._to_send:
                 now = time.monotonic()
                 if now >= may_send_at:
-                    await connection.send(session._to_send.popleft())
+                    await self._say(connection, session._to_send.popleft())
                     may_send_at = now + session.send_interval_s
                     continue
                 deadline = may_send_at if deadline is None else min(deadline, may_send_at)

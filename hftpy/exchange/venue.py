@@ -6,7 +6,7 @@ protocol for which channel). Neither touches a socket.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from hftcore.book import OrderBook, Snapshot
@@ -22,6 +22,7 @@ from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import SubscribeError
 from hftpy.exchange.client import ClientName
+from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.runner import Runner, Session, logger
 from hftpy.exchange.stream import StreamBase, replace_host
 
@@ -89,6 +90,8 @@ class VenueProtocol(ABC):
         self.pending: set[Any] = set()  # what the venue has not answered yet
         self.refused: dict[Any, str] = {}  # what it refused, in its words
         self.fault = ""  # why the connection should be replaced
+        self.clock_ns: Callable[[], int] = time.time_ns
+        self.event_flags = 0  # flag bits that every event of the market gets
         self.to_send: list[str] = []  # what is to be sent soon, after a frame was received
         self.duplicates = 0
         self.outdated = 0
@@ -144,7 +147,7 @@ class VenueProtocol(ABC):
             reason=reason,
             lost=lost,
             source="venue",
-            timestamp=time.time_ns() // 1000,
+            timestamp=self.clock_ns() // 1000,
         )
 
 
@@ -202,6 +205,11 @@ class VenueSession(Session):
         if self.feed is not None:
             self._stream.detach_feed(self.feed)
 
+    @property
+    def protocol(self) -> VenueProtocol:
+        """The venue's side."""
+        return self._protocol
+
     async def url(self) -> str:
         return self._url
 
@@ -230,7 +238,7 @@ class VenueSession(Session):
 
     def _frame(self, data: bytes) -> None:
         """Take a frame in through the protocol."""
-        local_ns = time.time_ns()
+        local_ns = self._protocol.clock_ns()
         self._watch.frame_seen()
         stats = self._stats
         stats.frames += 1
@@ -459,9 +467,12 @@ class NativeStream(StreamBase):
             The channels that it feeds; empty: its own.
         """
         client: ClientName = "websockets" if protocol.needs_deflate else self._client
-        session = VenueSession(
-            self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native=client == "picows"
-        )
+        source = SESSION_SOURCE.get()
+        native = client == "picows" and source is None
+        session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native)
+        if source is not None:
+            await source.serve(session)
+            return
         runner = Runner(
             session,
             self._policy,

@@ -239,6 +239,11 @@ class ServiceBase:
             histogram = self.latency[hop] = LatencyHistogram()
         histogram.record(duration_ns)
 
+    @property
+    def market_idle(self) -> bool:
+        """Whether no market data, and no event about it, waits for a hook."""
+        return self._delivery.tickers.idle and self._delivery.trades.idle
+
     def hook_called_ns(self) -> int:
         """When `on_ticker` or `on_trade` was called, if that is where the call comes from, ns since 1970; else 0."""
         return self._delivery.hook_called_ns()

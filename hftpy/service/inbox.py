@@ -155,6 +155,11 @@ class MarketInbox:
         self._mark = 0  # the position of the next message to come, when we last looked
         self._task: asyncio.Task[Any] | None = None  # the one that the hooks run in
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, neither item nor event."""
+        return self.ring.empty() and not self._events and not self._telling.locked()
+
     def put_event(self, event: Event) -> None:
         """Take in an event; when there are too many the oldest is dropped and counted."""
         if len(self._events) >= MAX_EVENTS:

@@ -123,6 +123,11 @@ class FaultState:
         self._until[kind] = time.monotonic() + seconds
         self._seen[kind] = 0
 
+    @property
+    def muted(self) -> bool:
+        """Whether all data is held back right now."""
+        return "mute" in self._until and time.monotonic() < self._until["mute"]
+
     def garble(self, connections: "set[ClientConnection]") -> None:
         """Send nonsense before the next data frame of each of these connections."""
         self._garbage_due |= connections

@@ -8,11 +8,13 @@ from aiohttp import web
 from hftcore.enums import Exchange
 from hftpy.sim.binance import BinanceFrontEnd, BinanceRest
 from hftpy.sim.binance_future import BinanceFutureFrontEnd, BinanceFutureRest
+from hftpy.sim.coinbase import CoinbaseFrontEnd, CoinbaseRest
 from hftpy.sim.desk import OrderDesk
 from hftpy.sim.faults import FaultState
 from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.keys import KeyRing
 from hftpy.sim.kraken import KrakenFrontEnd
+from hftpy.sim.kraken_future import KrakenFutureFrontEnd, KrakenFutureRest
 from hftpy.sim.kraken_rest import KrakenRest
 from hftpy.sim.market import Market
 from hftpy.sim.okx import OkxFrontEnd, OkxRest, OkxSwapFrontEnd
@@ -61,10 +63,24 @@ def _okx_swap(
     return OkxSwapFrontEnd(market, desk, faults, **options), OkxRest(market, Exchange.OKX_SWAP)
 
 
+def _coinbase(
+    market: Market, desk: OrderDesk, faults: FaultState, keys: KeyRing, options: Mapping[str, Any]
+) -> Made:
+    return CoinbaseFrontEnd(market, desk, faults, **options), CoinbaseRest(market)
+
+
+def _kraken_future(
+    market: Market, desk: OrderDesk, faults: FaultState, keys: KeyRing, options: Mapping[str, Any]
+) -> Made:
+    return KrakenFutureFrontEnd(market, desk, faults, **options), KrakenFutureRest(market)
+
+
 FRONT_ENDS: dict[Exchange, Maker] = {
     Exchange.KRAKEN: _kraken,
     Exchange.BINANCE: _binance,
     Exchange.BINANCE_FUTURE: _binance_future,
     Exchange.OKX: _okx,
     Exchange.OKX_SWAP: _okx_swap,
+    Exchange.COINBASE: _coinbase,
+    Exchange.KRAKEN_FUTURE: _kraken_future,
 }

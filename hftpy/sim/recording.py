@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
@@ -18,6 +18,7 @@ from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
 Path = str | os.PathLike[str]
 EntryKind = Literal["header", "recv", "send", "http", "conn"]
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 FRAMES_TO_GUESS_FROM = 200
 
 # Part of an address → venue; futures stand before the spot hosts that they contain.
@@ -49,6 +50,20 @@ OKX_CHANNELS = {
     "candle": Channel.KLINE,
     "funding-rate": Channel.FUNDING,
 }
+COINBASE_CHANNELS = {
+    "ticker": Channel.TICKER,
+    "ticker_batch": Channel.TICKER,
+    "market_trades": Channel.TRADE,
+    "l2_data": Channel.BOOK,
+    "candles": Channel.KLINE,
+}
+COINBASE_ROWS = ("tickers", "trades", "candles")
+KRAKEN_FUTURE_CHANNELS = {
+    "ticker": Channel.TICKER,
+    "ticker_lite": Channel.TICKER,
+    "trade": Channel.TRADE,
+    "book": Channel.BOOK,
+}
 KRAKEN_CHANNELS = {
     "ticker": Channel.TICKER,
     "trade": Channel.TRADE,
@@ -65,6 +80,7 @@ class SessionEntry:
     time_ns: int
     data: str
     url: str
+    conn: str = ""  # which connection of several, where the session says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,40 @@ def is_session(first_line: str | bytes) -> bool:
     return isinstance(header, dict) and header.get("t") == "header"
 
 
+def open_session(path: Path) -> TextIO:
+    """A session's lines, whatever it is compressed with.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is compressed with zstd and `zstandard` is not installed.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic[:2] == GZIP_MAGIC:
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8"))
+    if magic == ZSTD_MAGIC:
+        try:
+            import zstandard
+        except ImportError:
+            raise ValueError(f"session {os.fspath(path)!r} is of zstd: install zstandard to read it") from None
+        return cast("TextIO", zstandard.open(path, "rt", encoding="utf-8"))
+    return open(path, encoding="utf-8")
+
+
+def _header_exchange(path: Path) -> Exchange | None:
+    """The venue that a session's header names."""
+    with open_session(path) as lines:
+        line = lines.readline()
+    try:
+        header = json.loads(line)
+        return Exchange.parse(header["exchange"]) if isinstance(header, dict) and "exchange" in header else None
+    except ValueError:
+        return None
+
+
 def iter_session(path: Path) -> Iterator[SessionEntry]:
     """The entries of a session after its header.
 
@@ -100,9 +150,7 @@ def iter_session(path: Path) -> Iterator[SessionEntry]:
     OSError
         If the file cannot be read.
     """
-    with open(path, "rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-    with gzip.open(path, "rt", encoding="utf-8") if zipped else open(path, encoding="utf-8") as lines:
+    with open_session(path) as lines:
         for number, line in enumerate(lines, 1):
             if number == 1:
                 if not is_session(line):
@@ -118,7 +166,8 @@ def iter_session(path: Path) -> Iterator[SessionEntry]:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"session line {number} cannot be read: {error!r} ({os.fspath(path)})") from error
             yield SessionEntry(
-                kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or ""
+                kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or "",
+                str(entry.get("conn") or ""),
             )
 
 
@@ -130,6 +179,9 @@ def session_exchange(path: Path) -> Exchange:
     ValueError
         If it cannot be told, or the file is no session.
     """
+    named = _header_exchange(path)
+    if named is not None:
+        return named
     for number, entry in enumerate(iter_session(path)):
         for part, exchange in HOSTS:
             if part in entry.url:
@@ -166,6 +218,10 @@ def channel_names(exchange: Exchange) -> dict[str, Channel]:
     """From a venue's own channel names to ours."""
     if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
         return OKX_CHANNELS
+    if exchange is Exchange.COINBASE:
+        return COINBASE_CHANNELS
+    if exchange is Exchange.KRAKEN_FUTURE:
+        return KRAKEN_FUTURE_CHANNELS
     return KRAKEN_CHANNELS if exchange is Exchange.KRAKEN else BINANCE_CHANNELS
 
 
@@ -195,6 +251,10 @@ def classify_frame(exchange: Exchange, text: str) -> FrameKey | None:
         return None
     if exchange in (Exchange.OKX, Exchange.OKX_SWAP):
         return _okx_key(exchange, frame)
+    if exchange is Exchange.COINBASE:
+        return _coinbase_key(frame)
+    if exchange is Exchange.KRAKEN_FUTURE:
+        return _kraken_future_key(frame)
     return _kraken_key(frame) if exchange is Exchange.KRAKEN else _binance_key(exchange, frame)
 
 
@@ -208,6 +268,31 @@ def _okx_key(exchange: Exchange, frame: Any) -> FrameKey | None:
         return None
     name = "candle" if channel.startswith("candle") else channel
     return FrameKey(name, f"{channel}:{native}", _known_pairs(exchange, [native]), len(data), frame)
+
+
+def _coinbase_key(frame: Any) -> FrameKey | None:
+    """Of the Advanced Trade feed. An event is a row of tickers, trades or candles, or the change of a book."""
+    if not isinstance(frame, dict) or frame.get("channel") not in COINBASE_CHANNELS:
+        return None
+    rows: list[dict[str, Any]] = []
+    events = frame.get("events")
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict):
+            named = next((event[name] for name in COINBASE_ROWS if isinstance(event.get(name), list)), [event])
+            rows += [row for row in named if isinstance(row, dict)]
+    symbols = list(dict.fromkeys(row["product_id"] for row in rows if isinstance(row.get("product_id"), str)))
+    return FrameKey(frame["channel"], "", _known_pairs(Exchange.COINBASE, symbols), len(rows), frame)
+
+
+def _kraken_future_key(frame: Any) -> FrameKey | None:
+    if not isinstance(frame, dict) or "event" in frame or not isinstance(frame.get("feed"), str):
+        return None
+    native, trades = frame.get("product_id"), frame.get("trades")
+    if not isinstance(native, str):
+        return None
+    pairs = _known_pairs(Exchange.KRAKEN_FUTURE, [native])
+    events = len(trades) if isinstance(trades, list) else 1
+    return FrameKey(frame["feed"].removesuffix("_snapshot"), "", pairs, events, frame)
 
 
 def _binance_key(exchange: Exchange, frame: Any) -> FrameKey | None:
@@ -272,6 +357,10 @@ def _exchange_of_frame(text: str) -> Exchange | None:
         return Exchange.BINANCE_FUTURE if future else Exchange.BINANCE
     if isinstance(frame.get("arg"), dict):
         return Exchange.OKX
+    if isinstance(frame.get("feed"), str) and "product_id" in frame:
+        return Exchange.KRAKEN_FUTURE
+    if frame.get("channel") in COINBASE_CHANNELS and isinstance(frame.get("events"), list):
+        return Exchange.COINBASE
     if frame.get("event") in ("systemStatus", "subscriptionStatus") or frame.get("channel") == "status":
         return Exchange.KRAKEN
     return Exchange.KRAKEN if frame.get("channel") in KRAKEN_CHANNELS and "data" in frame else None

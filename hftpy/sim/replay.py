@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hftcore.enums import Exchange, Side
-from hftcore.symbols import CurrencyPair
+from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.sim.market import LOT, Instrument, Market, RawFrame
 from hftpy.sim.recording import (
     FrameKey,
@@ -19,7 +19,10 @@ from hftpy.sim.recording import (
 )
 from hftpy.trading.matching import Fill, Level
 
-PLAYED = (Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.OKX_SWAP)
+PLAYED = (
+    Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.OKX_SWAP,
+    Exchange.COINBASE, Exchange.KRAKEN_FUTURE,
+)  # fmt: skip
 BINANCE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)
 BATCH = 64  # frames between two turns of the event loop where nothing else waits
 
@@ -126,6 +129,10 @@ class ReplayMarket(Market):
             self._apply_binance(key)
         elif self.exchange in (Exchange.OKX, Exchange.OKX_SWAP):
             self._apply_okx(key)
+        elif self.exchange is Exchange.COINBASE:
+            self._apply_coinbase(key)
+        elif self.exchange is Exchange.KRAKEN_FUTURE:
+            self._apply_kraken_future(key)
         elif isinstance(key.payload, list):
             self._apply_kraken_v1(key)
         else:
@@ -151,6 +158,26 @@ class ReplayMarket(Market):
                     self._set_top(pair, bid, ask)
                 elif key.channel == "trades":
                     self._trade(pair, Side.BUY if row["side"] == "buy" else Side.SELL, row["px"], row["sz"])
+
+    def _apply_coinbase(self, key: FrameKey) -> None:
+        pairs = {native_symbol(self.exchange, pair): pair for pair in key.pairs}
+        for event in key.payload["events"]:
+            if key.channel == "ticker":
+                for row in event["tickers"]:
+                    bid, ask = ((row[f"best_{side}"], row[f"best_{side}_quantity"]) for side in ("bid", "ask"))
+                    self._set_top(pairs[row["product_id"]], bid, ask)
+            elif key.channel == "market_trades" and event["type"] == "update":
+                for row in reversed(event["trades"]):
+                    taker = Side.SELL if row["side"] == "BUY" else Side.BUY
+                    self._trade(pairs[row["product_id"]], taker, row["price"], row["size"])
+
+    def _apply_kraken_future(self, key: FrameKey) -> None:
+        row = key.payload
+        for pair in key.pairs:
+            if key.channel == "ticker":
+                self._set_top(pair, (row["bid"], row["bid_size"]), (row["ask"], row["ask_size"]))
+            elif row["feed"] == "trade":
+                self._trade(pair, Side.BUY if row["side"] == "buy" else Side.SELL, row["price"], row["qty"])
 
     def _apply_kraken_v1(self, key: FrameKey) -> None:
         body = key.payload[1]

@@ -259,7 +259,7 @@ def test_venues_with_several_events_per_frame(tmp_path: Path) -> None:
         '{"channel":"subscriptions","events":[]}\n{"type":"l2update"}\n{"type":"match"}\n'
     )
     rows = output("coinbase", coinbase)
-    assert [row["type"] for row in rows] == ["trade", "trade", "other", "control", "other", "error"]
+    assert [row["type"] for row in rows] == ["trade", "trade", "other", "control", "error", "error"]
     assert [row["line"] for row in rows] == [1, 1, 2, 3, 4, 5]
     assert [(row["tradeId"], row["side"], row["seq"], row["flags"]) for row in rows[:2]] == [
         (8, "buy", 5, 1), (7, "buy", 5, 1)
@@ -271,7 +271,7 @@ def test_venues_with_several_events_per_frame(tmp_path: Path) -> None:
         '{"feed":"book","product_id":"PI_XBTUSD"}\n'
     )
     rows = output("kraken_future", futures)
-    assert [row["type"] for row in rows] == ["ticker", "control", "other"]
+    assert [row["type"] for row in rows] == ["ticker", "control", "error"]
     assert (rows[0]["symbol"], rows[0]["nativeSymbol"]) == ("btc/usd:btc-210625", "FI_XBTUSD_210625")
     assert (rows[0]["bidPrice"], rows[0]["bidVolume"], rows[0]["exchangeTimeNs"]) == (1.5, 0.0, 0)
 

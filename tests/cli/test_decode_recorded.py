@@ -28,6 +28,8 @@ VENUES = {
 ERRORS = {
     "binance_spot/aggtrade.jsonl": 1, "binance_spot/trade.jsonl": 1, "binance_usdm/aggtrade.jsonl": 1,
     "okx_spot/trades.jsonl": 1, "kraken/v1_ticker.jsonl": 1,
+    # A level without a volume; a volume "0.-10000"; a book that does not say whether it is whole.
+    "binance_usdm/depth.jsonl.gz": 1, "coinbase/exch_book.jsonl": 1, "okx_spot/books.jsonl": 1,
 }  # fmt: skip
 
 

@@ -211,3 +211,15 @@ def test_frames_of_other_channels_are_classified():
 def test_an_exchange_without_a_parser():
     with pytest.raises(ValueError, match="sim"):
         BookParser(Exchange.SIM)
+
+
+def test_what_venues_write_where_there_is_nothing():
+    """COIN-M: `pu` -1 in a partial depth, and a REST snapshot with its symbol; Coinbase: the zero of its clock."""
+    partial = USDM.replace(b"@depth", b"@depth5").replace(b'"pu":9', b'"pu":-1')
+    (update,) = BookParser("binance_future").parse(partial)
+    assert (update.snapshot, update.prevSeq) == (True, None)
+    rest = b'{"lastUpdateId":5,"E":1,"T":1,"symbol":"BTCUSD_PERP","pair":"BTCUSD","bids":[],"asks":[["1","2"]]}'
+    (update,) = BookParser("binance_future").parse(rest)
+    assert (update.native, update.asks) == ("BTCUSD_PERP", [("1", "2")])
+    zero = b'{"type":"snapshot","product_id":"BTC-USD","bids":[],"asks":[],"time":"0001-01-01T00:00:00.000000Z"}'
+    assert BookParser("coinbase").parse(zero)[0].exchangeTimeNs == 0

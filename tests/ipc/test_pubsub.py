@@ -341,8 +341,8 @@ def test_bad_arguments(root: Path, publisher: IPCPublisher) -> None:
         IPCPublisher(root, transport="pigeon")
     with pytest.raises(ConfigError, match="'carrier'"):
         IPCSubscriber([(KRAKEN, TICKER, "")], root=root, transport="carrier")
-    with pytest.raises(ConfigError, match="book"):
-        IPCSubscriber([(KRAKEN, Channel.BOOK, "")], root=root)
+    with pytest.raises(ConfigError, match="balance"):
+        IPCSubscriber([(KRAKEN, Channel.BALANCE, "")], root=root)
     with pytest.raises(ValueError, match="at least one"):
         IPCSubscriber([], root=root)
     with pytest.raises(ValueError, match=r"at most 32 bytes, was 'x+usd' \(33\)"):

@@ -56,21 +56,24 @@ inline void read_depth_update(const JsonTree& tree, const JsonNode& node, bool p
     update.lastSeq = read_sequence(members.get(4), KEYS[4]);
     update.hasSeq = true;
     if (update.firstSeq > update.lastSeq) refuse("U must not be above u", members.get(3).text);
-    if (members.find(5) != nullptr) {
-        update.prevSeq = read_sequence(*members.find(5), KEYS[5]);
+    // A partial depth may say -1: there is none before.
+    const JsonNode* const previous = members.find(5);
+    if (previous != nullptr && !(previous->is_number() && previous->text == "-1")) {
+        update.prevSeq = read_sequence(*previous, KEYS[5]);
         update.hasPrevSeq = true;
     }
     read_sides(tree, members.get(6), KEYS[6], members.get(7), KEYS[7], &update, batch);
 }
 
-// {"lastUpdateId", "bids", "asks"}, at the futures with E and T. `native`: whose it is, which it does not say itself.
+// {"lastUpdateId", "bids", "asks"}, at the futures with E and T. `native`: whose it is, which only COIN-M says itself.
 inline void read_depth(const JsonTree& tree, const JsonNode& node, const ShortText& native, BookBatch* batch) {
-    static constexpr std::string_view KEYS[] = {"lastUpdateId", "bids", "asks", "T", "E"};
-    const Members<5> members(tree, node, "a depth", KEYS);
-    if (native.size() == 0) {
+    static constexpr std::string_view KEYS[] = {"lastUpdateId", "bids", "asks", "T", "E", "symbol"};
+    const Members<6> members(tree, node, "a depth", KEYS);
+    const JsonNode* const symbol = members.find(5);
+    if (native.size() == 0 && symbol == nullptr) {
         refuse("a depth without a symbol must come with the name of its stream", members.get(0).text);
     }
-    BookUpdate& update = batch->add(native, -1);
+    BookUpdate& update = native.size() != 0 ? batch->add(native, -1) : batch->add(read_symbol(*symbol));
     update.snapshot = true;
     update.firstSeq = update.lastSeq = read_sequence(members.get(0), KEYS[0]);
     update.hasSeq = true;

@@ -10,6 +10,12 @@
 
 namespace hft::coinbase {
 
+// 0 where the venue wrote the zero of its clock, as it does in snapshots.
+inline std::int64_t read_book_time(const JsonNode* node, std::string_view name) {
+    if (node != nullptr && node->is_string() && node->text.substr(0, 11) == "0001-01-01T") return 0;
+    return read_time(node, name);
+}
+
 // The levels of one side, which the venue mixes with the other's.
 inline void read_advanced_side(const JsonTree& tree, const JsonNode& entries, bool bids, BookBatch* batch) {
     static constexpr std::string_view KEYS[] = {"side", "price_level", "new_quantity"};
@@ -45,7 +51,7 @@ inline FrameKind read_advanced_book_frame(const JsonTree& tree, const JsonNode& 
     static constexpr std::string_view KEYS[] = {"timestamp", "sequence_num", "events"};
     const Members<3> members(tree, root, "a frame", KEYS);
     if (members.find(1) != nullptr) {
-        batch->frameTimeNs = read_time(members.find(0), KEYS[0]);
+        batch->frameTimeNs = read_book_time(members.find(0), KEYS[0]);
         batch->frameSeq = read_number(members.find(1), KEYS[1]);
         batch->hasFrameSeq = true;
     }
@@ -88,7 +94,7 @@ inline FrameKind read_exchange_book(const JsonTree& tree, const JsonNode& root, 
         read_changes(tree, members.get(3), false, batch);
     }
     update.asksEnd = batch->levels.size();
-    update.exchangeTimeNs = read_time(members.find(4), KEYS[4]);
+    update.exchangeTimeNs = read_book_time(members.find(4), KEYS[4]);
     return FRAME_EVENTS;
 }
 

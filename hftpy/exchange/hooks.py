@@ -1,0 +1,34 @@
+"""Where a recorder listens in on every connection of a task's streams, and where a recording takes their place.
+
+Both are set for a task and all that it starts (`contextvars`), before its streams start.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from hftpy.exchange.venue import VenueSession
+
+Note: TypeAlias = Callable[[str, str | bytes], None]
+"""Called with ``conn`` (a new connection; the text is its address), ``send`` or ``recv``, and the message."""
+
+
+class FrameTap(Protocol):
+    """Hears every message of every connection, in its order; called on the event loop, must neither wait nor raise."""
+
+    def connection(self, name: str) -> Note:
+        """Who hears the messages of one connection and of those that replace it."""
+        ...
+
+
+class SessionSource(Protocol):
+    """Brings the frames of a session in place of a connection."""
+
+    async def serve(self, session: "VenueSession") -> None:
+        """Serve a session until cancelled; nothing is connected meanwhile."""
+        ...
+
+
+FRAME_TAP: ContextVar[FrameTap | None] = ContextVar("FRAME_TAP", default=None)
+SESSION_SOURCE: ContextVar[SessionSource | None] = ContextVar("SESSION_SOURCE", default=None)

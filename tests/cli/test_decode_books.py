@@ -1,0 +1,87 @@
+"""`hftpy decode`: book lines carry the venue's own digits, and whether the book holds."""
+
+import json
+
+from hftcore.enums import Exchange
+from hftpy.cli.decode import decode_lines
+
+
+def lines(exchange, *frames, depth=2):
+    data = [frame.encode() if isinstance(frame, str) else json.dumps(frame).encode() for frame in frames]
+    return list(decode_lines(Exchange.parse(exchange), data, depth))
+
+
+def kraken(kind, bids, asks=(), checksum=None):
+    def side(levels):
+        return ",".join(f'{{"price":{price},"qty":{volume}}}' for price, volume in levels)
+
+    proof = "" if checksum is None else f',"checksum":{checksum}'
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"BTC/USD","bids":[{side(bids)}],"asks":[{side(asks)}]'
+        f"{proof}}}]}}"
+    )
+
+
+def test_kraken_digits_and_a_checksum_that_does_not_hold():
+    first, second, third, fourth = lines(
+        "kraken",
+        kraken("snapshot", [("100.10", "1.50"), ("100.0", "2e-3"), ("99", "1")], [("100.2", "7.00")]),
+        kraken("update", [("100.10", "0.00")]),
+        kraken("update", [("98", "1")], checksum=1),
+        kraken("update", [("97", "1")]),
+    )
+    assert (first["type"], first["symbol"], first["snapshot"], first["valid"]) == ("book", "btc/usd", True, True)
+    assert first["bids"] == [("100.10", "1.50"), ("100.0", "2e-3")]
+    assert second["bids"] == [("100.0", "2e-3"), ("99", "1")]
+    assert (third["valid"], third["why"]) == (False, "checksum")
+    assert not fourth["valid"]
+
+
+def test_binance_in_a_session_with_its_snapshot_and_a_hole():
+    def depth(first, last, bids):
+        data = {"e": "depthUpdate", "E": last, "s": "BTCUSDT", "U": first, "u": last, "b": bids, "a": []}
+        return {"t": "recv", "ts": 1.0, "data": json.dumps({"stream": "btcusdt@depth", "data": data})}
+
+    rest = json.dumps({"lastUpdateId": 3, "bids": [["1.0", "1"]], "asks": [["2.50", "1"]]})
+    rows = lines(
+        "binance",
+        {"t": "header", "source": "here"},
+        depth(3, 4, [["1.1", "2.0"]]),
+        {"t": "http", "url": "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=10", "data": rest},
+        depth(5, 6, [["1.20", "2.0"]]),
+        depth(9, 9, [["1.3", "2.0"]]),
+    )
+    assert [(row["type"], row.get("valid")) for row in rows] == [
+        ("control", None), ("book", False), ("book", True), ("book", True), ("book", False),
+    ]  # fmt: skip
+    assert rows[2]["bids"] == [("1.1", "2.0"), ("1.0", "1")]
+    assert rows[3]["bids"] == [("1.20", "2.0"), ("1.1", "2.0")]
+    assert rows[4]["why"] == "sequence"
+
+
+def test_coinbase_frames_of_every_channel_count():
+    def frame(number, channel="l2_data", kind="update"):
+        update = {"side": "bid", "price_level": "1.10", "new_quantity": "2"}
+        event = {"type": kind, "product_id": "BTC-USD", "updates": [update]}
+        events = [event] if channel == "l2_data" else []
+        time = f"2026-03-01T12:00:0{number}Z"
+        return {"channel": channel, "timestamp": time, "sequence_num": number, "events": events}
+
+    rows = lines("coinbase", frame(0, kind="snapshot"), frame(1, "heartbeats"), frame(2), frame(4))
+    assert [(row["type"], row.get("valid")) for row in rows] == [
+        ("book", True), ("control", None), ("book", True), ("book", False),
+    ]  # fmt: skip
+
+
+def test_depth_of_zero_has_no_levels_and_a_malformed_book_is_an_error():
+    (row,) = lines("kraken", kraken("snapshot", [("1", "1")]), depth=0)
+    assert (row["bids"], row["asks"], row["valid"]) == ([], [], True)
+    (row,) = lines("kraken", kraken("snapshot", [("-1", "1")]))
+    assert row["type"] == "error"
+    assert "-1" in row["reason"]
+
+
+def test_a_small_book_that_does_not_say_whose_it_is():
+    (row,) = lines("binance", {"lastUpdateId": 7, "bids": [["1.0", "2"]], "asks": [["1.10", "3"]]})
+    assert (row["type"], row["symbol"], row["seq"], row["valid"]) == ("book", None, 7, True)
+    assert row["asks"] == [("1.10", "3")]

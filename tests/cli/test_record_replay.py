@@ -1,0 +1,251 @@
+"""`hftpy markets`, `watch`, `record` and `replay`, as processes against a simulated venue."""
+
+import asyncio
+import gzip
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hftcore.parse import Parser
+from hftpy.common import Exchange
+from hftpy.sim import SimVenue, SyntheticMarket
+from hftpy.sim.recorder import SessionRecorder
+from hftpy.sim.recording import iter_session, session_exchange, session_pairs
+
+VENUES = (
+    Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.COINBASE, Exchange.KRAKEN_FUTURE,
+)  # fmt: skip
+PAIRS = ["btc/usd", "eth/usd"]
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[SimVenue]:
+    async with SimVenue(SyntheticMarket(PAIRS, seed=3, rate=50), VENUES) as venue:
+        yield venue
+
+
+async def hftpy(*arguments: object, status: int = 0) -> str:
+    """Run the command; its output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hftpy.cli", *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(90):
+        output, errors = await process.communicate()
+    assert process.returncode == status, errors.decode()
+    return output.decode()
+
+
+@pytest.mark.parametrize("exchange", VENUES, ids=str)
+async def test_markets(venue: SimVenue, exchange: Exchange) -> None:
+    output = await hftpy("markets", exchange, "--rest-host", venue.rest_url(exchange), "--json")
+    rows = [json.loads(line) for line in output.splitlines()]
+    settled = {Exchange.BINANCE_FUTURE: ":usd", Exchange.KRAKEN_FUTURE: ":usd"}.get(exchange, "")
+    assert [row["symbol"] for row in rows] == [pair + settled for pair in PAIRS]
+    assert all(float(row["tick"]) > 0 and float(row["lot"]) > 0 and row["native"] for row in rows)
+    output = await hftpy("markets", exchange, "ETH", "--rest-host", venue.rest_url(exchange))
+    assert len(output.splitlines()) == 1 and output.startswith("eth/usd")
+
+
+async def test_markets_that_cannot_be_had(venue: SimVenue) -> None:
+    await hftpy("markets", "kraken", "--rest-host", venue.rest_url("binance"), status=2)
+    await hftpy("markets", "sim", status=2)
+    await hftpy("markets", "kraken", "nosuch", "--rest-host", venue.rest_url("kraken"), status=1)
+
+
+async def test_watch_prints_lines_where_there_is_no_terminal(venue: SimVenue) -> None:
+    output = await hftpy("watch", "coinbase", "btc/usd", "--for", 2, "--api-host", venue.ws_url("coinbase"))
+    lines = output.splitlines()
+    assert all(line.split()[1] == "btc/usd" for line in lines)
+    assert {line.split()[2] for line in lines} >= {"ticker", "trade"}
+
+
+@pytest.mark.parametrize("exchange", [Exchange.COINBASE, Exchange.KRAKEN_FUTURE], ids=str)
+async def test_the_example_for_any_venue(venue: SimVenue, exchange: Exchange) -> None:
+    program = Path(__file__).parents[2] / "examples" / "any_venue.py"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), str(exchange), "btc/usd", "--count", "5", stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "HFT_API_HOST": venue.ws_url(exchange)},
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    lines = output.decode().splitlines()
+    assert process.returncode == 0 and len(lines) == 5
+    assert all(line.startswith(f"{exchange} btc/usd ") for line in lines)
+
+
+SERVICE = """
+import asyncio
+from hftpy.service import ServiceBase
+
+class Slow(ServiceBase):
+    async def on_trade(self, trade):
+        await asyncio.sleep(0)
+
+    def on_ticker(self, ticker):
+        assert int(ticker.flags) & 4
+"""
+
+
+def service_of(folder: Path, exchange: Exchange) -> Path:
+    (folder / "slow.py").write_text(SERVICE)
+    stream = {"exchange": str(exchange), "currency_pairs": PAIRS, "subscribe_channels": ["ticker", "trade"]}
+    config = folder / "config.json"
+    config.write_text(json.dumps({"slow": {"class_name": "Slow", "setting": {"streams": [stream]}}}))
+    return config
+
+
+@pytest.mark.parametrize("exchange", VENUES, ids=str)
+async def test_what_is_recorded_is_replayed_twice_alike(
+    venue: SimVenue, exchange: Exchange, tmp_path: Path, root: Path
+) -> None:
+    hosts = ["--api-host", venue.ws_url(exchange), "--rest-host", venue.rest_url(exchange)]
+    output = await hftpy("record", exchange, *PAIRS, "-o", tmp_path, "--for", 2.5, *hosts)
+    session = Path(output.splitlines()[0])
+    assert session.name == f"{exchange}.00001.jsonl.gz" and output.endswith(" 0 lost\n")
+    assert session_exchange(session) is exchange
+    assert {str(channel) for channel in session_pairs(session)} == {"ticker", "trade"}
+    kinds = {entry.kind for entry in iter_session(session)}
+    assert kinds == {"conn", "send", "recv", "http"}
+    logs = []
+    for number in range(2):
+        log = tmp_path / f"events{number}.jsonl"
+        await hftpy("replay", session, service_of(tmp_path, exchange), "--events", log)
+        logs.append(log.read_text())
+    assert logs[0] == logs[1]
+    events = [json.loads(line) for line in logs[0].splitlines()]
+    assert {event["event"] for event in events} == {"ticker", "trade"}
+    assert all(event["flags"] & 4 and event["symbol"] in PAIRS for event in events)
+    times = [event["localTimeNs"] for event in events]
+    assert times == sorted(times)
+    parser, count = Parser(exchange), 0
+    for entry in iter_session(session):
+        count += len(parser.parse(entry.data.encode())) if entry.kind == "recv" else 0
+    assert len(events) == count > 50
+
+
+async def test_replay_of_a_lost_connection_tells_the_gap(venue: SimVenue, tmp_path: Path, root: Path) -> None:
+    lines = [
+        {"t": "header", "exchange": "kraken"},
+        {"t": "conn", "ts_ns": 1, "conn": "k", "url": "ws://x/v2"},
+        *({"t": "recv", "ts_ns": number, "conn": "k", "data": ticker(number)} for number in (2, 3)),
+        {"t": "conn", "ts_ns": 4, "conn": "k", "url": "ws://x/v2"},
+        {"t": "recv", "ts_ns": 5, "conn": "k", "data": ticker(5)},
+    ]
+    session = tmp_path / "session.jsonl"
+    session.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = tmp_path / "events.jsonl"
+    await hftpy("replay", session, service_of(tmp_path, Exchange.KRAKEN), "--events", log)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["ticker", "ticker", "gap", "ticker"]
+    assert [event["localTimeNs"] for event in events if event["event"] == "ticker"] == [2, 3, 5]
+
+
+def ticker(bid: int) -> str:
+    row: dict[str, Any] = {"symbol": "BTC/USD", "bid": bid, "bid_qty": 1, "ask": bid + 1, "ask_qty": 1, "last": 1}
+    return json.dumps({"channel": "ticker", "type": "update", "data": [row]})
+
+
+async def test_replay_refuses_what_cannot_be_replayed(tmp_path: Path, root: Path) -> None:
+    session = tmp_path / "session.jsonl"
+    session.write_text('{"t":"header","exchange":"okx"}\n')
+    await hftpy("replay", session, service_of(tmp_path, Exchange.KRAKEN), status=2)
+    session.write_text("nonsense\n")
+    await hftpy("replay", session, service_of(tmp_path, Exchange.KRAKEN), status=2)
+    await hftpy("replay", session, service_of(tmp_path, Exchange.KRAKEN), "--service", "nosuch", status=2)
+
+
+# The recorder
+
+
+def recorded(recorder: SessionRecorder) -> list[list[dict[str, Any]]]:
+    files = []
+    for path in recorder.files:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            files.append([json.loads(line) for line in file])
+    return files
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_files_are_rotated_by_size_and_nothing_is_lost(tmp_path: Path, compression: Any) -> None:
+    recorder = SessionRecorder(tmp_path, "x", Exchange.KRAKEN, compression=compression, max_file_bytes=4096)
+    note = recorder.connection("kraken.ticker")
+    note("conn", "wss://x")
+    for number in range(20_000):
+        note("recv", f"{number:08} {hash(str(number))}".encode())
+    recorder.close()
+    files = recorded(recorder)
+    assert len(files) > 2 and recorder.lost == 0 and recorder.messages == 20_001
+    assert all(rows[0]["t"] == "header" and rows[0]["exchange"] == "kraken" for rows in files)
+    assert files[1][0]["continues"] == recorder.files[0].name
+    assert files[1][0]["connections"] == {"kraken.ticker.1": "wss://x"}
+    numbers = [int(row["data"][:8]) for rows in files for row in rows if row["t"] == "recv"]
+    assert numbers == list(range(20_000))
+    again = SessionRecorder(tmp_path, "x", Exchange.KRAKEN, compression=compression)
+    again.connection("y")("conn", "wss://y")
+    again.close()
+    assert again.files[0] not in recorder.files
+
+
+def test_zstd(tmp_path: Path) -> None:
+    pytest.importorskip("zstandard")
+    recorder = SessionRecorder(tmp_path, "x", Exchange.KRAKEN, compression="zstd")
+    note = recorder.connection("kraken.ticker")
+    note("conn", "wss://x")
+    for number in range(100):
+        note("recv", str(number))
+    recorder.close()
+    entries = list(iter_session(recorder.files[0]))
+    assert [entry.data for entry in entries if entry.kind == "recv"] == [str(number) for number in range(100)]
+    assert entries[1].conn == "kraken.ticker.1" and session_exchange(recorder.files[0]) is Exchange.KRAKEN
+
+
+def test_a_writer_that_is_too_slow_loses_with_a_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    write = SessionRecorder._write
+
+    def slowly(self: SessionRecorder, entry: Any) -> None:
+        gate.wait(20)
+        write(self, entry)
+
+    monkeypatch.setattr(SessionRecorder, "_write", slowly)
+    recorder = SessionRecorder(tmp_path, "x", Exchange.KRAKEN, compression="none", capacity=8)
+    note = recorder.connection("k")
+    for number in range(100):
+        note("recv", str(number))
+    assert 88 <= recorder.lost <= 92
+    gate.set()
+    while not recorder._queue.empty():
+        time.sleep(0.01)
+    note("recv", "last")
+    recorder.close()
+    (rows,) = recorded(recorder)
+    assert rows[-1]["data"] == "last" and rows[-2]["t"] == "conn"
+    assert sum(row.get("lost", 0) for row in rows) == recorder.lost
+    assert recorder.lost + len([row for row in rows if row["t"] == "recv"]) == 101
+
+
+def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: SessionRecorder) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(SessionRecorder, "_begin_file", full)
+    recorder = SessionRecorder(tmp_path, "x", Exchange.KRAKEN)
+    note = recorder.connection("k")
+    for number in range(10):
+        note("recv", str(number))
+    with pytest.raises(OSError, match="no space"):
+        recorder.close()
+
+
+@pytest.mark.parametrize("wrong", [{"compression": "zip"}, {"max_file_bytes": 1}, {"capacity": 0}])
+def test_bad_settings(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SessionRecorder(tmp_path, "x", Exchange.KRAKEN, **wrong)
