@@ -177,8 +177,9 @@ class IBLink(Connection):
         self._client.disconnect()
         if transport is not None:
             try:
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._over.wait()
+                with contextlib.suppress(TimeoutError):  # a peer that reads nothing any more
+                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                        await self._over.wait()
             finally:
                 transport.abort()
         # What ib_async still has in its queue must not be sent by its timer.
@@ -336,7 +337,6 @@ async def open_link(
         await link.open(place.hostname or "127.0.0.1", place.port or 7497, client_id)
         await link.find_details(details)
     except BaseException:
-        with contextlib.suppress(TimeoutError):
-            await link.close()
+        await link.close()
         raise
     return link

@@ -12,6 +12,7 @@ from hftcore.enums import Flag
 from hftpy.common import Exchange, Gap, Reconnected, Side, Stale, Ticker, Trade
 from hftpy.errors import ConfigError, SubscribeError, VenueError
 from hftpy.exchange import get_exchange_stream, ib, ib_link
+from hftpy.exchange.ib_link import Details
 from hftpy.exchange.ib_protocol import IBProtocol
 
 FAST = {"times": -1, "initial": 0.01, "max": 0.05}
@@ -382,6 +383,22 @@ async def test_state_on_subscribing_does_not_renew_the_patience(run_ib, ready, m
         await asyncio.sleep(3.0)
         # 0.2, 0.4, 0.8, 1.6 s: some seconds hold at most 5 connections, not 15.
         assert 2 <= len(peer.clients) <= 6
+
+
+async def test_closing_to_a_peer_that_reads_nothing_any_more():
+    """What is still to be written must not hold up the end of a stream."""
+    async with TwsPeer([AAPL]) as peer:
+        closed = []
+        link = await ib_link.open_link(
+            peer.url, 5, Details({}), lambda _: None, lambda *reason: closed.append(reason), lambda _: None
+        )
+        peer.clients[0].writer.transport.pause_reading()
+        await link.send("x" * 50_000_000)
+        async with asyncio.timeout(10):
+            await link.close()
+        assert not closed
+        with pytest.raises(ConnectionError):
+            await link.send("8")
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
