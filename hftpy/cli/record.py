@@ -57,6 +57,7 @@ async def record(
     exchange = Exchange.parse(venue)
     stream = get_exchange_stream(
         exchange, currency_pairs=pairs, subscribe_channels=channels, api_host=api_host, subscribe_args=subscribe_args,
+        api_auth_data={"rest_host": rest_host} if rest_host else None,
         stale_after=0,
     )  # fmt: skip
     recorder = SessionRecorder(

@@ -12,6 +12,7 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError
+from hftpy.exchange.hooks import FRAME_TAP
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -112,6 +113,9 @@ class SnapshotLoader:
             if response.status != 200 or len(body) > MAX_BYTES:
                 self._failed(f"{path}: HTTP {response.status}, {len(body)} bytes, {body[:200]!r}")
                 return None
+        tap = FRAME_TAP.get()
+        if tap is not None:
+            tap.http(self._base + path, body.decode("utf-8", "replace"))
         return body
 
     def _failed(self, what: str) -> None:

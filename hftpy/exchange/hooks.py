@@ -21,6 +21,10 @@ class FrameTap(Protocol):
         """Who hears the messages of one connection and of those that replace it."""
         ...
 
+    def http(self, url: str, body: str) -> None:
+        """The answer of a REST request that a stream needs, such as a book's snapshot."""
+        ...
+
 
 class SessionSource(Protocol):
     """Brings the frames of a session in place of a connection."""

@@ -11,6 +11,7 @@ import msgspec
 
 from hftcore.enums import Channel, Exchange
 from hftcore.shm import MAX_CAPACITY, MAX_EVENT_BYTES, ShmWriter
+from hftcore.snapshot import Snapshot
 from hftcore.topic import MARKET_TOPIC_BYTES, pad
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
@@ -72,7 +73,7 @@ class ShmAddress:
                     raise RootError(str(error)) from error
         raise AssertionError
 
-    def send(self, message: Ticker | Trade | MyOrder | MyTrade) -> int:
+    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
         symbol = message.symbol
         if symbol not in self._known:
             pad(symbol.topic, MARKET_TOPIC_BYTES)  # what cannot be sent over ZeroMQ cannot be sent here

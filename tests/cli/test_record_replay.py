@@ -131,6 +131,22 @@ async def test_what_is_recorded_is_replayed_twice_alike(
     assert len(events) == count > 50
 
 
+@pytest.mark.parametrize("exchange", [Exchange.BINANCE, Exchange.COINBASE, Exchange.KRAKEN_FUTURE], ids=str)
+async def test_books_are_recorded_with_their_snapshots(venue: SimVenue, exchange: Exchange, tmp_path: Path) -> None:
+    hosts = ["--api-host", venue.ws_url(exchange), "--rest-host", venue.rest_url(exchange)]
+    output = await hftpy("record", exchange, *PAIRS, "--channel", "book", "-o", tmp_path, "--for", 2.5, *hosts)
+    session = Path(output.splitlines()[0])
+    assert {str(channel) for channel in session_pairs(session)} == {"book"}
+    snapshots = [entry for entry in iter_session(session) if entry.kind == "http" and "depth" in entry.url]
+    assert len(snapshots) >= (len(PAIRS) if exchange is Exchange.BINANCE else 0)
+
+
+async def test_watch_with_a_book(venue: SimVenue) -> None:
+    host = venue.ws_url("kraken_future")
+    output = await hftpy("watch", "kraken_future", "btc/usd", "--book", "--for", 2, "--api-host", host)
+    assert {line.split()[2] for line in output.splitlines()} >= {"ticker", "trade", "book"}
+
+
 async def test_replay_of_a_lost_connection_tells_the_gap(venue: SimVenue, tmp_path: Path, root: Path) -> None:
     lines = [
         {"t": "header", "exchange": "kraken"},

@@ -11,6 +11,7 @@
 
 #include "hftcore/binance_book.hpp"
 #include "hftcore/book_batch.hpp"
+#include "hftcore/book_template.hpp"
 #include "hftcore/coinbase_book.hpp"
 #include "hftcore/frame_decoder.hpp"
 #include "hftcore/kraken_book.hpp"
@@ -39,7 +40,9 @@ public:
                 symbols_ = SymbolTable();
                 generation_ = generation;
             }
-            const int kind = read({data, size}, native);
+            const bool matched = useTemplates_ && native.empty() && match({data, size});
+            templateHits_ += matched;
+            const int kind = matched ? FRAME_EVENTS : read({data, size}, native);
             for (std::size_t i = 0; i < batch_.updates.size(); ++i) {
                 const std::string_view spelling = batch_.natives[i].view();
                 batch_.updates[i].symbol = symbols_.find(spelling.data(), spelling.size());
@@ -70,6 +73,10 @@ public:
         return true;
     }
 
+    // Whether the venue's usual spelling is read by book_template.hpp; what that does not know is the general path's.
+    void use_templates(bool use) noexcept { useTemplates_ = use; }
+    std::uint64_t template_hits() const noexcept { return templateHits_; }
+
     std::size_t unknown() const noexcept { return unknown_; }
     std::size_t count() const noexcept { return batch_.updates.size(); }
     const BookUpdate& update(std::size_t index) const noexcept { return batch_.updates[index]; }
@@ -87,6 +94,25 @@ public:
 private:
     // Far above any venue's list; bounds what a broken feed can make the table hold.
     static constexpr std::size_t MAX_SPELLINGS = std::size_t{1} << 17;
+
+    bool match(std::string_view frame) {
+        if (frame.size() < Scan::MIN_BYTES) return false;
+        const Scan scan(frame.data(), frame.size());
+        bool matched = false;
+        switch (batch_.exchange) {
+            case EXCHANGE_BINANCE:
+            case EXCHANGE_BINANCE_FUTURE:
+                matched = binance::match_book_frame(scan, &batch_);
+                break;
+            case EXCHANGE_KRAKEN:
+                matched = kraken::match_book_frame(scan, &minute_, &batch_);
+                break;
+            default:
+                break;
+        }
+        if (!matched) batch_.clear();
+        return matched;
+    }
 
     int read(std::string_view frame, std::string_view native) {
         switch (batch_.exchange) {
@@ -145,6 +171,9 @@ private:
     BookBatch batch_;
     EventBatch others_;
     SymbolTable symbols_;
+    MinuteCache minute_;
+    bool useTemplates_ = true;
+    std::uint64_t templateHits_ = 0;
     std::uint64_t generation_ = 0;
     std::size_t unknown_ = 0;
     std::string reason_;

@@ -31,6 +31,7 @@ public:
     Scan(const char* data, std::size_t size) noexcept : p_(data), end_(data + size) {}
 
     bool at_end() const noexcept { return p_ == end_; }
+    const char* at() const noexcept { return p_; }
 
     template <std::size_t N>
     HFT_INLINE bool literal(const char (&text)[N]) noexcept {
