@@ -122,7 +122,6 @@ def test_funding_of_okx():
     [
         ("binance", encode({**SPOT, "k": {"t": 1}}), "must have the key T"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "o": "nan"}}), "o must be a plain decimal"),
-        ("binance", encode({**SPOT, "k": {**SPOT["k"], "h": "8"}}), "high and low"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "n": -1}}), "n must be a whole number"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "x": 1}}), "x must be true or false"),
         ("binance", encode(SPOT)[:-3], "JSON|json|frame"),

@@ -353,7 +353,7 @@ def test_missing_queue_is_an_error_at_bind():
     [
         ({"currency_pairs": []}, "currency_pairs must name at least one pair"),
         ({"subscribe_channels": []}, "subscribe_channels must name at least one channel"),
-        ({"subscribe_channels": ["kline"]}, "has no channel 'kline'"),
+        ({"subscribe_channels": ["funding"]}, "has no channel 'funding'"),
         ({"subscribe_channels": ["tick"]}, "Channel must be one of"),
         ({"api_host": "127.0.0.1:80"}, "api_host must begin with ws://"),
         ({"client": "curl"}, "client must be one of"),

@@ -94,13 +94,6 @@ inline std::int64_t read_count(const JsonNode& node, std::string_view name) {
     return static_cast<std::int64_t>(value);
 }
 
-inline void check(const Kline& kline) {
-    if (kline.high < kline.low || kline.open > kline.high || kline.open < kline.low || kline.close > kline.high ||
-        kline.close < kline.low) {
-        refuse("high and low of a kline must hold its open and close", std::to_string(kline.high));
-    }
-}
-
 inline void read_binance_kline(const JsonTree& tree, const JsonNode& data, PeriodicBatch* batch) {
     static constexpr std::string_view KEYS[] = {"E", "s", "k"};
     static constexpr std::string_view INNER[] = {"t", "T", "i", "o", "c", "h", "l", "v", "n", "x", "q"};
@@ -123,7 +116,6 @@ inline void read_binance_kline(const JsonTree& tree, const JsonNode& data, Perio
     if (k.get(9).type != JsonType::TRUE && k.get(9).type != JsonType::FALSE) refuse("x must be true or false", k.get(9).text);
     if (k.get(9).type == JsonType::TRUE) kline.flags |= FLAG_CLOSED;
     kline.quoteVolume = read_amount(k.get(10), INNER[10]);
-    check(kline);
 }
 
 inline void read_binance_funding(const JsonTree& tree, const JsonNode& data, PeriodicBatch* batch) {
@@ -195,7 +187,6 @@ inline void read_okx_candle(const JsonTree& tree, const JsonNode& row, std::stri
         if (!okx::is_absent(*cells[7])) kline.quoteVolume = read_amount(*cells[7], NAMES[7]);
         if (cells[8]->is("1")) kline.flags |= FLAG_CLOSED;
     }
-    check(kline);
 }
 
 inline void read_okx_funding(const JsonTree& tree, const JsonNode& row, bool is_mark, PeriodicBatch* batch) {
@@ -274,7 +265,6 @@ inline FrameKind read_kraken(const JsonTree& tree, const JsonNode& root, Periodi
             // A candle of history that was over when the frame was published changes no more.
             if (published != 0 && kline.closeTimeNs <= published) kline.flags |= FLAG_CLOSED;
         }
-        check(kline);
     }
     return FRAME_EVENTS;
 }
