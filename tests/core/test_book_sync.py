@@ -125,6 +125,9 @@ def shows(kind, damage, made, at):
     """Whether the venue's numbers tell of the damage."""
     if kind == "coinbase":
         return True
+    # Binance's snapshot is asked for at the first update and shown with the second: what is lost before is in it.
+    if kind.startswith("binance") and sum(frame.symbol == made[at].symbol for frame in made[:at]) < 2:
+        return False
     if damage == "swap":
         return made[at].symbol == made[at + 1].symbol
     return any(frame.symbol == made[at].symbol for frame in made[at + 1 :])

@@ -63,7 +63,7 @@ OTHER: dict[str, list[bytes]] = {
         b'{"type":"received","product_id":"BTC-USD","sequence":10,"side":"buy","size":"1","price":"2"}',
         b'{"type":"status","currencies":[],"products":[]}',
         b'{"channel":"l2_data","client_id":"","timestamp":"2026-09-30T02:37:15Z","sequence_num":3,"events":[]}',
-        b'{"channel":"user","client_id":"","timestamp":"x","sequence_num":"y","events":null}',
+        b'{"channel":"user","client_id":"","timestamp":"x","sequence_num":9,"events":null}',
         b'{"products":[]}',
         b"[]",
         b"{}",
