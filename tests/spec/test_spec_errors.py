@@ -78,8 +78,8 @@ async def test_a_config_that_is_none(run, project, tmp_path):
         (section(tasks={"ping": {"interval": 1}}), {"mm_demo": SERVICE}, "MMDemoService has no task_ping()"),
         (section(), {"mm_demo": SERVICE.replace("pass", "on_setup = lambda self: False")}, "on_setup returned False"),
         (
-            section(streams=[{"exchange": "kraken", "subscribe_channels": ["book"], "currency_pairs": ["btc/usd"]}]),
-            {"mm_demo": SERVICE}, "setting.streams[0]: KrakenStream has no channel 'book'",
+            section(streams=[{"exchange": "kraken", "subscribe_channels": ["balance"], "currency_pairs": ["btc/usd"]}]),
+            {"mm_demo": SERVICE}, "setting.streams[0]: KrakenStream has no channel 'balance'",
         ),
         (
             section(streams=[{"exchange": "kraken", "subscribe_channels": ["my_order"]}]),

@@ -160,7 +160,7 @@ def test_placeholders_that_are_no_settings_are_refused_by_name():
         with pytest.raises(ConfigError, match=f"{name} must .*was '{value}'"):
             get_exchange_stream(**params, **{name: value})
     with pytest.raises(ValueError, match="exchange must"):
-        get_exchange_stream(**params | {"exchange": "okx"})
+        get_exchange_stream(**params | {"exchange": "sim"})
     with pytest.raises(TypeError, match="api_hots"):
         get_exchange_stream(**params, api_hots="")
 
