@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 from hftcore.codec import decode_ticker, decode_trade
 from hftcore.enums import Channel, Exchange, OrderStatus, OrderType, Side
+from hftcore.kline import Kline
 from hftcore.publication import CONTROL_TOPIC
 from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.wire import market_pb2 as wire
 
@@ -155,6 +157,87 @@ def decode_book(message: Any) -> Snapshot:
     )
 
 
+def encode_kline(kline: Kline, seq: int, epoch: int) -> bytes:
+    message = wire.Kline(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(kline.exchange),
+        symbol=kline.symbol,
+        exchange_time_ns=kline.exchangeTimeNs,
+        local_time_ns=kline.localTimeNs,
+        open_time_ns=kline.openTimeNs,
+        close_time_ns=kline.closeTimeNs,
+        open=kline.open,
+        high=kline.high,
+        low=kline.low,
+        close=kline.close,
+        volume=kline.volume,
+        quote_volume=kline.quoteVolume,
+        trade_count=kline.tradeCount,
+        venue_seq=kline.seq,
+        interval_s=kline.intervalS,
+        flags=int(kline.flags),
+    )
+    return message.SerializeToString()
+
+
+def decode_kline(message: Any) -> Kline:
+    return Kline(
+        exchange=message.exchange,
+        symbol=message.symbol,
+        exchangeTimeNs=message.exchange_time_ns,
+        localTimeNs=message.local_time_ns,
+        openTimeNs=message.open_time_ns,
+        closeTimeNs=message.close_time_ns,
+        open=message.open,
+        high=message.high,
+        low=message.low,
+        close=message.close,
+        volume=message.volume,
+        quoteVolume=message.quote_volume,
+        tradeCount=message.trade_count,
+        seq=message.venue_seq,
+        intervalS=message.interval_s,
+        flags=message.flags,
+    )
+
+
+# As the struct and the message call what may be absent.
+_FUNDING_FIELDS = {
+    "rate": "rate",
+    "next_rate": "next_rate",
+    "next_funding_time": "next_funding_time_us",
+    "mark_price": "mark_price",
+    "index_price": "index_price",
+}
+
+
+def encode_funding(funding: Funding, seq: int, epoch: int) -> bytes:
+    message = wire.Funding(
+        seq=seq,
+        epoch=epoch,
+        exchange=_number(funding.exchange),
+        symbol=funding.symbol,
+        timestamp_us=funding.timestamp,
+        local_timestamp_us=funding.local_timestamp,
+        **{theirs: getattr(funding, ours) for ours, theirs in _FUNDING_FIELDS.items()},
+    )
+    return message.SerializeToString()
+
+
+def decode_funding(message: Any) -> Funding:
+    told = {
+        ours: getattr(message, theirs) for ours, theirs in _FUNDING_FIELDS.items() if message.HasField(theirs)
+    }
+    return Funding(
+        exchange=Exchange(message.exchange),
+        symbol=CurrencyPair(message.symbol),
+        timestamp=message.timestamp_us,
+        local_timestamp=message.local_timestamp_us,
+        **told,
+    )
+
+
 def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
     message = wire.MyOrderBatch(
         seq=seq, epoch=epoch, exchange=_number(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
@@ -263,6 +346,18 @@ def _receive_book(body: bytes) -> Received:
     return Received(book, book.exchange, book.symbol, message.seq, message.epoch, message.resent)
 
 
+def _receive_kline(body: bytes) -> Received:
+    message = wire.Kline.FromString(body)
+    kline = decode_kline(message)
+    return Received(kline, kline.exchange, kline.symbol, message.seq, message.epoch, message.resent)
+
+
+def _receive_funding(body: bytes) -> Received:
+    message = wire.Funding.FromString(body)
+    funding = decode_funding(message)
+    return Received(funding, funding.exchange, funding.symbol, message.seq, message.epoch, message.resent)
+
+
 def _receive_my_order(body: bytes) -> Received:
     message = wire.MyOrder.FromString(body)
     order = decode_my_order(message)
@@ -285,6 +380,8 @@ DECODERS: dict[Channel, Callable[[bytes], Received]] = {
     Channel.TICKER: _receive_ticker,
     Channel.TRADE: _receive_trade,
     Channel.BOOK: _receive_book,
+    Channel.KLINE: _receive_kline,
+    Channel.FUNDING: _receive_funding,
     Channel.MY_ORDER: _receive_my_order,
     Channel.MY_ORDER_BATCH: _receive_batch,
     Channel.MY_TRADE: _receive_my_trade,
@@ -299,6 +396,8 @@ __all__ = [
     "decode_event",
     "encode_batch",
     "encode_book",
+    "encode_funding",
+    "encode_kline",
     "encode_my_order",
     "encode_my_trade",
     "event_fields",

@@ -9,21 +9,26 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from hftcore.enums import Channel, Exchange
+from hftcore.kline import Kline
 from hftcore.publication import Publication
 from hftcore.shm import ShmWriter
 from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.funding import Funding
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import ConfigError
 from hftpy.ipc.observers import Observers
 
 logger = logging.getLogger(__name__)
+
+Message: TypeAlias = Ticker | Trade | Snapshot | Kline | Funding | MyOrder | MyTrade
+"""What a publisher sends one by one."""
 
 TRANSPORTS = ("zmq", "shm")
 SHM_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE})
@@ -59,7 +64,7 @@ class Address(Protocol):
     def joins(self) -> int:
         """How many subscriptions were accepted."""
 
-    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
+    def send(self, message: Message) -> int:
         """Send a message of this exchange and channel; returns its number within its topic, from 1."""
 
     def send_orders(self, orders: Sequence[MyOrder]) -> int:

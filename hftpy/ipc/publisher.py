@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hftcore.enums import Channel, Exchange, Side
+from hftcore.kline import Kline
 from hftcore.publication import Router, checked_array
 from hftcore.snapshot import Snapshot
 from hftcore.types import TICKER_DTYPE, Ticker, Trade, tickers_from_array, trades_from_array
 from hftpy.common.events import Gap, Reconnected, Stale
+from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root
-from hftpy.ipc.endpoint import Address, check_transport, open_address
+from hftpy.ipc.endpoint import Address, Message, check_transport, open_address
 from hftpy.ipc.transport import running_loop
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ _CHANNELS: dict[type, Channel] = {
     Ticker: Channel.TICKER,
     Trade: Channel.TRADE,
     Snapshot: Channel.BOOK,
+    Kline: Channel.KLINE,
+    Funding: Channel.FUNDING,
     MyOrder: Channel.MY_ORDER,
     MyTrade: Channel.MY_TRADE,
 }
@@ -110,7 +114,7 @@ class IPCPublisher:
         """
         self._address(Exchange.parse(exchange), Channel.parse(channel))
 
-    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
+    def send(self, message: Message) -> int:
         """Send a struct to the subscribers of its exchange, channel and symbol.
 
         Returns
@@ -130,10 +134,11 @@ class IPCPublisher:
         # The router's way where nothing else is to be done; it returns 0 where something is.
         return self._router.send(message) or self._send(message)
 
-    def _send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
+    def _send(self, message: Message) -> int:
         channel = _CHANNELS.get(type(message))
         if channel is None:
-            raise TypeError(f"a Ticker, Trade, Snapshot, MyOrder or MyTrade can be sent, was {type(message).__name__}")
+            kinds = ", ".join(kind.__name__ for kind in _CHANNELS)
+            raise TypeError(f"a message must be one of {kinds}, was {type(message).__name__}")
         return self._address(message.exchange, channel).send(message)
 
     def send_batch(self, messages: Iterable[Ticker | Trade] | NDArray[np.void]) -> int:

@@ -11,14 +11,14 @@ import msgspec
 
 from hftcore.enums import Channel, Exchange
 from hftcore.shm import MAX_CAPACITY, MAX_EVENT_BYTES, ShmWriter
-from hftcore.snapshot import Snapshot
 from hftcore.topic import MARKET_TOPIC_BYTES, pad
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
-from hftpy.common.orders import MyOrder, MyTrade
+from hftpy.common.orders import MyOrder
 from hftpy.common.paths import make_private_folder
 from hftpy.errors import AddressInUseError, RootError, SegmentError, SegmentInUseError
 from hftpy.ipc import codec
+from hftpy.ipc.endpoint import Message
 from hftpy.ipc.shm_folder import remove_folder, segment_path
 from hftpy.wire import market_pb2 as wire
 
@@ -73,7 +73,7 @@ class ShmAddress:
                     raise RootError(str(error)) from error
         raise AssertionError
 
-    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
+    def send(self, message: Message) -> int:
         symbol = message.symbol
         if symbol not in self._known:
             pad(symbol.topic, MARKET_TOPIC_BYTES)  # what cannot be sent over ZeroMQ cannot be sent here

@@ -11,16 +11,18 @@ from typing import Any
 import zmq
 
 from hftcore.enums import Channel, Exchange
+from hftcore.kline import Kline
 from hftcore.publication import Publication
 from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, PrefixFilter, pad
-from hftcore.types import Ticker, Trade
 from hftcore.zmq import NativeSocket
 from hftpy.common.events import Gap
+from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
+from hftpy.ipc.endpoint import Message
 from hftpy.ipc.transport import FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
 
@@ -41,6 +43,8 @@ _LINGER_MS = 2_000
 
 _ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
     Snapshot: codec.encode_book,
+    Kline: codec.encode_kline,
+    Funding: codec.encode_funding,
     MyOrder: codec.encode_my_order,
     MyTrade: codec.encode_my_trade,
 }
@@ -82,7 +86,7 @@ class ZmqAddress:
     def sent(self) -> int:
         return self.target.sent - self._events
 
-    def send(self, message: Ticker | Trade | Snapshot | MyOrder | MyTrade) -> int:
+    def send(self, message: Message) -> int:
         encode = _ENCODERS.get(type(message))
         if encode is None:
             return self.target.send(message)  # type: ignore[arg-type]

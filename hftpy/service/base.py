@@ -14,7 +14,21 @@ from typing import Any
 
 from hftcore.latency import LatencyHistogram
 from hftcore.strategy import NativeStrategy
-from hftpy.common import Channel, Exchange, Gap, MyOrder, MyTrade, Reconnected, Side, Snapshot, Stale, Ticker, Trade
+from hftpy.common import (
+    Channel,
+    Exchange,
+    Funding,
+    Gap,
+    Kline,
+    MyOrder,
+    MyTrade,
+    Reconnected,
+    Side,
+    Snapshot,
+    Stale,
+    Ticker,
+    Trade,
+)
 from hftpy.common.log import LimitedLog
 from hftpy.errors import AddressInUseError, ConfigError
 from hftpy.exchange import StreamBase
@@ -73,8 +87,9 @@ class ServiceBase:
         self.process_id = config.process_id
         self.params: dict[str, Any] = dict(config.setting.params)
         self.counters: dict[str, int] = {
-            "tickers": 0, "trades": 0, "books": 0, "my_orders": 0, "my_trades": 0, "gaps": 0, "lost": 0, "stale": 0,
-            "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0, "events_dropped": 0,
+            "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
+            "gaps": 0, "lost": 0, "stale": 0, "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0,
+            "events_dropped": 0,
         }  # fmt: skip
         self.latency: dict[str, LatencyHistogram] = {}
         self._limited = LimitedLog(log)
@@ -83,6 +98,8 @@ class ServiceBase:
         self.ticker_queue = self._delivery.tickers.ring
         self.trade_queue = self._delivery.trades.ring
         self.book_queue = self._delivery.books.ring
+        self.kline_queue = self._delivery.klines.ring
+        self.funding_queue = self._delivery.fundings.ring
         self.my_order_queue = self._delivery.my_orders
         self.my_order_batch_queue = self._delivery.my_order_batches
         self.my_trade_queue = self._delivery.my_trades
@@ -122,6 +139,12 @@ class ServiceBase:
 
     def on_book(self, book: Snapshot) -> Any:
         """The best levels of an order book, after an update that left it whole."""
+
+    def on_kline(self, kline: Kline) -> Any:
+        """A kline began, changed or closed (`Flag.CLOSED`)."""
+
+    def on_funding(self, funding: Funding) -> Any:
+        """A contract's funding or mark price changed."""
 
     def on_my_order(self, my_order: MyOrder) -> Any:
         """One of our orders changed."""

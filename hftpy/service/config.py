@@ -119,6 +119,8 @@ OVERFLOWS: dict[str, tuple[str, ...]] = {
     "ticker": ("drop_oldest", "drop_newest", "conflate", "halt"),
     "trade": ("drop_oldest", "drop_newest", "halt"),
     "book": ("drop_oldest", "drop_newest", "conflate", "halt"),
+    "kline": ("drop_oldest", "drop_newest", "halt"),
+    "funding": ("drop_oldest", "drop_newest", "conflate", "halt"),
     "my_order": ("halt",),
     "my_order_batch": ("halt",),
     "my_trade": ("halt",),

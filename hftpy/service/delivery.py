@@ -11,7 +11,6 @@ from hftcore.latency import LatencyHistogram
 from hftpy.common import Channel, Gap, MyOrder, MyTrade, Reconnected, Stale, Ticker, Trade
 from hftpy.common.log import LimitedLog
 from hftpy.errors import HftError
-from hftpy.service.book_inbox import BOOK_CAPACITY, BookInbox
 from hftpy.service.config import QueueSetting
 from hftpy.service.inbox import (
     Dispatcher,
@@ -24,10 +23,12 @@ from hftpy.service.inbox import (
     PrivateQueue,
     report_event,
 )
+from hftpy.service.object_inbox import OBJECT_CAPACITY, ObjectInbox
 
 RING_CAPACITY = 65_536
 QUEUE_CAPACITY = 16_384
 MARKET_OVERFLOW = "drop_oldest"
+OBJECTS = (Channel.BOOK, Channel.KLINE, Channel.FUNDING)  # channels whose rings hold objects
 HOPS = ("receipt_to_callback", "venue_to_receipt")
 
 
@@ -79,17 +80,17 @@ class Delivery:
         self._born_ns = born_ns
         self.tickers = self._market(Channel.TICKER, Ticker, queues.get("ticker"))
         self.trades = self._market(Channel.TRADE, Trade, queues.get("trade"))
-        self.books = self._books(queues.get("book"))
+        self.books, self.klines, self.fundings = (
+            self._objects(channel, queues.get(str(channel))) for channel in OBJECTS
+        )
         self.my_orders: PrivateQueue[MyOrder] = self._private("my_order", queues)
         self.my_order_batches: PrivateQueue[list[MyOrder]] = self._private("my_order_batch", queues)
         self.my_trades: PrivateQueue[MyTrade] = self._private("my_trade", queues)
         self.other_events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_CAPACITY)
-        inboxes: dict[Channel, MarketInbox | BookInbox] = {
-            Channel.TICKER: self.tickers,
-            Channel.TRADE: self.trades,
-            Channel.BOOK: self.books,
-        }
-        self.inlet = EventInlet(inboxes, self._put_other_event)
+        self._inboxes: tuple[MarketInbox | ObjectInbox, ...] = (
+            self.tickers, self.trades, self.books, self.klines, self.fundings,
+        )  # fmt: skip
+        self.inlet = EventInlet({inbox.channel: inbox for inbox in self._inboxes}, self._put_other_event)
 
     def _market(self, channel: Channel, kind: type, setting: QueueSetting | None) -> MarketInbox:
         service = self._service
@@ -109,15 +110,17 @@ class Delivery:
         inbox.ring.count_in(service.counters, f"{channel}s")
         return inbox
 
-    def _books(self, setting: QueueSetting | None) -> BookInbox:
+    def _objects(self, channel: Channel, setting: QueueSetting | None) -> ObjectInbox:
         service = self._service
-        return BookInbox(
-            (setting and setting.capacity) or BOOK_CAPACITY,
+        name = f"on_{channel}"
+        return ObjectInbox(
+            channel,
+            (setting and setting.capacity) or OBJECT_CAPACITY,
             (setting and setting.overflow) or MARKET_OVERFLOW,
-            Method(service, "on_book"),
+            Method(service, name),
             self._guarded(self._deliver_event),
             counters=service.counters,
-            failed=lambda: service._hook_failed("on_book"),
+            failed=lambda: service._hook_failed(name),
             on_halt=self._market_halted,
         )
 
@@ -128,9 +131,7 @@ class Delivery:
     def jobs(self) -> list[tuple[Coroutine[Any, Any, None], str]]:
         """What has to run, with its names."""
         return [
-            (self.tickers.run(), "tickers"),
-            (self.trades.run(), "trades"),
-            (self.books.run(), "books"),
+            *((inbox.run(), f"{inbox.channel}s") for inbox in self._inboxes),
             (self._dispatch(self.my_orders, self._deliver_my_order), "my_orders"),
             (self._dispatch(self.my_order_batches, self._deliver_my_order_batch), "my_order_batches"),
             (self._dispatch(self.my_trades, self._deliver_my_trade), "my_trades"),
@@ -144,9 +145,10 @@ class Delivery:
     def status(self) -> dict[str, dict[str, int]]:
         """The counters of the queues."""
         return {
-            "ticker": {**self.tickers.ring.stats, "events_dropped": self.tickers.events_dropped},
-            "trade": {**self.trades.ring.stats, "events_dropped": self.trades.events_dropped},
-            "book": {**self.books.ring.stats, "events_dropped": self.books.events_dropped},
+            **{
+                str(inbox.channel): {**inbox.ring.stats, "events_dropped": inbox.events_dropped}
+                for inbox in self._inboxes
+            },
             **{queue.name: queue.summary for queue in (self.my_orders, self.my_trades)},
         }
 

@@ -302,7 +302,7 @@ class QueueInlet:
     """
 
     def __init__(self, service: object, is_ours: Callable[[object], bool] | None = None) -> None:
-        for name in ("ticker", "trade", "book", "my_order", "my_order_batch", "my_trade", "event"):
+        for name in ("ticker", "trade", "book", "kline", "funding", "my_order", "my_order_batch", "my_trade", "event"):
             queue = getattr(service, f"{name}_queue")
             if is_ours is not None and name.startswith("my_"):
                 queue = OrderInlet(queue, is_ours)

@@ -185,6 +185,76 @@ class BookSnapshot(_message.Message):
     ask_volumes: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., resent: bool = ..., exchange: _Optional[_Union[Exchange, str]] = ..., symbol: _Optional[str] = ..., exchange_time_ns: _Optional[int] = ..., local_time_ns: _Optional[int] = ..., venue_seq: _Optional[int] = ..., flags: _Optional[int] = ..., bid_prices: _Optional[_Iterable[float]] = ..., bid_volumes: _Optional[_Iterable[float]] = ..., ask_prices: _Optional[_Iterable[float]] = ..., ask_volumes: _Optional[_Iterable[float]] = ...) -> None: ...
 
+class Kline(_message.Message):
+    __slots__ = ("seq", "epoch", "resent", "exchange", "symbol", "exchange_time_ns", "local_time_ns", "open_time_ns", "close_time_ns", "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "venue_seq", "interval_s", "flags")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RESENT_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_VOLUME_FIELD_NUMBER: _ClassVar[int]
+    TRADE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VENUE_SEQ_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    epoch: int
+    resent: bool
+    exchange: Exchange
+    symbol: str
+    exchange_time_ns: int
+    local_time_ns: int
+    open_time_ns: int
+    close_time_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trade_count: int
+    venue_seq: int
+    interval_s: int
+    flags: int
+    def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., resent: bool = ..., exchange: _Optional[_Union[Exchange, str]] = ..., symbol: _Optional[str] = ..., exchange_time_ns: _Optional[int] = ..., local_time_ns: _Optional[int] = ..., open_time_ns: _Optional[int] = ..., close_time_ns: _Optional[int] = ..., open: _Optional[float] = ..., high: _Optional[float] = ..., low: _Optional[float] = ..., close: _Optional[float] = ..., volume: _Optional[float] = ..., quote_volume: _Optional[float] = ..., trade_count: _Optional[int] = ..., venue_seq: _Optional[int] = ..., interval_s: _Optional[int] = ..., flags: _Optional[int] = ...) -> None: ...
+
+class Funding(_message.Message):
+    __slots__ = ("seq", "epoch", "resent", "exchange", "symbol", "rate", "next_rate", "next_funding_time_us", "mark_price", "index_price", "timestamp_us", "local_timestamp_us")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RESENT_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RATE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FUNDING_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    MARK_PRICE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_PRICE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_US_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_TIMESTAMP_US_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    epoch: int
+    resent: bool
+    exchange: Exchange
+    symbol: str
+    rate: float
+    next_rate: float
+    next_funding_time_us: int
+    mark_price: float
+    index_price: float
+    timestamp_us: int
+    local_timestamp_us: int
+    def __init__(self, seq: _Optional[int] = ..., epoch: _Optional[int] = ..., resent: bool = ..., exchange: _Optional[_Union[Exchange, str]] = ..., symbol: _Optional[str] = ..., rate: _Optional[float] = ..., next_rate: _Optional[float] = ..., next_funding_time_us: _Optional[int] = ..., mark_price: _Optional[float] = ..., index_price: _Optional[float] = ..., timestamp_us: _Optional[int] = ..., local_timestamp_us: _Optional[int] = ...) -> None: ...
+
 class MyOrder(_message.Message):
     __slots__ = ("seq", "epoch", "resent", "exchange", "symbol", "client_order_id", "order_id", "side", "order_type", "price", "amount", "filled", "avg_price", "status", "post_only", "reason", "strategy", "command_id", "timestamp_us", "local_timestamp_us")
     SEQ_FIELD_NUMBER: _ClassVar[int]

@@ -7,7 +7,7 @@ import pytest
 
 from hftcore.book import OrderBook
 from hftpy.common import Channel, Exchange, Gap, Snapshot
-from hftpy.service.book_inbox import BookInbox
+from hftpy.service.object_inbox import ObjectInbox
 
 
 def book_at(price, symbol="btc/usd"):
@@ -40,8 +40,8 @@ class Told:
         self.failures += 1
 
     def inbox(self, capacity=16, overflow="drop_oldest", hook=None):
-        return BookInbox(
-            capacity, overflow, hook or self.take, self.event, counters=self.counters, failed=self.failed,
+        return ObjectInbox(
+            Channel.BOOK, capacity, overflow, hook or self.take, self.event, counters=self.counters, failed=self.failed,
             on_halt=self.halted.append,
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Between book streams and `on_book`: a ring of Snapshots, with events about books kept in their place.
+"""Between streams of objects (books, klines, funding) and their hooks: a ring, with events kept in their place.
 
-As `hftpy.service.inbox.MarketInbox`, for objects: a gap is told after every book that arrived before it and before
-every one that arrived after it. What the ring loses because the hook is too slow is told as a gap of source ``ring``.
+As `hftpy.service.inbox.MarketInbox`, for objects: a gap is told after everything that arrived before it and before
+everything that arrived after it. What the ring loses because the hook is too slow is told as a gap of source ``ring``.
 With ``conflate`` a newer book replaces its symbol's older one, which is no loss, but never one from before a gap.
 """
 
@@ -12,21 +12,23 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hftcore.object_ring import ObjectRing
-from hftpy.common import Channel, Exchange, Gap, Snapshot
+from hftpy.common import Channel, Exchange, Gap
 from hftpy.service.inbox import BATCH, BUDGET_NS, MAX_EVENTS, Dispatcher, Event, Hook
 
-BOOK_CAPACITY = 16_384
+OBJECT_CAPACITY = 16_384
 
 
-def _key_of(item: Snapshot) -> tuple[Exchange, str]:
+def _key_of(item: Any) -> tuple[Exchange, str]:
     return item.exchange, item.symbol
 
 
-class BookInbox:
-    """A ring of books and the events about them.
+class ObjectInbox:
+    """A ring of one channel's objects and the events about them.
 
     Parameters
     ----------
+    channel
+        What it carries.
     capacity, overflow
         Of the ring.
     deliver
@@ -34,17 +36,16 @@ class BookInbox:
     deliver_event
         A coroutine function that calls the hook of an event; it does not raise.
     counters
-        Whose ``books`` counts what was delivered.
+        Where what was delivered is counted, as the channel's name in the plural.
     failed
         Called while an exception of the hook is handled.
     on_halt
         Called once with the channel's name when a ring that halts is full.
     """
 
-    channel = Channel.BOOK
-
     def __init__(
         self,
+        channel: Channel,
         capacity: int,
         overflow: str,
         deliver: Hook,
@@ -55,15 +56,17 @@ class BookInbox:
         on_halt: Callable[[str], None],
     ) -> None:
         key = _key_of if overflow == "conflate" else None
-        self.ring: ObjectRing[Snapshot] = ObjectRing(capacity, overflow, key=key)  # type: ignore[arg-type]
+        self.channel = channel
+        self.ring: ObjectRing[Any] = ObjectRing(capacity, overflow, key=key)  # type: ignore[arg-type]
         self._counters = counters
+        self._counter = f"{channel}s"
         self.events_dropped = 0
         self._dispatcher = Dispatcher(self.ring, deliver, failed)
         self._deliver_event = deliver_event
         self._on_halt: Callable[[str], None] | None = on_halt
         self._events: deque[tuple[int, Event]] = deque()
         self._event_arrived = asyncio.Event()
-        self._telling = asyncio.Lock()  # a hook of an event ends before the next book is delivered
+        self._telling = asyncio.Lock()  # a hook of an event ends before the next object is delivered
         self._lost = 0  # what was reported
 
     def put_event(self, event: Event) -> None:
@@ -77,8 +80,8 @@ class BookInbox:
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._run_ring(), name="books")
-            group.create_task(self._run_events(), name="book events")
+            group.create_task(self._run_ring(), name=self._counter)
+            group.create_task(self._run_events(), name=f"{self.channel} events")
 
     async def _run_ring(self) -> None:
         ring = self.ring
@@ -94,7 +97,7 @@ class BookInbox:
                 if left <= 0 or ring.empty() or time.monotonic_ns() >= ends_ns:
                     break
                 await self._dispatcher.some(left, until=self._events[0][0] if self._events else None)
-                self._counters["books"] = ring.stats["popped"]
+                self._counters[self._counter] = ring.stats["popped"]
             await asyncio.sleep(0)
 
     async def _report_losses(self) -> None:
@@ -104,7 +107,7 @@ class BookInbox:
             await self._deliver_event(
                 Gap(
                     exchange=Exchange.UNKNOWN,
-                    channel=Channel.BOOK,
+                    channel=self.channel,
                     symbol=None,
                     reason="the hooks are too slow",
                     lost=missing,
