@@ -10,10 +10,12 @@ import psutil
 import pytest
 
 from hftcore import codec
-from hftcore.errors import ParseError
+from hftcore.errors import ParseError, SegmentError
 from hftcore.latency import LatencyHistogram
 from hftcore.parse import Parser
 from hftcore.ring import Ring
+from hftcore.shm import ShmReader, ShmWriter
+from hftcore.strategy import NativeStrategy
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import PrefixFilter
 from hftcore.types import Ticker, Trade, tickers_from_array
@@ -230,3 +232,42 @@ def test_publisher_and_subscriber(root: Path):
         asyncio.run(life())
 
     assert_flat(work, rounds=15, warm=8)
+
+
+def test_shared_memory_opened_lapped_and_closed(tmp_path: Path):
+    tmp_path.chmod(0o700)
+    path = tmp_path / "kraken.ticker.shm"
+    ticker = Ticker(exchange="kraken", symbol="BTC/USDT", bidPrice=1.5)
+
+    def work() -> None:
+        writer = ShmWriter(path, Ticker, exchange="kraken", capacity=64, max_symbols=8)
+        readers = [ShmReader(path, Ticker) for _ in range(3)]
+        with pytest.raises(SegmentError):
+            ShmReader(path, Trade)
+        for _ in range(200):
+            writer.put(ticker)
+        writer.put_event(b"an event")
+        for reader in readers:
+            assert reader.get_batch()
+            assert reader.stats["lost"] > 0
+            reader.close()
+        writer.close()
+
+    assert_flat(work)
+
+
+def test_strategies_and_their_rings():
+    ticker = Ticker(exchange="kraken", symbol="BTC/USDT", bidPrice=1.5)
+
+    def work() -> None:
+        for _ in range(20):
+            strategy, ring = NativeStrategy(), Ring(Ticker, 64)
+            for _ in range(64):
+                ring.put_nowait(ticker)
+            assert strategy.drain(ring, 10) == 10
+            strategy.dispatch(ring)
+            with pytest.raises(ValueError, match="limit must be"):
+                strategy.drain(ring, 0)
+            assert strategy.tickers == 64
+
+    assert_flat(work)
