@@ -10,6 +10,8 @@ import psutil
 import pytest
 
 from hftcore import codec
+from hftcore.book import OrderBook
+from hftcore.enums import Channel
 from hftcore.errors import ParseError, SegmentError
 from hftcore.latency import LatencyHistogram
 from hftcore.parse import Parser
@@ -19,6 +21,7 @@ from hftcore.strategy import NativeStrategy
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import PrefixFilter
 from hftcore.types import Ticker, Trade, tickers_from_array
+from hftpy.exchange.kraken_market import KrakenMarketProtocol
 
 pytestmark = pytest.mark.leak
 
@@ -269,5 +272,31 @@ def test_strategies_and_their_rings():
             with pytest.raises(ValueError, match="limit must be"):
                 strategy.drain(ring, 0)
             assert strategy.tickers == 64
+
+    assert_flat(work)
+
+
+def test_what_reads_a_venues_frames():
+    """A connection's protocol: its requests, tickers and trades by frames, and its end."""
+
+    def work() -> None:
+        for channel, frame in ((Channel.TICKER, TICKER), (Channel.TRADE, TRADES)):
+            protocol = KrakenMarketProtocol(channel, [CurrencyPair("btc/usd"), CurrencyPair("sol/eur")], {})
+            assert protocol.open()
+            for _ in range(10):
+                protocol.receive(frame, 1)
+
+    # Up to 1024 objects of each kind are kept to be used again, which count as held: they come first.
+    assert_flat(work, warm=2_000)
+
+
+def test_books_and_their_snapshots():
+    def work() -> None:
+        book = OrderBook("kraken", "btc/usd", depth=25)
+        book.apply_snapshot([(str(100 - n), "1" * 40) for n in range(40)], [(str(101 + n), "2") for n in range(40)])
+        kept = [book.snapshot(levels) for levels in (1, 2, 20, 256)]
+        assert kept[2].bidsPrice.sum() > 0
+        with pytest.raises(ValueError, match="'x'"):
+            book.apply([("x", "1")], [])
 
     assert_flat(work)
