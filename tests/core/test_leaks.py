@@ -50,12 +50,10 @@ BROKEN = (b"{", b"", b"\xff\xfe", b"[" * 100, TICKER[:-1], TICKER.replace(b"6400
 def grown(round_of_work: Callable[[], object], rounds: int, warm: int) -> tuple[int, int]:
     """How many bytes `rounds` rounds left behind: what Python counts, and what the process holds."""
     process = psutil.Process()
-    for _ in range(warm):
-        round_of_work()
-    gc.collect()
     tracemalloc.start()
     try:
-        round_of_work()
+        for _ in range(warm):
+            round_of_work()
         gc.collect()
         traced = tracemalloc.get_traced_memory()[0]
         held = process.memory_info().rss
