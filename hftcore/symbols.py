@@ -169,12 +169,7 @@ def pair_of_native(exchange: Exchange, native: str) -> CurrencyPair:
         If it is in no list that was registered, and the rule does not take it or cannot split it.
     """
     pair = _instruments.get(exchange, {}).get(native)
-    if pair is None:
-        pair = CurrencyPair(pair_text(exchange, native))
-        if not _is_old(exchange, native):
-            with _lock:
-                _native.setdefault((exchange, pair), native)
-    return pair
+    return CurrencyPair(pair_text(exchange, native)) if pair is None else pair
 
 
 def _is_old(exchange: Exchange, native: str) -> bool:
@@ -183,7 +178,7 @@ def _is_old(exchange: Exchange, native: str) -> bool:
 
 
 def native_symbol(exchange: Exchange, pair: str) -> str:
-    """How a venue spells a pair: as it was registered or seen, else by the venue's rule.
+    """How a venue spells a pair: as it was registered, else by the venue's rule.
 
     Raises
     ------

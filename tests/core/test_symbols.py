@@ -264,9 +264,12 @@ def fresh(monkeypatch):
     monkeypatch.setattr(symbols, "_listeners", [])
 
 
-def test_a_spelling_that_was_seen_is_used_again(fresh):
+def test_a_spelling_that_was_seen_is_not_what_the_venue_is_asked_for(fresh):
+    # A stream of OKX's swaps may be told of a spot instrument; btc/usdt names its swap all the same.
+    assert pair_of_native(Exchange.OKX_SWAP, "BTC-USDT") is CurrencyPair("btc/usdt")
+    assert native_symbol(Exchange.OKX_SWAP, "btc/usdt") == "BTC-USDT-SWAP"
     assert pair_of_native(Exchange.KRAKEN_FUTURE, "pi_xbtusd") is CurrencyPair("btc/usd:btc")
-    assert native_symbol(Exchange.KRAKEN_FUTURE, "btc/usd:btc") == "pi_xbtusd"
+    assert native_symbol(Exchange.KRAKEN_FUTURE, "btc/usd:btc") == "PI_XBTUSD"
     assert native_symbol(Exchange.BINANCE, "btc/usd") == "BTCUSD"
 
 
