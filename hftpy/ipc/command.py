@@ -294,6 +294,3 @@ def decode_frame(frame: bytes) -> tuple[bytes, IPCCommand, Keys]:
         raise ValueError(f"a command's payload must be at most {MAX_DEPTH} deep")
     command, keys = _read(body)
     return frame[:COMMAND_TOPIC_BYTES], command, keys
-
-
-def encode_frame(*args: Any) -> Any: ...

@@ -8,7 +8,7 @@ a second time; what is full refuses and never forgets.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -278,7 +278,7 @@ class CommandReceiver:
             self.duplicates += 1  # its sender knows its outcome
             return
         entry = Received(command, keys, remote, session, self._deadline(command, keys))
-        if seq < stream.next or seq in stream.seen:
+        if seq < stream.next or seq in stream.seen or seq in stream.by_seq:
             self.duplicates += 1
             if not entry.deadline or now < entry.deadline + KEEP_S:
                 # Decided, and not kept: that is what becomes of what was refused.
@@ -460,13 +460,21 @@ class CommandReceiver:
         entry.started = True
         return True
 
-    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: Any = None) -> None:
-        """The handler ended."""
-        done = Done(entry.command.command_id, outcome, "", error, value)
+    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: str | None = None) -> None:
+        """The handler ended; `value` is what it returned, as JSON."""
+        if entry.done is not None:
+            return  # given up before
+        found = None if value is None else msgspec.Raw(value.encode())
+        done = Done(entry.command.command_id, outcome, "", error, found)
         registered, session = entry.registered, entry.session
         if registered is not None and registered.durable and session is not None and self._journal is not None:
             self._journal().done(session.sender, session.boot, done)
         self._end(entry, done)
+
+    def abandon(self, entry: Received) -> None:
+        """This process stops while the handler runs: nobody will know how it ended."""
+        if entry.done is None:
+            self._end(entry, Done(entry.command.command_id, "unknown", "the receiver stopped during the handler"))
 
     def expire(self, entry: Received) -> bool:
         """Refuse a command whose deadline has passed."""

@@ -95,6 +95,8 @@ class CommandSender:
         How many deliveries ended with each state; an UNKNOWN that was resolved counts as what it became.
     on_end
         Called with each delivery that ends, or whose UNKNOWN is resolved.
+    on_ready
+        Called when a peer has said who it is.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class CommandSender:
         self._open: dict[str, OrderedDict[int, SentCommand]] = {}  # by stream: what was sent and has not ended
         self._early: deque[SentCommand] = deque()
         self._early_until = 0.0
-        self._is_open = False
+        self._is_open = self._hasty = False
         self._deadlines: list[tuple[float, int, SentCommand]] = []
         self._retries: list[tuple[float, int, Delivery]] = []
         self._hellos: set[str] = set()
@@ -136,6 +138,7 @@ class CommandSender:
         self.sent = self.resent = self.resolved = self.refused = self.dropped = 0
         self.ended: dict[CommandState, int] = dict.fromkeys(CommandState, 0)
         self.on_end: Callable[[Delivery], None] | None = None
+        self.on_ready: list[Callable[[], None]] = []
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -143,6 +146,7 @@ class CommandSender:
         """What is sent to many within `early_s`, and everything behind it, waits until then."""
         self._early_until = now + early_s
         self._is_open = True
+        self._hasty = False
 
     def send(self, now: float, command: SentCommand, *, fail_fast: bool = False) -> None:
         """Send a command, or keep it until it can be sent, or end it."""
@@ -191,7 +195,8 @@ class CommandSender:
             self.dropped += 1
             self._end(delivery, CommandState.NO_ROUTE, "too many targets")
             return
-        if not peer.joined and not peer.queue and self._is_plain(command.target_id, command.topic):
+        unheard = not peer.boot if self._hasty else not peer.joined
+        if unheard and not peer.queue and (peer.joined or self._is_plain(command.target_id, command.topic)):
             self._send_first(now, delivery, peer)
             return
         if fail_fast and not peer.joined:
@@ -354,6 +359,15 @@ class CommandSender:
                     while queue and self._is_plain(peer.name, queue[0].command.topic):
                         self._send_queued(now, peer, queue)
 
+    def send_unheard(self, now: float) -> None:
+        """Send to peers that have joined and not yet said who they are: from now on there is no time for that."""
+        self._hasty = True
+        for peer in list(self.peers.values()):
+            if peer.joined and not peer.boot:
+                for queue in (peer.urgent, peer.queue):
+                    while queue:
+                        self._send_queued(now, peer, queue)
+
     def _send_queued(self, now: float, peer: Peer, queue: deque[Delivery]) -> None:
         delivery = queue.popleft()
         if delivery.final:
@@ -394,6 +408,8 @@ class CommandSender:
         if peer.boot == boot:
             return
         peer.boot = boot
+        for look in tuple(self.on_ready):
+            look()
         peer.gone.clear()
         peer.fin.clear()
         # Whatever it has, it says so; whatever it misses is sent again, before what is not sent yet.

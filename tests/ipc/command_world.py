@@ -111,7 +111,7 @@ class Life:
             return
         del self.running[lane]
         fails = entry.command.payload % 7 == 0
-        self.receiver.on_done(entry, "error" if fails else "ok", "Oops" if fails else "", entry.command.payload)
+        self.receiver.on_done(entry, "error" if fails else "ok", "Oops" if fails else "", str(entry.command.payload))
         self.answer()
         self.work(lane)
 

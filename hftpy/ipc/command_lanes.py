@@ -1,0 +1,261 @@
+"""Where handlers run: one after another in each lane, and lanes beside each other."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from hftpy.ipc.command import encode_payload
+from hftpy.ipc.command_protocol import MAX_RESULT_BYTES, Outcome
+from hftpy.ipc.command_receiver import Received
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.002  # for so long handlers that do not wait may run before others get the event loop
+MAX_ERROR_CHARS = 500
+
+
+class Decisions(Protocol):
+    """What lanes need of `CommandReceiver`."""
+
+    def may_start(self, now: float, entry: Received) -> bool: ...
+
+    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: str | None = None) -> None: ...
+
+    def abandon(self, entry: Received) -> None: ...
+
+    def drop(self, entry: Received) -> None: ...
+
+
+class Lane:
+    """The commands that wait for the handlers of one lane."""
+
+    __slots__ = ("current", "is_busy", "queue", "running", "task", "waiter")
+
+    def __init__(self) -> None:
+        self.queue: deque[Received] = deque()
+        self.is_busy = False
+        self.current: tuple[Received, Awaitable[Any]] | None = None  # begun by `put`, for the worker to await
+        self.running: Received | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+class CommandLanes:
+    """Calls handlers, each lane's in the order in which their commands came.
+
+    A handler whose lane is free is called at once; what it returns, if that can be awaited, is awaited by the lane's
+    worker.
+
+    Parameters
+    ----------
+    process_id
+        Names the tasks.
+    capacity
+        How many commands may wait in one lane.
+    """
+
+    def __init__(self, process_id: str, capacity: int) -> None:
+        self._process_id = process_id
+        self._capacity = capacity
+        self._lanes: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inline = 0
+        self._stopped_inside = False
+        self.decisions: Decisions
+        self.on_answer: Callable[[], None] = lambda: None  # a handler ended
+        self.on_left: Callable[[], None] = lambda: None  # the handler that stopped the system has ended
+        self.handled = self.failed = self.queue_full = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait in all lanes."""
+        return sum(len(lane.queue) for lane in self._lanes.values())
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run on this loop; what waits from an earlier one stays."""
+        self._loop = loop
+        for lane in self._lanes.values():
+            self._abandon(lane)
+            lane.task = lane.waiter = None
+            lane.is_busy = False
+            if lane.queue:
+                self._wake(lane)
+
+    def put(self, entry: Received) -> bool:
+        """Let a command's handler run in its turn; returns False if there is no room."""
+        registered = entry.registered
+        assert registered is not None
+        lane = self._lanes.get(registered.lane)
+        if lane is None:
+            lane = self._lanes[registered.lane] = Lane()
+        if len(lane.queue) >= self._capacity or (self._loop is None and self._stopped_inside):
+            self.queue_full += 1
+            return False
+        if lane.is_busy or lane.queue or self._loop is None:
+            lane.queue.append(entry)
+            return True
+        started = self._start(entry)
+        if started is not None:
+            lane.is_busy = True
+            lane.current = (entry, started)
+            self._wake(lane)
+        return True
+
+    def _wake(self, lane: Lane) -> None:
+        assert self._loop is not None
+        if lane.task is None or lane.task.done():
+            lane.is_busy = True
+            lane.task = self._loop.create_task(self._process_worker(lane), name=f"{self._process_id} commands")
+        else:
+            lane.wake()
+
+    def _start(self, entry: Received) -> Awaitable[Any] | None:
+        """Call a handler; returns what is left to await."""
+        if not self.decisions.may_start(time.monotonic(), entry):
+            return None
+        assert entry.registered is not None
+        self._inline += 1
+        try:
+            result = entry.registered.handler(entry.command)
+        except Exception as error:
+            self._fail(entry, error)
+        else:
+            if inspect.isawaitable(result):
+                return result
+            self._succeed(entry, result)
+        finally:
+            self._inline -= 1
+        self._leave()
+        return None
+
+    async def _process_worker(self, lane: Lane) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self._loop is loop:
+            current, lane.current = lane.current, None
+            if current is None:
+                if not lane.queue:
+                    lane.is_busy = False
+                    lane.waiter = loop.create_future()
+                    await lane.waiter
+                    began = loop.time()
+                    continue
+                lane.is_busy = True
+                entry = lane.queue.popleft()
+                left = self._start(entry)
+                current = None if left is None else (entry, left)
+            if current is not None:
+                lane.running = current[0]
+                await self._await(*current)
+                lane.running = None
+            if loop.time() - began > SLICE_S:
+                await asyncio.sleep(0)
+                began = loop.time()
+
+    async def _await(self, entry: Received, awaitable: Awaitable[Any]) -> None:
+        assert entry.registered is not None
+        limit = entry.registered.timeout
+        scope = asyncio.timeout(limit)
+        try:
+            if limit is None:
+                result = await awaitable
+            else:
+                async with scope:
+                    result = await awaitable
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # `stop` has answered
+            logger.warning("the handler of %r was cancelled", entry.command)
+            self._fail(entry, error, logged=True)
+        except TimeoutError as error:
+            if limit is not None and scope.expired():
+                error = TimeoutError(f"the handler took longer than {limit:g} s")
+            self._fail(entry, error)
+        except Exception as error:
+            self._fail(entry, error)
+        else:
+            self._succeed(entry, result)
+        self._leave()
+
+    def _succeed(self, entry: Received, result: Any) -> None:
+        self.handled += 1
+        value = None
+        if result is not None and entry.keys.ack == "done":
+            try:
+                value = encode_payload(result)
+                if len(value) > MAX_RESULT_BYTES:
+                    raise ValueError(f"a result must have at most {MAX_RESULT_BYTES} bytes, was {len(value)}")
+            except (TypeError, ValueError) as error:
+                logger.warning("the result of %r cannot be sent: %s", entry.command, error)
+                self._end(entry, "error", f"the handler ended, but its result cannot be sent: {error}")
+                return
+        self._end(entry, "ok", "", value)
+
+    def _fail(self, entry: Received, error: BaseException, *, logged: bool = False) -> None:
+        self.failed += 1
+        if not logged:
+            logger.error("the handler of %r failed", entry.command, exc_info=error)
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self._end(entry, "error", text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…")
+
+    def _end(self, entry: Received, outcome: Outcome, error: str, value: str | None = None) -> None:
+        self.decisions.on_done(entry, outcome, error, value)
+        self.on_answer()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a handler is what is running now."""
+        if self._inline:
+            return True
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return False
+        return task is not None and any(lane.task is task for lane in self._lanes.values())
+
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Refuse what waits and cancel what runs, but for the handler that called this; returns what is ending."""
+        inside = self.is_inside
+        self._stopped_inside = inside
+        current = asyncio.current_task() if inside else None
+        self._loop = None
+        ending = []
+        for lane in self._lanes.values():
+            waiting, lane.queue = lane.queue, deque()
+            for entry in waiting:
+                self.decisions.drop(entry)
+            task, lane.task = lane.task, None
+            if task is None or task is not current:
+                self._abandon(lane)
+            if task is not None and task is not current and not task.done() and not task.get_loop().is_closed():
+                task.cancel()
+                ending.append(task)
+        return ending
+
+    def _abandon(self, lane: Lane) -> None:
+        """Give up what runs: nobody will know how it ended."""
+        if lane.current is not None:
+            entry, awaitable = lane.current
+            lane.current = None
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            self.decisions.abandon(entry)
+        if lane.running is not None:
+            self.decisions.abandon(lane.running)
+            lane.running = None
+
+    def _leave(self) -> None:
+        if self._stopped_inside and not self._inline:
+            self._stopped_inside = False
+            self.on_left()
