@@ -198,10 +198,7 @@ class CommandReceiver:
         entry = session.store.get(item.command_id)
         answer = self._answer(session.remote, session.boot)
         if entry is not None:
-            if entry.done is not None:
-                answer.done.append(entry.done)
-            else:
-                answer.recv.append(item.command_id)
+            _repeat(answer, entry)
             return
         stream = session.streams.get(stream_of(item.target_id, item.command_type))
         if stream is not None and 0 < item.seq < stream.low:
@@ -267,11 +264,7 @@ class CommandReceiver:
         if entry is not None:
             self.duplicates += 1
             if entry.keys.ack != "none":
-                answer = self._answer(remote, keys.boot)
-                if entry.done is not None:
-                    answer.done.append(entry.done)
-                else:
-                    answer.recv.append(command.command_id)
+                _repeat(self._answer(remote, keys.boot), entry)
             return
         seq = keys.seq
         if seq < stream.low:
@@ -429,7 +422,7 @@ class CommandReceiver:
             self.log("full", "refused %r: too many commands wait", command)
             self._reject(entry, Rejection.BUSY, "too many commands wait")
             return False
-        if entry.done is None:
+        if entry.done is None or (entry.started and entry.keys.ack == "recv"):
             self._hear(entry)
         return True
 
@@ -551,6 +544,14 @@ class CommandReceiver:
                     stream.seen.add(seq)
                     entry.registered = self._handlers.get(entry.command.command_type)
                     self.expire(entry)
+
+
+def _repeat(answer: Answer, entry: Received) -> None:
+    """Say again what was said of a command."""
+    if entry.done is None or (entry.started and entry.keys.ack == "recv"):
+        answer.recv.append(entry.command.command_id)
+    else:
+        answer.done.append(entry.done)
 
 
 def _stream_name(entry: Received) -> str:

@@ -185,13 +185,14 @@ class IPCCommandSystem:
         outcome is unknown. The handler that calls this runs to its end, and its sender is told how.
         """
         self._running = False
+        is_inside = self._lanes.is_inside
         for task in self._lanes.stop():
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for remote in self._remotes.values():
             remote.detach()
         self._flush_answers()
-        if not self._lanes.is_inside:
+        if not is_inside:
             self._close_remotes()
         self._publisher.close()
         if self._order_timer is not None:
