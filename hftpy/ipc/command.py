@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from hftcore.topic import COMMAND_TOPIC_BYTES, check_command_type, check_process_id, check_target
+from hftcore.topic import COMMAND_TOPIC_BYTES, check_command_type, check_process_id, check_target, command_topic
 
 MAX_COMMAND_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -251,6 +251,21 @@ def encode_tail(keys: Keys) -> bytes:
         f',"v":{WIRE_VERSION},"boot":"{keys.boot}","seq":{keys.seq},"low":{keys.low},"ttl_ms":{keys.ttl_ms},'
         f'"mono":{keys.mono_us},"ack":"{keys.ack}","try":{keys.attempt}{to}}}'
     ).encode()
+
+
+def encode_frame(command: IPCCommand, boot: str) -> tuple[bytes, bytes]:
+    """The topic of a command and its whole frame, of a sender that asks for no acknowledgement.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hftcore.topic.command_topic` and `IPCCommand.to_json`; or if the frame is too large.
+    """
+    topic = command_topic(command.target_id, command.command_type)
+    frame = topic + command.to_json()[:-1].encode() + f',"v":{WIRE_VERSION},"boot":"{boot}"}}'.encode()
+    if len(frame) > MAX_COMMAND_BYTES:
+        raise ValueError(f"a command must have at most {MAX_COMMAND_BYTES} bytes, was {len(frame)}")
+    return topic, frame
 
 
 def _read(text: bytes) -> tuple[IPCCommand, Keys]:

@@ -86,7 +86,7 @@ def _schema_of(handler: Handler) -> type | None:
         function = inspect.unwrap(getattr(handler, "__func__", handler))
         try:
             annotation = typing.get_type_hints(function).get(parameters[0].name)
-        except Exception:  # whatever evaluating somebody's annotations raises: then there is no schema
-            return None
+        except (NameError, TypeError, AttributeError, SyntaxError):
+            return None  # it names what is known to type checkers alone: then there is no schema
     is_struct = isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
     return annotation if is_struct else None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hftpy.ipc.command import encode_payload
 from hftpy.ipc.command_protocol import MAX_RESULT_BYTES, Outcome
-from hftpy.ipc.command_receiver import Received
+from hftpy.ipc.command_session import Received
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,8 @@ class CommandLanes:
             return False
         if lane.is_busy or lane.queue or self._loop is None:
             lane.queue.append(entry)
+            if self._loop is not None and (lane.task is None or lane.task.done()):
+                self._wake(lane)
             return True
         started = self._start(entry)
         if started is not None:
@@ -126,6 +128,7 @@ class CommandLanes:
         try:
             result = entry.registered.handler(entry.command)
         except Exception as error:
+            logger.exception("the handler of %r failed", entry.command)
             self._fail(entry, error)
         else:
             if inspect.isawaitable(result):
@@ -175,13 +178,11 @@ class CommandLanes:
             if task is not None and task.cancelling():
                 raise  # `stop` has answered
             logger.warning("the handler of %r was cancelled", entry.command)
-            self._fail(entry, error, logged=True)
-        except TimeoutError as error:
-            if limit is not None and scope.expired():
-                error = TimeoutError(f"the handler took longer than {limit:g} s")
             self._fail(entry, error)
         except Exception as error:
-            self._fail(entry, error)
+            logger.exception("the handler of %r failed", entry.command)
+            is_late = isinstance(error, TimeoutError) and limit is not None and scope.expired()
+            self._fail(entry, TimeoutError(f"the handler took longer than {limit:g} s") if is_late else error)
         else:
             self._succeed(entry, result)
         self._leave()
@@ -200,10 +201,8 @@ class CommandLanes:
                 return
         self._end(entry, "ok", "", value)
 
-    def _fail(self, entry: Received, error: BaseException, *, logged: bool = False) -> None:
+    def _fail(self, entry: Received, error: BaseException) -> None:
         self.failed += 1
-        if not logged:
-            logger.error("the handler of %r failed", entry.command, exc_info=error)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         self._end(entry, "error", text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…")
 

@@ -81,7 +81,7 @@ class CommandPublisher:
         self._disarm()
         self._loop = None
 
-    def send(self, command: SentCommand, now: float, *, fail_fast: bool) -> None:
+    def send(self, command: SentCommand, now: float, fail_fast: bool) -> None:
         """Send a command now, or when it can be."""
         if self._owned is not None:
             self._serve(now)

@@ -8,14 +8,14 @@ a second time; what is full refuses and never forgets.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import msgspec
 
 from hftcore.topic import match, target_matches
 from hftpy.ipc.command import IPCCommand, Keys, decode_frame
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
-from hftpy.ipc.command_protocol import ANSWERS_PER_FRAME, Answer, Ask, AskItem, Done, Hello, Outcome
+from hftpy.ipc.command_protocol import Answer, Ask, AskItem, Done, Hello, Outcome
+from hftpy.ipc.command_session import Journal, Received, Session, Stream, parts_of, repeat, stream_name, unknown_end
 from hftpy.ipc.command_state import Rejection
 
 KEEP_S = 10.0  # how long after its deadline the answer to a command is kept
@@ -23,72 +23,6 @@ QUIET_S = 60.0  # the answers to commands without a deadline are kept as long af
 MAX_SESSIONS = 1024
 MAX_SKIPPED = 10_000
 HELLO_S = 0.2  # how long what came before its sender's hello waits for it
-
-
-class Journal(Protocol):
-    """What survives the death of this process; see `hftpy.ipc.command_journal`."""
-
-    def find(self, sender: str, boot: str, command_id: str) -> "Done | bool":
-        """Its answer; True if it was started and has none; False if it was never started."""
-
-    def started(self, sender: str, boot: str, command_id: str, until: float) -> None: ...
-
-    def done(self, sender: str, boot: str, done: Done) -> None: ...
-
-
-class Received:
-    """A command that is held, waits, runs or has ended."""
-
-    __slots__ = ("command", "deadline", "done", "keys", "registered", "remote", "session", "started")
-
-    def __init__(
-        self, command: IPCCommand, keys: Keys, remote: str, session: "Session | None", deadline: float
-    ) -> None:
-        self.command = command
-        self.keys = keys
-        self.remote = remote
-        self.session = session
-        self.deadline = deadline  # 0.0: none
-        self.registered: Registered | None = None
-        self.started = False
-        self.done: Done | None = None
-
-
-class Stream:
-    """What one life of a sender sent to one target, in its order."""
-
-    __slots__ = ("by_seq", "held", "low", "next", "order_by", "seen")
-
-    def __init__(self) -> None:
-        self.next = 0  # all before it were decided; 0: it is not known where the order begins
-        self.low = 0  # the sender knows the outcome of all before it
-        self.seen: set[int] = set()  # decided, beyond `next`
-        self.held: dict[int, Received] = {}  # wait for those before them
-        self.by_seq: dict[int, Received] = {}
-        self.order_by = 0.0  # when to begin without knowing where
-
-
-class Session:
-    """One life of a sender, as it reaches us through one process."""
-
-    __slots__ = ("boot", "greeted", "remote", "sender", "store", "streams", "used")
-
-    def __init__(self, remote: str, sender: str, boot: str) -> None:
-        self.remote = remote
-        self.sender = sender
-        self.boot = boot
-        self.store: OrderedDict[str, Received] = OrderedDict()
-        self.streams: dict[str, Stream] = {}
-        self.used = 0.0
-        self.greeted = False  # its hello has come
-
-    def stream(self, name: str) -> Stream:
-        found = self.streams.get(name)
-        if found is None:
-            found = self.streams[name] = Stream()
-            if self.greeted:
-                found.next = 1  # had it sent anything before, its hello would have said so
-        return found
 
 
 class CommandReceiver:
@@ -141,6 +75,7 @@ class CommandReceiver:
         self._journal = journal
         self._plain: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._sessions: OrderedDict[tuple[str, str, str], Session] = OrderedDict()
+        self._held = 0
         self.answers: dict[tuple[str, str], Answer] = {}  # by remote and the life that is answered
         self.wall: Callable[[], float] | None = None
         self.log: Callable[..., None] = lambda *args: None
@@ -198,7 +133,7 @@ class CommandReceiver:
         entry = session.store.get(item.command_id)
         answer = self._answer(session.remote, session.boot)
         if entry is not None:
-            _repeat(answer, entry)
+            repeat(answer, entry)
             return
         stream = session.streams.get(stream_of(item.target_id, item.command_type))
         if stream is not None and 0 < item.seq < stream.low:
@@ -264,7 +199,7 @@ class CommandReceiver:
         if entry is not None:
             self.duplicates += 1
             if entry.keys.ack != "none":
-                _repeat(self._answer(remote, keys.boot), entry)
+                repeat(self._answer(remote, keys.boot), entry)
             return
         seq = keys.seq
         if seq < stream.low:
@@ -290,6 +225,7 @@ class CommandReceiver:
             if not stream.next and not stream.held:
                 stream.order_by = now + HELLO_S
             stream.held[seq] = entry
+            self._held += 1
             self._hear(entry)
             return
         self._catch_up(now, stream)
@@ -303,6 +239,7 @@ class CommandReceiver:
                 stream.next += 1
             elif stream.next in stream.held:
                 entry = stream.held.pop(stream.next)
+                self._held -= 1
                 stream.next += 1
                 self._begin(now, entry)
             else:
@@ -311,6 +248,7 @@ class CommandReceiver:
     def _advance_to(self, now: float, stream: Stream, base: int) -> None:
         """Nothing before `base` will come any more."""
         for seq in sorted(seq for seq in stream.held if seq < base):
+            self._held -= 1
             self._begin(now, stream.held.pop(seq))
         stream.seen = {seq for seq in stream.seen if seq >= base}
         stream.next = max(stream.next, base)
@@ -360,7 +298,7 @@ class CommandReceiver:
 
     @staticmethod
     def _is_old(now: float, entry: Received) -> bool:
-        return entry.done is not None and 0.0 < entry.deadline and entry.deadline + KEEP_S < now
+        return entry.done is not None and entry.deadline > 0.0 and entry.deadline + KEEP_S < now
 
     def _keep(self, now: float, session: Session, stream: Stream, entry: Received) -> bool:
         if len(session.store) >= self._capacity:
@@ -380,7 +318,7 @@ class CommandReceiver:
     @staticmethod
     def _drop(session: Session, entry: Received) -> None:
         session.store.pop(entry.command.command_id, None)
-        session.stream(_stream_name(entry)).by_seq.pop(entry.keys.seq, None)
+        session.stream(stream_name(entry)).by_seq.pop(entry.keys.seq, None)
 
     # -- decisions ----------------------------------------------------------------------------------------------
 
@@ -399,7 +337,7 @@ class CommandReceiver:
         if self._may_have_run(entry) and not (registered is not None and registered.idempotent):
             found = self._find(entry.session, command.command_id, registered)
             if found is not False:
-                self._end(entry, found if isinstance(found, Done) else _unknown(command.command_id))
+                self._end(entry, found if isinstance(found, Done) else unknown_end(command.command_id))
                 return True
         if registered is None:
             self.no_handler += 1
@@ -490,7 +428,7 @@ class CommandReceiver:
             self.unknown += 1
         entry.done = done
         session = entry.session
-        if session is not None and entry.keys.seq < session.stream(_stream_name(entry)).low:
+        if session is not None and entry.keys.seq < session.stream(stream_name(entry)).low:
             self._drop(session, entry)  # its sender asks no more
         self._say(entry, done)
         if self.on_end is not None:
@@ -523,13 +461,13 @@ class CommandReceiver:
             ended = {done.command_id for done in answer.done}
             if answer.recv and ended:
                 answer.recv = [command_id for command_id in answer.recv if command_id not in ended]
-            found += [(remote, part) for part in _parts(answer)]
+            found += [(remote, part) for part in parts_of(answer)]
         return found
 
     @property
     def is_waiting(self) -> bool:
         """Whether commands are held for their order: then `poll` must be called now and then."""
-        return any(stream.held for session in self._sessions.values() for stream in session.streams.values())
+        return self._held > 0
 
     def poll(self, now: float) -> None:
         """Refuse what was held too long, and begin with what came before a hello that does not come."""
@@ -541,41 +479,7 @@ class CommandReceiver:
                     self._advance_to(now, stream, max(stream.low, min(stream.held)))
                 for seq in [seq for seq, entry in stream.held.items() if 0.0 < entry.deadline < now]:
                     entry = stream.held.pop(seq)
+                    self._held -= 1
                     stream.seen.add(seq)
                     entry.registered = self._handlers.get(entry.command.command_type)
                     self.expire(entry)
-
-
-def _repeat(answer: Answer, entry: Received) -> None:
-    """Say again what was said of a command."""
-    if entry.done is None or (entry.started and entry.keys.ack == "recv"):
-        answer.recv.append(entry.command.command_id)
-    else:
-        answer.done.append(entry.done)
-
-
-def _stream_name(entry: Received) -> str:
-    return stream_of(entry.command.target_id, entry.command.command_type)
-
-
-def _unknown(command_id: str) -> Done:
-    return Done(command_id, "unknown", "the receiver was restarted")
-
-
-def _parts(answer: Answer) -> list[Answer]:
-    """An answer of a bounded size, or several."""
-    size = max(len(answer.recv), len(answer.done), len(answer.missing))
-    if size <= ANSWERS_PER_FRAME:
-        return [answer]
-    return [
-        Answer(
-            answer.id,
-            answer.boot,
-            answer.to,
-            hello=answer.hello,
-            recv=answer.recv[start : start + ANSWERS_PER_FRAME],
-            done=answer.done[start : start + ANSWERS_PER_FRAME],
-            missing=answer.missing[start : start + ANSWERS_PER_FRAME],
-        )
-        for start in range(0, size, ANSWERS_PER_FRAME)
-    ]

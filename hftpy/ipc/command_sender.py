@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hftcore.topic import target_matches
-from hftpy.ipc.command import Ack, Keys, encode_tail
+from hftpy.ipc.command import Keys, encode_tail
 from hftpy.ipc.command_handlers import stream_of, target_of
+from hftpy.ipc.command_peer import Peer
 from hftpy.ipc.command_protocol import (
     ANSWERS_PER_FRAME,
     COMMAND,
@@ -42,33 +43,6 @@ RESOLVE_S = 60.0  # how long after its end an UNKNOWN is still asked about
 
 _REJECTIONS = frozenset(str(reason) for reason in Rejection)
 _NO_ANSWER = "no answer by the deadline"
-
-
-class Peer:
-    """A process that commands go to."""
-
-    __slots__ = (
-        "asks", "boot", "fin", "gone", "hello_at", "hello_interval", "inflight", "joined", "left", "name", "queue",
-        "received", "unknown", "urgent",
-    )  # fmt: skip
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.joined = False  # it subscribes the protocol
-        self.boot = ""  # its life, once it has said so: its commands are acknowledged
-        self.hello_at = self.hello_interval = 0.0
-        self.queue: deque[Delivery] = deque()
-        self.urgent: deque[Delivery] = deque()
-        self.inflight: dict[str, Delivery] = {}
-        self.received: dict[str, Delivery] = {}
-        self.unknown: OrderedDict[str, Delivery] = OrderedDict()
-        self.asks: list[Delivery] = []
-        self.gone: dict[str, list[int]] = {}
-        self.fin: dict[str, list[int]] = {}
-
-    @property
-    def idle(self) -> bool:
-        return not (self.joined or self.queue or self.urgent or self.inflight or self.received)
 
 
 class CommandSender:
@@ -202,9 +176,7 @@ class CommandSender:
         if fail_fast and not peer.joined:
             self._end(delivery, CommandState.NO_ROUTE, "nobody has joined")
             self._forget_idle(peer)
-        elif peer.boot and command.urgent:
-            self._send_first(now, delivery, peer)
-        elif peer.boot and len(peer.inflight) < self._window and not peer.queue:
+        elif (peer.boot and command.urgent) or (peer.boot and len(peer.inflight) < self._window and not peer.queue):
             self._send_first(now, delivery, peer)
         elif len(peer.queue) + len(peer.urgent) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
             self.dropped += 1
@@ -547,7 +519,8 @@ class CommandSender:
     def next_time(self) -> float | None:
         """When `poll` has something to do."""
         times = [self._early_until] if self._early else []
-        for heap in (self._deadlines, self._retries):
+        heaps: tuple[list[Any], list[Any]] = (self._deadlines, self._retries)
+        for heap in heaps:
             while heap and heap[0][2].final:
                 heapq.heappop(heap)
             if heap:
@@ -562,7 +535,8 @@ class CommandSender:
         if self._early and now >= self._early_until:
             self.release_early(now)
         while self._deadlines and self._deadlines[0][0] <= now:
-            self._expire(heapq.heappop(self._deadlines)[2])
+            _, _, command = heapq.heappop(self._deadlines)
+            self._expire(command)
         while self._retries and self._retries[0][0] <= now:
             when, _, delivery = heapq.heappop(self._retries)
             if not delivery.final and delivery.retry_at == when:

@@ -1,7 +1,6 @@
 """Commands between processes, each known by its name."""
 
 import asyncio
-import logging
 import os
 import secrets
 import time
@@ -9,35 +8,23 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import zmq
-
 from hftcore.topic import check_process_id, check_target, command_topic, subscriptions_of, target_matches
-from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import get_root, socket_path
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
-from hftpy.ipc.command_handlers import Handler, Registered, make_registered
-from hftpy.ipc.command_lanes import CommandLanes
+from hftpy.ipc.command_handlers import Handler, make_registered
 from hftpy.ipc.command_protocol import (
-    ASK,
-    COMMAND,
-    HELLO,
-    MALFORMED,
     PREFIX,
-    decode_ask,
-    decode_hello,
-    encode_answer,
+    Answer,
     protocol_topic,
 )
 from hftpy.ipc.command_publisher import CommandPublisher
-from hftpy.ipc.command_receiver import CommandReceiver
+from hftpy.ipc.command_remote import Remote
 from hftpy.ipc.command_state import CommandResult
+from hftpy.ipc.dispatcher import CommandDispatcher
 from hftpy.ipc.sent_command import SentCommand
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, connect, running_loop
-
-logger = logging.getLogger(__name__)
+from hftpy.ipc.transport import running_loop
 
 HOLD_S = 5.0
-_TURN_FRAMES = 128  # read before others get the event loop
 _KEYS_BYTES = 400  # room for the optional keys
 
 
@@ -49,28 +36,6 @@ class _Done:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._system._settle().__await__()
-
-
-class _Remote:
-    """A process whose commands are received: its socket, and who reads it."""
-
-    def __init__(self, process_id: str, path: Path, subscriptions: list[bytes], receive_hwm: int) -> None:
-        self.process_id = process_id
-        # One socket per remote: a frame upstream on a socket with several would reach each of them.
-        self.socket = connect(path, zmq.XSUB, receive_hwm=receive_hwm, watched=True)
-        for prefix in subscriptions:
-            self.socket.send(b"\x01" + prefix)
-        self.reader: FrameReader | None = None
-        self.is_heard = False  # it speaks the protocol: what we say to it may take a while to leave
-
-    def detach(self) -> None:
-        if self.reader is not None:
-            self.reader.close()
-            self.reader = None
-
-    def close(self) -> None:
-        self.detach()
-        self.socket.close(linger=STOP_LINGER_MS if self.is_heard else 0)
 
 
 class IPCCommandSystem:
@@ -115,38 +80,22 @@ class IPCCommandSystem:
     ) -> None:
         self._process_id = check_process_id(process_id)
         self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
-        self._protocol_topic = protocol_topic(process_id)
         self._chosen_root = None if root is None else Path(os.path.abspath(root))
         self._queue_size = queue_size
         self._hold_s = hold_s
         self._boot = secrets.token_hex(8)
-        self._log = LimitedLog(logger)
         self._publisher = CommandPublisher(
             process_id, self._boot, join_s=hold_s, capacity=queue_size, send_hwm=queue_size
         )
-        self._handlers: dict[str, Registered] = {}
-        self._lanes = CommandLanes(process_id, queue_size)
-        self._receiver = CommandReceiver(
-            process_id,
-            self._boot,
-            start=time.monotonic(),
-            handlers=self._handlers,
-            run=self._lanes.put,
-            capacity=dedupe_window,
-            window=dedupe_window,
+        self._dispatcher = CommandDispatcher(
+            process_id, self._boot, capacity=queue_size, window=dedupe_window, answer=self._answer
         )
-        self._receiver.wall = lambda: time.time() - time.monotonic()
-        self._receiver.log = self._log_refused
-        self._lanes.decisions = self._receiver
-        self._lanes.on_answer = self._answer_soon
-        self._lanes.on_left = self._close_remotes
+        self._dispatcher.lanes.on_left = self._close_remotes
         self._counter = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
-        self._remotes: dict[str, _Remote] = {}
+        self._remotes: dict[str, Remote] = {}
         self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._answers: asyncio.Handle | None = None
-        self._order_timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -185,19 +134,15 @@ class IPCCommandSystem:
         outcome is unknown. The handler that calls this runs to its end, and its sender is told how.
         """
         self._running = False
-        is_inside = self._lanes.is_inside
-        for task in self._lanes.stop():
+        is_inside = self._dispatcher.lanes.is_inside
+        for task in self._dispatcher.stop():
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         for remote in self._remotes.values():
             remote.detach()
-        self._flush_answers()
         if not is_inside:
             self._close_remotes()
         self._publisher.close()
-        if self._order_timer is not None:
-            self._order_timer.cancel()
-            self._order_timer = None
         self._loop = None
         return _Done(self)
 
@@ -252,7 +197,7 @@ class IPCCommandSystem:
         TypeError, ValueError
             If the type, the lane, the timeout or a sender is not one, or the handler cannot be called.
         """
-        self._handlers[command_type] = make_registered(
+        self._dispatcher.handlers[command_type] = make_registered(
             command_type,
             handler,
             lane=lane,
@@ -322,7 +267,7 @@ class IPCCommandSystem:
         self._attach()
         now = time.monotonic()
         command = SentCommand(command_id, target_id, command_type, topic, head, now + ttl, ack)
-        self._publisher.send(command, now, fail_fast=fail_fast)
+        self._publisher.send(command, now, fail_fast)
         return command
 
     def broadcast(
@@ -332,7 +277,13 @@ class IPCCommandSystem:
         return self.send_command("*", command_type, payload, timeout=timeout, ack=ack)
 
     async def call(
-        self, target_id: str, command_type: str, payload: Any = None, timeout: float = HOLD_S, *, fail_fast: bool = False
+        self,
+        target_id: str,
+        command_type: str,
+        payload: Any = None,
+        timeout: float = HOLD_S,
+        *,
+        fail_fast: bool = False,
     ) -> CommandResult:
         """Send a command and wait for its end: at the latest when `timeout` seconds have passed.
 
@@ -443,7 +394,7 @@ class IPCCommandSystem:
     @property
     def stats(self) -> dict[str, int]:
         """Counters of commands sent and received, how many are held now, and how many peers have joined."""
-        receiver, lanes, publisher = self._receiver, self._lanes, self._publisher
+        receiver, lanes, publisher = self._dispatcher.receiver, self._dispatcher.lanes, self._publisher
         sender = publisher.sender
         return {
             "sent": sender.sent,
@@ -480,7 +431,7 @@ class IPCCommandSystem:
         if process_id in self._remotes:
             return
         path = socket_path(self._root(), f"command/{process_id}.ipc")
-        self._remotes[process_id] = _Remote(process_id, path, self._subscriptions, self._queue_size)
+        self._remotes[process_id] = Remote(process_id, path, self._subscriptions, self._queue_size)
 
     def _attach(self) -> None:
         """Give the sockets to the running loop, if there is one."""
@@ -489,85 +440,26 @@ class IPCCommandSystem:
             return
         if loop is not self._loop:
             self._loop = loop
-            self._answers = self._order_timer = None
             self._publisher.attach(loop)
-            self._lanes.attach(loop)
+            self._dispatcher.attach(loop)
             for remote in self._remotes.values():
                 remote.detach()
         for remote in self._remotes.values():
-            if remote.reader is None:
-                remote.reader = FrameReader(loop, remote.socket, lambda limit, remote=remote: self._read(remote))
+            remote.attach(loop, self._take)
 
-    # -- receiving ----------------------------------------------------------------------------------------------
+    def _take(self, remote: Remote, frame: bytes) -> None:
+        if frame.startswith(PREFIX):
+            remote.is_heard = True
+            self._dispatcher.take_protocol(frame, remote.process_id)
+        else:
+            self._dispatcher.take(frame, remote.process_id)
 
-    def _read(self, remote: _Remote) -> bool:
-        socket, now = remote.socket, time.monotonic()
-        for _ in range(_TURN_FRAMES):
-            if remote.reader is None:
-                return False  # a handler has stopped us
-            try:
-                frame = socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return False
-            if frame.startswith(PREFIX):
-                self._take_protocol(now, remote, frame)
-            else:
-                self._receiver.on_frame(now, remote.process_id, frame)
-            if self._receiver.answers:
-                self._answer_soon()
-        return True
-
-    def _take_protocol(self, now: float, remote: _Remote, frame: bytes) -> None:
-        begin = len(self._protocol_topic)
-        if not frame.startswith(self._protocol_topic):
-            self._receiver.refused += 1
-            return
-        kind, body = frame[begin : begin + 1], frame[begin + 1 :]
-        try:
-            if kind == COMMAND:
-                self._receiver.on_frame(now, remote.process_id, body)
-            elif kind == HELLO:
-                remote.is_heard = True
-                self._receiver.on_hello(now, remote.process_id, decode_hello(body))
-            elif kind == ASK:
-                self._receiver.on_ask(now, remote.process_id, decode_ask(body))
-        except MALFORMED as error:
-            self._receiver.malformed += 1
-            self._log_refused("malformed", "malformed frame of the protocol: %s: %s", error, frame)
-        if self._receiver.is_waiting and self._order_timer is None and self._loop is not None:
-            self._order_timer = self._loop.call_later(0.05, self._on_order_timer)
-
-    def _on_order_timer(self) -> None:
-        self._order_timer = None
-        self._receiver.poll(time.monotonic())
-        self._answer_soon()
-        if self._receiver.is_waiting and self._loop is not None:
-            self._order_timer = self._loop.call_later(0.05, self._on_order_timer)
-
-    def _log_refused(self, key: str, message: str, *args: object) -> None:
-        shorter = [shown(arg, 64) if isinstance(arg, bytes) else arg for arg in args]
-        self._log.warning(key, message, *shorter)
-
-    def _answer_soon(self) -> None:
-        # At the end of this turn: a handler that ends at once is answered by one frame.
-        if self._answers is None and self._loop is not None and not self._loop.is_closed():
-            self._answers = self._loop.call_soon(self._flush_answers)
-        elif self._loop is None:
-            self._flush_answers()
-
-    def _flush_answers(self) -> None:
-        if self._answers is not None:
-            self._answers.cancel()
-            self._answers = None
-        for remote_id, answer in self._receiver.take_answers():
-            remote = self._remotes.get(remote_id)
-            if remote is not None and not remote.socket.closed:
-                remote.socket.send(encode_answer(answer), zmq.NOBLOCK)
-                if remote.reader is not None:
-                    remote.reader.poke()
+    def _answer(self, remote_id: str, answer: Answer) -> None:
+        remote = self._remotes.get(remote_id)
+        if remote is not None:
+            remote.answer(answer)
 
     def _close_remotes(self) -> None:
-        self._flush_answers()
         if not self._running:
             for remote in self._remotes.values():
                 remote.close()

@@ -4,6 +4,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hftcore.topic import command_topic, subscriptions_of
@@ -21,8 +22,9 @@ from hftpy.ipc.command_protocol import (
     encode_answer,
     protocol_topic,
 )
-from hftpy.ipc.command_receiver import CommandReceiver, Received
+from hftpy.ipc.command_receiver import CommandReceiver
 from hftpy.ipc.command_sender import CommandSender
+from hftpy.ipc.command_session import Received
 from hftpy.ipc.command_state import CommandState
 from hftpy.ipc.sent_command import Delivery, SentCommand
 
@@ -102,7 +104,7 @@ class Life:
             self.world.on_start(self, entry)
             self.running[lane] = entry
             slow = entry.command.command_type == "slow"
-            self.world.later(self.world.random.expovariate(2 if slow else 200), lambda: self.finish(lane, entry))
+            self.world.later(self.world.random.expovariate(2 if slow else 200), partial(self.finish, lane, entry))
             break
         self.answer()
 
@@ -144,9 +146,7 @@ class Life:
         number = next(self.ids)
         command_id = f"{self.name}_{self.boot}_{number}"
         head = encode_head(command_id, self.name, target, kind, str(number), int(self.world.now * 1e6))
-        command = SentCommand(
-            command_id, target, kind, command_topic(target, kind), head, self.world.now + ttl, "done"
-        )
+        command = SentCommand(command_id, target, kind, command_topic(target, kind), head, self.world.now + ttl, "done")
         self.world.on_sent(self, command)
         self.sender.send(self.world.now, command)
         return command

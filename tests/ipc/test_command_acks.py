@@ -150,7 +150,7 @@ async def test_groups_and_all(systems: Systems, until: Callable[..., Any]) -> No
     result = await a.wait(a.broadcast("who"))
     assert result.state is CommandState.DONE and result.error == "ZeroDivisionError: integer division or modulo by zero"
     assert [result.members[name].ok for name in ("api.x", "api.y", "other")] == [False, True, True]
-    del others[1]._handlers["who"]
+    del others[1]._dispatcher.handlers["who"]
     result = await a.wait(a.broadcast("who"))
     assert result.state is CommandState.DONE and result.members["api.y"].reason == Rejection.NO_HANDLER
     result = await a.call("nobody.*", "who")

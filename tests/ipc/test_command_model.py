@@ -47,7 +47,7 @@ def test_nothing_goes_wrong_where_nothing_is_lost(seed: int) -> None:
     world.advance(0.2)
     drive(world, 2.0, 400, kinds=("go", "durable", "halt"))
     counts = world.check()
-    assert set(state for state, count in counts.items() if count) <= {CommandState.DONE, CommandState.NO_ROUTE}
+    assert {state for state, count in counts.items() if count} <= {CommandState.DONE, CommandState.NO_ROUTE}
     for life in world.lives.values():
         assert life.sender.resent == 0 and life.receiver.duplicates == 0
         assert sum(len(session.store) for session in life.receiver._sessions.values()) <= 5
