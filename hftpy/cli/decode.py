@@ -1,8 +1,8 @@
 """`hftpy decode VENUE [FILE …]`: raw frames, or a recorded session, into one JSON line per event.
 
-Each input line gives at least one output line. An event has `type` ``ticker``, ``trade`` or ``book``: the best levels
-after an update, as the venue's own digits, and whether the book is `valid` by the venue's own rules (snapshots by REST
-that a session holds count). A frame without events gives ``control`` (acknowledgements, heartbeats, status, refusals;
+Each input line gives at least one output line. An event has `type` ``ticker``, ``trade``, ``kline``, ``funding`` (null:
+not told; a ticker of Kraken Futures is both) or ``book``: the best levels after an update, as the venue's own digits,
+and whether the book is `valid` by the venue's own rules (snapshots by REST that a session holds count). A frame without events gives ``control`` (acknowledgements, heartbeats, status, refusals;
 also an entry of a session that is not a received frame), ``other`` (data of none of our channels, or a data frame whose
 list of events is empty), or ``error`` with `reason`.
 """
@@ -10,6 +10,7 @@ list of events is empty), or ``error`` with `reason`.
 import gzip
 import io
 import json
+import math
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO, TextIO
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
+from hftcore.kline import Kline, PeriodicParser
 from hftcore.parse import FrameKind, Parser
 from hftcore.spelling import pair_text
 from hftcore.symbols import CurrencyPair, register_instruments
@@ -29,6 +31,10 @@ from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
 GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
 MAX_LINE_BYTES = 64 << 20
+FUNDING_FIELDS = (
+    "rate", "nextRate", "fundingTimeNs", "nextFundingTimeNs", "markPrice", "indexPrice", "absoluteRate",
+    "absoluteNextRate", "exchangeTimeNs", "localTimeNs",
+)  # fmt: skip
 SESSION_CONTROL = frozenset({"send", "http", "conn"})
 
 
@@ -120,6 +126,7 @@ class _Decoder:
     def __init__(self, exchange: Exchange, depth: int) -> None:
         self._exchange = exchange
         self._parser = Parser(exchange)
+        self._periodic = PeriodicParser(exchange)
         self._books = BookRows(exchange, depth)
         self._session = False
 
@@ -172,8 +179,12 @@ class _Decoder:
                 return iter([_error(number, self._exchange, str(error))])
         if books:
             return (self._row("book", number) | row for row in books)
-        if events:
-            return map(self._event_row, [number] * len(events), events, self._parser.nativeSymbols)
+        rows = list(map(self._event_row, [number] * len(events), events, self._parser.nativeSymbols))
+        is_both = self._exchange is Exchange.KRAKEN_FUTURE and events and isinstance(events[0], Ticker)
+        if self._parser.kind is FrameKind.OTHER or is_both:
+            rows += self._periodic_rows(number, frame, local_time_ns)
+        if rows:
+            return iter(rows)
         return iter([self._row("control" if self._parser.kind == FrameKind.CONTROL else "other", number)])
 
     def _row(self, kind: str, number: int) -> dict[str, Any]:
@@ -184,6 +195,28 @@ class _Decoder:
         fields: dict[str, Any] = event.to_dict()
         symbol = fields.pop("symbol")
         return self._row(kind, number) | {"symbol": symbol, "nativeSymbol": native} | fields
+
+    def _periodic_rows(self, number: int, frame: bytes, local_time_ns: int) -> list[dict[str, Any]]:
+        """The klines or the funding of a frame."""
+        try:
+            events = self._periodic.parse(frame, local_time_ns)
+        except ParseError as error:
+            return [_error(number, self._exchange, str(error))]
+        rows = []
+        for event, native in zip(events, self._periodic.nativeSymbols, strict=True):
+            if isinstance(event, Kline):
+                kind, symbol, fields = "kline", event.symbol, event.to_dict()
+                del fields["exchange"], fields["symbol"]
+                if math.isnan(event.quoteVolume):
+                    fields["quoteVolume"] = None
+                if event.tradeCount < 0:
+                    fields["tradeCount"] = None
+                fields["closed"] = event.closed
+            else:
+                kind, symbol = "funding", event["symbol"]
+                fields = {name: event.get(name) for name in FUNDING_FIELDS}
+            rows.append(self._row(kind, number) | {"symbol": str(symbol), "nativeSymbol": native} | fields)
+        return rows
 
     def _learn_instruments(self, body: object) -> None:
         """Take the pairs from a venue's list of instruments; any other body tells nothing."""

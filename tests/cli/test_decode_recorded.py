@@ -30,6 +30,9 @@ ERRORS = {
     "okx_spot/trades.jsonl": 1, "kraken/v1_ticker.jsonl": 1,
     # A level without a volume; a volume "0.-10000"; a book that does not say whether it is whole.
     "binance_usdm/depth.jsonl.gz": 1, "coinbase/exch_book.jsonl": 1, "okx_spot/books.jsonl": 1,
+    # Klines and funding without the fields that make them.
+    "kraken/v2_ohlc.jsonl": 2, "binance_spot/kline.jsonl": 3, "binance_usdm/kline.jsonl": 2,
+    "coinbase/adv_candle.jsonl": 2, "okx_spot/candle.jsonl": 2, "okx_swap/funding.jsonl": 1,
 }  # fmt: skip
 
 
