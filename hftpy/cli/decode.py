@@ -1,10 +1,11 @@
 """`hftpy decode VENUE [FILE …]`: raw frames, or a recorded session, into one JSON line per event.
 
-Each input line gives at least one output line. An event has `type` ``ticker``, ``trade``, ``kline``, ``funding`` (null:
-not told; a ticker of Kraken Futures is both) or ``book``: the best levels after an update, as the venue's own digits,
-and whether the book is `valid` by the venue's own rules (snapshots by REST that a session holds count). A frame without events gives ``control`` (acknowledgements, heartbeats, status, refusals;
-also an entry of a session that is not a received frame), ``other`` (data of none of our channels, or a data frame whose
-list of events is empty), or ``error`` with `reason`.
+Each input line gives at least one output line. An event has `type` ``ticker``, ``trade``, ``kline``, ``funding`` or
+``book``. What the venue does not tell of a kline or of funding is null; a ticker of Kraken Futures is followed by the
+funding that it tells. A book is the best levels after an update, as the venue's own digits, and whether it is `valid`
+by the venue's own rules (snapshots by REST that a session holds count). A frame without events gives ``control``
+(acknowledgements, heartbeats, status, refusals; also an entry of a session that is not a received frame), ``other``
+(data of none of our channels, or a data frame whose list of events is empty), or ``error`` with `reason`.
 """
 
 import gzip

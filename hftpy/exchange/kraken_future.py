@@ -122,7 +122,7 @@ class KrakenFutureStream(NativeStream):
 
     exchange = Exchange.KRAKEN_FUTURE
     absent_channels: ClassVar[Mapping[Channel, str]] = {
-        Channel.KLINE: "Kraken Futures has no feed of candles over WebSocket, only charts by REST; build them from trades"
+        Channel.KLINE: "the venue has no feed of candles over WebSocket, only charts by REST; build them from trades"
     }
 
     async def ticker_channel(self) -> None:

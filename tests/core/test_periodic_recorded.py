@@ -3,7 +3,6 @@
 The folder of recorded messages is named by the environment variable HFTPY_FIXTURES.
 """
 
-import gzip
 import json
 import math
 import os
@@ -121,9 +120,7 @@ def stated_rows() -> Iterator[tuple[str, dict[str, Any], bytes]]:
             kinds = KINDS[VENUES[folder]].get(row["file"].split(".")[0])
             if row["file"].startswith(PERIODIC) or (folder == "kraken_futures" and kinds == "events"):
                 source = ROOT / folder / row["file"]
-                opened = gzip.open(source) if source.suffix == ".gz" else source.open("rb")
-                with opened as file:
-                    yield folder, row, file.read().splitlines()[row["line"] - 1]
+                yield folder, row, list(lines_of(source))[row["line"] - 1]
 
 
 def check_stated(stated: dict[str, Any], event: dict[str, Any] | Kline, native: str, coin_margined: bool) -> None:
@@ -163,8 +160,8 @@ def check_stated(stated: dict[str, Any], event: dict[str, Any] | Kline, native: 
             "mark": event.get("markPrice"), "index": event.get("indexPrice"),
         }  # fmt: skip
     unread = {
-        "stream_type", "estimated_settle_price", "vwap", "first_trade_id", "last_trade_id", "taker_by_base_asset_volume",
-        "taker_by_quote_asset_volume", "lastPrice", "openInterest",
+        "stream_type", "estimated_settle_price", "vwap", "first_trade_id", "last_trade_id", "lastPrice",
+        "taker_by_base_asset_volume", "taker_by_quote_asset_volume", "openInterest",
     }  # fmt: skip
     for name, value in stated.items():
         if name in unread:

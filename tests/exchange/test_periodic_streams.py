@@ -171,7 +171,8 @@ async def test_klines_of_coinbase(run_stream, client):
 async def test_lost_frames_of_coinbase_klines_are_told(run_stream):
     async with FakeCoinbase() as venue:
         observer = Observer()
-        settings = {"currency_pairs": ["btc/usd"], "subscribe_channels": ["kline"], "subscribe_args": {"interval": "5m"}}
+        settings = {"currency_pairs": ["btc/usd"], "subscribe_channels": ["kline"]}
+        settings["subscribe_args"] = {"interval": "5m"}
         stream, _ = run_stream(Exchange.COINBASE, venue, observer, **settings)
         await venue.until(lambda: len(venue.messages) == 2)
         await venue.emit("candles", [{"type": "update", "candles": [candle(OPEN, "1")]}])

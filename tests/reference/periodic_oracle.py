@@ -43,14 +43,16 @@ def kline(native: Any, opens: int, length: int, prices: Any, volume: Any, **more
     row = {
         "nativeSymbol": symbol(native), "openTimeNs": opens, "intervalS": length,
         "closeTimeNs": bounded(opens + length * 10**9) if length else 0, "open": first, "high": high, "low": low,
-        "close": last, "volume": amount(volume), "quoteVolume": None, "tradeCount": None, "exchangeTimeNs": 0, "flags": 0,
+        "close": last, "volume": amount(volume), "quoteVolume": None, "tradeCount": None, "exchangeTimeNs": 0,
+        "flags": 0,
     }  # fmt: skip
     return row | more
 
 
 def funding(native: Any, time: int, **told: Any) -> Row:
     found = {"nativeSymbol": symbol(native), "exchangeTimeNs": time}
-    return found | {name: value for name, value in told.items() if value is not None and not (value == 0 and "Time" in name)}
+    untold = [name for name, value in told.items() if value is None or (value == 0 and "Time" in name)]
+    return found | {name: value for name, value in told.items() if name not in untold}
 
 
 def listed(value: Any) -> list[Any]:
@@ -139,7 +141,8 @@ def okx(root: Any) -> tuple[str, list[Row]]:
             continue
         rows.append(
             funding(
-                item["instId"], time, rate=signed(item["fundingRate"]), nextRate=signed(item.get("nextFundingRate", "")),
+                item["instId"], time, rate=signed(item["fundingRate"]),
+                nextRate=signed(item.get("nextFundingRate", "")),
                 fundingTimeNs=okx_time(item.get("fundingTime", "")),
                 nextFundingTimeNs=okx_time(item.get("nextFundingTime", "")),
             )
@@ -255,7 +258,8 @@ def kraken_future(root: Any) -> tuple[str, list[Row]]:
         elif told.get("tag") == "perpetual" and not money:
             numbers[name] = 0.0
     row = funding(
-        told["product_id"], _milliseconds(told.get("time")), indexPrice=signed(told["index"]) if "index" in told else None,
+        told["product_id"], _milliseconds(told.get("time")),
+        indexPrice=signed(told["index"]) if "index" in told else None,
         markPrice=amount(told["markPrice"]) if "markPrice" in told else None,
         fundingTimeNs=_milliseconds(told.get("next_funding_rate_time")), **numbers,
     )  # fmt: skip
