@@ -66,7 +66,8 @@ BOOKS = [
 TOLD = ("native", "snapshot", "bids", "asks", "exchangeTimeNs", "firstSeq", "lastSeq", "prevSeq", "checksum")
 REFUSED = "refused"
 # What is said of two values together names the other one.
-OF_TWO = ("U must not be above u", "a depth must be a depthUpdate", "at most one level", "where there is a")
+OF_TWO = ("U must not be above u", "a depth must be a depthUpdate", "at most one level", "where there is a",
+          "a depth without a symbol")
 
 
 def compact(frame: bytes) -> bool:
