@@ -21,12 +21,18 @@ class Background:
         The owner's, before the names of its tasks.
     count_error
         Called for each task that failed, or does not end.
+
+    Attributes
+    ----------
+    stuck : set of Task
+        Those that did not end when they were cancelled.
     """
 
     def __init__(self, name: str, count_error: Callable[[], None]) -> None:
         self._name = name
         self._count_error = count_error
         self._tasks: set[Task] = set()
+        self.stuck: set[Task] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Task:
         """Run a coroutine; if it fails, that is logged and counted."""
@@ -41,15 +47,20 @@ class Background:
         await self.cancel(task for task in self._tasks if task is not current)
 
     async def cancel(self, tasks: Iterable[Task]) -> None:
-        """Cancel tasks and wait until they have ended, though not for ever for one that does not want to."""
-        chosen = set(tasks)
-        for task in chosen:
-            task.cancel()
-        if chosen:
-            _, stuck = await asyncio.wait(chosen, timeout=STUCK_S)
-            for task in stuck:
-                self._count_error()
-                log.error("task %s does not end when it is cancelled", task.get_name())
+        """Cancel tasks and wait until they have ended, though not for ever for one that does not want to: one that
+        still runs after half the time is cancelled once more.
+        """
+        left = {task for task in tasks if not task.done()}
+        for _ in range(2):
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=STUCK_S / 2)
+        for task in left:
+            self.stuck.add(task)
+            self._count_error()
+            where = ", ".join(f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack(limit=5))
+            log.error("task %s does not end when it is cancelled: it is at %s", task.get_name(), where)
 
     async def run_until(self, stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
         """Do some work; False if `stop` was set before it was done. What it raises is raised here."""
