@@ -12,6 +12,22 @@ STUCK_S = 5.0  # how long cancelled tasks may take to end
 Task = asyncio.Task[Any]
 
 
+def whereabouts(task: Task) -> str:
+    """Where a task that waits is, from its outermost coroutine to the innermost: ``FILE:LINE in FUNCTION, …``."""
+    places = []
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        # Coroutines, generators and asynchronous generators spell it differently.
+        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(waiting, f"{kind}_frame")), None)
+        if kind is None:
+            break
+        frame = getattr(waiting, f"{kind}_frame")
+        if frame is not None:
+            places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        waiting = getattr(waiting, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
+    return ", ".join(places)
+
+
 class Background:
     """Tasks of one owner.
 
@@ -59,8 +75,7 @@ class Background:
         for task in left:
             self.stuck.add(task)
             self._count_error()
-            where = ", ".join(f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack(limit=5))
-            log.error("task %s does not end when it is cancelled: it is at %s", task.get_name(), where)
+            log.error("task %s does not end when it is cancelled: it is at %s", task.get_name(), whereabouts(task))
 
     async def run_until(self, stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
         """Do some work; False if `stop` was set before it was done. What it raises is raised here."""

@@ -50,6 +50,7 @@ class ServiceControl(ServiceHooks):
         )
         self._rounds_task: asyncio.Task[Any] | None = None
         self._paused = False
+        self._changes = 0  # how often it was paused or resumed
         self._changing = asyncio.Lock()  # on_pause and on_resume come one after the other, in the order of the calls
 
     # What a subclass may call
@@ -195,6 +196,7 @@ class ServiceControl(ServiceHooks):
         self._paused = True
         log.info("%s: paused", self.process_id)
         self._rounds.hold(self._local_command("pause"))
+        self._changes += 1
         if self.has_run:
             self.state = "paused"
             self._spawn(self._call_on_pause(), "on_pause")
@@ -214,7 +216,8 @@ class ServiceControl(ServiceHooks):
         log.info("%s: resumed", self.process_id)
         if self.has_run:
             self.state = "running"
-            self._spawn(self._call_on_resume(), "on_resume")
+            self._changes += 1
+            self._spawn(self._call_on_resume(self._changes), "on_resume")
         else:
             self._rounds.let_go()
 
@@ -238,10 +241,10 @@ class ServiceControl(ServiceHooks):
             await self._rounds.ended_round()
             await self._guard("on_pause", self.on_pause)
 
-    async def _call_on_resume(self) -> None:
+    async def _call_on_resume(self, change: int) -> None:
         async with self._changing:
             await self._guard("on_resume", self.on_resume)
-            if not self._paused:
+            if change == self._changes:  # not paused since
                 self._rounds.let_go()
 
     def _begin_rounds(self) -> None:
@@ -252,7 +255,7 @@ class ServiceControl(ServiceHooks):
 
     async def _end_rounds(self) -> None:
         if self._rounds_task is not None:
-            self._rounds.hold(self._local_command("stop"))
+            self._rounds.end(self._local_command("stop"))
             await self._rounds.unmasked()
             await self._background.cancel((self._rounds_task,))
 

@@ -4,8 +4,10 @@ An interruption point is a `sleep`, or a scope around an awaitable. Each task ha
 an interrupt goes to the innermost one of every task: a sleep returns what was left, a scope is cancelled in place and
 raises `Interrupted`. No task is made for it. A mask holds interrupts back until it is left.
 
-Cancellation is counted as `asyncio.timeout` counts it: a scope takes back its own requests alone, so that a cancel by
-somebody else, a TaskGroup or a timeout inside or outside keep their meaning.
+A scope takes back its own requests to cancel alone, so that a cancel by somebody else, a TaskGroup or a timeout inside
+or outside keep their meaning. What `Task.cancelling` counted before the interrupt is taken for spent: TaskGroup leaves
+such counts behind (before Python 3.13, where a child fails while the group is being left). A cancel that has not
+arrived yet is let through first.
 """
 
 import asyncio
@@ -20,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 from hftpy.errors import Interrupted
 from hftpy.ipc import IPCCommand
+from hftpy.service.background import whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -81,21 +84,22 @@ class _Scope:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.base = task.cancelling()
+        self.base = 0
         self.cancels = 0
         self.command: IPCCommand | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
+        if not self.cancels:
+            self.base = self.task.cancelling()
         self.cancels += 1
         self.task.cancel()
 
     def settle(self) -> bool:
-        """Take back our requests to cancel; whether nobody else made one."""
+        """Take back our requests to cancel; whether nobody else has made one since."""
         for _ in range(self.cancels):
             if self.task.cancelling() > self.base:
                 self.task.uncancel()
-        self.cancels = 0
         return self.task.cancelling() <= self.base
 
 
@@ -174,21 +178,24 @@ class Interrupts:
         try:
             result = await awaitable
         except asyncio.CancelledError:
-            if scope.settle() and scope.command is not None:
+            if scope.command is not None and scope.settle():
                 raise Interrupted(scope.command) from None
             raise
+        except BaseException:
+            scope.settle()
+            raise
+        else:
+            if scope.command is not None and scope.settle():
+                # It ended as if it had not been cancelled: it, or what it awaited, swallowed that.
+                self._report_swallowed(scope, "ended")
+                raise Interrupted(scope.command)
+            return result
         finally:
-            is_alone = scope.settle()
             if scope.timer is not None:
                 scope.timer.cancel()
             self._pop(task, scope)
             if is_round:
                 self._pending.pop(task, None)
-        if scope.command is not None and is_alone:
-            # It was cancelled and ended as if it had not been: it, or what it awaited, swallowed the cancellation.
-            self._report_swallowed(scope, "ended")
-            raise Interrupted(scope.command)
-        return result
 
     @contextmanager
     def mask(self) -> Iterator[None]:
@@ -263,6 +270,16 @@ class Interrupts:
         assert isinstance(scope, _Scope)
         if scope.command is not None:
             return False
+        task = scope.task
+        loop = task.get_loop()
+        if task._must_cancel:  # type: ignore[attr-defined]
+            loop.call_soon(self._deliver, task, command)
+            return True
+        waiter = task._fut_waiter  # type: ignore[attr-defined]
+        if waiter is not None and _is_being_cancelled(waiter):
+            # By somebody else. If the task goes on after it, then is our time.
+            waiter.add_done_callback(lambda _: loop.call_soon(self._deliver, task, command))
+            return True
         scope.command = command
         scope.cancel()
         scope.timer = scope.task.get_loop().call_later(GRACE_S, self._check, scope)
@@ -285,11 +302,10 @@ class Interrupts:
 
     def _report_swallowed(self, scope: _Scope, what: str) -> None:
         self.swallowed += 1
-        stack = [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in scope.task.get_stack(limit=5)]
         command = scope.command.command_type if scope.command is not None else "?"
         log.warning(
             "%s: %s %s although %r cancelled it (an except CancelledError that does not raise?): %s",
-            self._name, scope.task.get_name(), what, command, ", ".join(stack),
+            self._name, scope.task.get_name(), what, command, whereabouts(scope.task),
         )  # fmt: skip
 
     def _take_pending(self, task: Task) -> IPCCommand | None:
@@ -317,6 +333,13 @@ class Interrupts:
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _is_being_cancelled(waiter: Any) -> bool:
+    # A future; a task that is unwinding; what gather() returns.
+    if waiter.cancelled() or getattr(waiter, "_cancel_requested", False):
+        return True
+    return isinstance(waiter, asyncio.Task) and waiter.cancelling() > 0
 
 
 def _mask_of(points: list[_Point] | tuple[()]) -> _Mask | None:

@@ -60,6 +60,7 @@ class Rounds:
         self._between = asyncio.Event()  # no round is being run
         self._between.set()
         self._task: asyncio.Task[Any] | None = None
+        self._ending = False
         self.begun = self.interrupted = 0
         self.state = "waiting"
 
@@ -73,7 +74,7 @@ class Rounds:
             if not self._may_run.is_set():
                 self.state = "held"
                 await self._may_run.wait()
-            began_s = loop.time()
+            began_s, interrupted = loop.time(), self.interrupted
             try:
                 wait_s = await self._round()
                 if wait_s is None:
@@ -86,7 +87,11 @@ class Rounds:
                 wait_s = min(RETRY_S * 2**failures, RETRY_MAX_S)
                 failures = min(failures + 1, 10)
             self.state = "waiting"
-            await self._interrupts.sleep(max(wait_s, began_s + LEAST_ROUND_S - loop.time(), 0.0))
+            if self._ending:  # and next() swallowed that
+                return
+            if wait_s < LEAST_ROUND_S and self.interrupted == interrupted:
+                wait_s = max(wait_s, began_s + LEAST_ROUND_S - loop.time())
+            await self._interrupts.sleep(wait_s)
 
     async def _round(self) -> float | None:
         """One call; the seconds until the next, None: no further one."""
@@ -99,11 +104,10 @@ class Rounds:
                 result = await self._interrupts.run(result, is_round=True)
         except Interrupted as interrupted:
             self.interrupted += 1
-            log.info("%s: next() was interrupted by %s", self._name, interrupted.command.command_type)
+            log.debug("%s: next() was interrupted by %s", self._name, interrupted.command.command_type)
             return 0.0
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if self._ending:
                 self.interrupted += 1
                 raise
             raise RuntimeError("next() awaited something that was cancelled") from None
@@ -126,6 +130,11 @@ class Rounds:
     def let_go(self) -> None:
         """Begin rounds again."""
         self._may_run.set()
+
+    def end(self, command: IPCCommand) -> None:
+        """As `hold`, for good: the task that is in `run` is about to be cancelled."""
+        self._ending = True
+        self.hold(command)
 
     async def ended_round(self) -> None:
         """Wait until no round is being run."""
