@@ -67,6 +67,8 @@ class CcxtFeed:
             for frame in frames:
                 future = client.future(message_hash)
                 handle(frame)
+                if not future.done():
+                    raise ValueError(f"ccxt.pro must answer {message_hash!r} to {frame[:500]}")
                 on_event(await future)
 
         self.loop.run_until_complete(run())
