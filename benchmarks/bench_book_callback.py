@@ -1,13 +1,14 @@
 """T6 for order books: a raw update to a callback that gets the book, against cryptofeed, ccxt.pro and nautilus_trader.
 
-Each side takes the same updates of one book of 100 levels a side, of which a third removes its level, and calls back with
-what its users get: cryptofeed and ccxt.pro with their live book, nautilus_trader with the deltas alone (it applies them
-where a strategy asks for a book), ours with a Snapshot of 20 levels a side, which stays as it is. Kraken's checksums are
-checked by cryptofeed and ours, and not by ccxt.pro, whose default that is. The best prices that each callback sees are
-compared before anything is timed.
+Each side takes the same updates of one book of 100 levels a side, a third of which remove their level, and calls back
+with what its users get: cryptofeed and ccxt.pro with their live book, nautilus_trader with the deltas alone (it applies
+them where a strategy asks for a book), ours with a Snapshot of 20 levels a side, which stays as it is. Kraken's
+checksums are checked by cryptofeed and ours, and not by ccxt.pro, whose default that is. The best prices that each
+callback sees are compared before anything is timed.
 
-No floors: those of T6 were found for tickers and trades, whose work is the parsing, and here the book itself is most of it.
-The target for books is T17 (bench_book.py), whole recorded sessions up to the best prices, without a callback's Snapshot.
+No floors: those of T6 were found for tickers and trades, whose work is the parsing, and here the book itself is most of
+it. The target for books is T17 (bench_book.py): whole recorded sessions up to the best prices, without a callback's
+Snapshot.
 """
 
 import json
@@ -150,7 +151,7 @@ def kraken_v1(book: Book, session: Session, n: int, changes: Changes) -> bytes:
 
 def kraken_v2(book: Book, session: Session, n: int, changes: Changes) -> bytes:
     sides = {
-        name: ",".join('{"price":%s,"qty":%s}' % (price, volume) for price, volume in levels)
+        name: ",".join(f'{{"price":{price},"qty":{volume}}}' for price, volume in levels)
         for name, levels in (
             (name, of_side(changes, name[0]) if n else book.levels(name[0])) for name in ("bids", "asks")
         )

@@ -3,8 +3,8 @@
 Everybody is handed the frame that their WebSocket client would hand on, and calls back. Ours takes what one read of
 the socket brought, here 64 frames; the peers take one frame at a time, since they know nothing else. The rows "one by
 one" show ours with a single frame in every read, whose clock readings and wake-ups nothing shares.
-Of a peer that cannot read the frames that a venue sends today, or hands on less than a Ticker holds, there is no row, and
-the table says why. Order books are in bench_book_callback.py.
+Of a peer that cannot read the frames that a venue sends today, or hands on less than a Ticker holds, there is no row,
+and the table says why. Order books are in bench_book_callback.py.
 The peers' own handlers run, with what they do on the way: Decimals and asyncio (cryptofeed), the data engine, its
 cache and the bus (nautilus_trader), the unified structures of ccxt and the future that a program awaits (ccxt.pro).
 Ours is the native feed: it parses, goes through the ring, and calls back.

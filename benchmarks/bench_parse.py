@@ -3,10 +3,10 @@
 Results are let go at once, as by a handler that has taken what it needs; the rows "results kept" hold all of a round,
 where our parser cannot fill its objects again. The means are those of the rows without.
 
-Order book updates, klines and funding are measured in the same way, with means of their own. The targets speak of Ticker
-and Trade, so these rows have no floors: an update holds any number of levels, and ours keeps the venue's own digits of
-each beside its doubles (checksums need them), where the peers make floats alone; klines and funding come once a second
-and symbol. What a strategy waits for, frame to book in its callback, is T6 and T17.
+Order book updates, klines and funding are measured in the same way, with means of their own. The targets speak of
+Ticker and Trade, so these rows have no floors: an update holds any number of levels, and ours keeps the venue's own
+digits of each beside its doubles (checksums need them), where the peers make floats alone; klines and funding come once
+a second and symbol. What a strategy waits for, frame to book in its callback, is T6 and T17.
 """
 
 from collections.abc import Callable

@@ -106,7 +106,8 @@ def test_symbols_books(versus):
             (
                 f'{{"stream":"{BASES[n % symbols].lower()}usdt@depth@100ms","data":{{"e":"depthUpdate",'
                 f'"E":1617647603573,"s":"{BASES[n % symbols]}USDT","U":{n // symbols + 1},"u":{n // symbols + 1},'
-                f'"b":[["249.{99 - n % 20}000000","{n % 9}.50000000"]],"a":[["250.{n % 20 + 10}000000","1.25000000"]]}}}}'
+                f'"b":[["249.{99 - n % 20}000000","{n % 9}.50000000"]],'
+                f'"a":[["250.{n % 20 + 10}000000","1.25000000"]]}}}}'
             ).encode()
             for n in range(MESSAGES)
         ]

@@ -141,7 +141,8 @@ class AdvancedBooks(msgspec.Struct, gc=False):
     def rows(self) -> list[Row]:
         return [
             (event.product_id,
-             *([(e.price_level, e.new_quantity) for e in event.updates if (e.side == "bid") is bid] for bid in (True, False)),
+             *([(e.price_level, e.new_quantity) for e in event.updates if (e.side == "bid") is bid]
+               for bid in (True, False)),
              (self.sequence_num, self.sequence_num, None, None), ns_of(self.timestamp))
             for event in self.events
         ]  # fmt: skip
@@ -311,6 +312,6 @@ BOOKS = (
          rb'\{"channel":"l2_data".*"type":"update"', (ADVANCED_BOOK,), AdvancedBooks, plain_advanced_book),
     Kind("Coinbase Exchange l2update", Exchange.COINBASE, ("coinbase/exch_book.*",), rb'\{"type":"l2update".*"time":"2',
          (EXCHANGE_BOOK,), ExchangeBook, plain_exchange_book),
-    Kind("Kraken Futures book", Exchange.KRAKEN_FUTURE, ("kraken_futures/book.*",), rb'\{"feed":"book","product_id".*"timestamp"',
-         (FUTURES_BOOK,), FuturesLevel, plain_futures_book),
+    Kind("Kraken Futures book", Exchange.KRAKEN_FUTURE, ("kraken_futures/book.*",),
+         rb'\{"feed":"book","product_id".*"timestamp"', (FUTURES_BOOK,), FuturesLevel, plain_futures_book),
 )  # fmt: skip
