@@ -7,6 +7,7 @@ from hftcore.symbols import CurrencyPair
 
 @final
 class BookUpdate:
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     @property
     def symbol(self) -> CurrencyPair: ...
     @property
