@@ -151,7 +151,8 @@ class CoinbaseFrontEnd(FrontEnd):
             self._send(connection, channel, self._event("snapshot", "trades", rows), len(rows))
         elif channel == "level2":
             ladder = self.market.watch_depth(pair)
-            self._send(connection, "l2_data", self._book_event("snapshot", product, ladder, self.market.depth_time_ns(pair)))
+            event = self._book_event("snapshot", product, ladder, self.market.depth_time_ns(pair))
+            self._send(connection, "l2_data", event)
         elif state.quote is not None:
             row = self._ticker_row(pair, None if channel == "ticker_batch" else state.quote)
             self._send(connection, channel, self._event("snapshot", "tickers", [row]))
@@ -232,7 +233,7 @@ class CoinbaseFrontEnd(FrontEnd):
         rows += [_level_row("offer", level, moment) for level in levels.asks]
         return f'[{{"type":"{kind}","product_id":"{product}","updates":[{",".join(rows)}]}}]'
 
-    # Recorded frames are numbered anew: what a connection has not subscribed is not missing; what the recording lost is.
+    # Recorded frames are numbered anew: what a connection has not subscribed is not missing, what was lost is.
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         channel = RAW_CHANNELS.get(frame.channel, frame.channel)

@@ -57,8 +57,8 @@ class ReplayMarket(Market):
 
     Clients' orders meet the recorded best bid and ask (size included) and the recorded trades; they change neither.
 
-    Whoever asks for a whole book (a subscription in the midst of it, Binance's REST) gets the recording's at its present
-    place. Flat out it is waited for those who follow one of Binance's books until they have fetched it.
+    Whoever asks for a whole book (a subscription in the midst of it, Binance's REST) gets the recording's at its
+    present place. Flat out it is waited for those who follow one of Binance's books until they have fetched it.
 
     Parameters
     ----------
@@ -211,7 +211,9 @@ class ReplayMarket(Market):
                     self._turn.clear()
                     await self._turn.wait()
         except TimeoutError:
-            self._patient = False  # nobody does
+            # Whoever is there does not fetch this one; if nobody ever did, nobody is waited for again.
+            self._patient = bool(self._fetched)
+            self._fetched.add(pair)
 
     async def _play(self, entry: SessionEntry, key: FrameKey, leg: str) -> None:
         text = entry.data
