@@ -425,6 +425,15 @@ cdef class PeriodicParser:
         return self._exchange
 
     @property
+    def nativeSymbols(self):
+        """The venue's spelling of the symbol of each event of the last frame, in their order."""
+        cdef size_t index
+        return [
+            self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
+            for index in range(self.decoder.kline_count() + self.decoder.funding_count())
+        ]
+
+    @property
     def kind(self):
         """The number of the `hftcore.parse.FrameKind` of the last frame; 0 before the first and after a ParseError."""
         return self._kind

@@ -20,233 +20,12 @@ from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.wire import market_pb2 as wire
 
-# The generated stubs do not admit plain numbers for enums; the classes do.
-_number: Any = int
-
 Batch = Sequence[MyOrder]
 Event = Gap | Stale | Reconnected
 
 
-def _order_message(order: MyOrder, seq: int, epoch: int) -> Any:
-    return wire.MyOrder(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(order.exchange),
-        symbol=order.symbol,
-        client_order_id=order.clientOrderId,
-        order_id=order.orderId,
-        side=_number(order.side),
-        order_type=_number(order.orderType),
-        price=None if order.price is None else f"{order.price:f}",
-        amount=f"{order.amount:f}",
-        filled=f"{order.filled:f}",
-        avg_price=f"{order.avgPrice:f}",
-        status=_number(order.status),
-        post_only=order.postOnly,
-        reason=order.reason,
-        strategy=order.strategy,
-        command_id=order.commandId,
-        timestamp_us=order.timestamp,
-        local_timestamp_us=order.localTimestamp,
-    )
-
-
-def encode_my_order(order: MyOrder, seq: int, epoch: int) -> bytes:
-    message: bytes = _order_message(order, seq, epoch).SerializeToString()
-    return message
-
-
-def decode_my_order(message: Any) -> MyOrder:
-    return MyOrder(
-        exchange=Exchange(message.exchange),
-        symbol=CurrencyPair(message.symbol),
-        clientOrderId=message.client_order_id,
-        orderId=message.order_id,
-        side=Side(message.side),
-        orderType=OrderType(message.order_type),
-        price=_decimal(message.price) if message.HasField("price") else None,
-        amount=_decimal(message.amount),
-        filled=_decimal(message.filled),
-        avgPrice=_decimal(message.avg_price),
-        status=OrderStatus(message.status),
-        postOnly=message.post_only,
-        reason=message.reason,
-        strategy=message.strategy,
-        commandId=message.command_id,
-        timestamp=message.timestamp_us,
-        localTimestamp=message.local_timestamp_us,
-    )
-
-
-def encode_my_trade(trade: MyTrade, seq: int, epoch: int) -> bytes:
-    message = wire.MyTrade(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(trade.exchange),
-        symbol=trade.symbol,
-        trade_id=trade.tradeId,
-        order_id=trade.orderId,
-        client_order_id=trade.clientOrderId,
-        side=_number(trade.side),
-        price=f"{trade.price:f}",
-        amount=f"{trade.amount:f}",
-        fee=f"{trade.fee:f}",
-        fee_asset=trade.feeAsset,
-        maker=trade.maker,
-        strategy=trade.strategy,
-        command_id=trade.commandId,
-        timestamp_us=trade.timestamp,
-        local_timestamp_us=trade.localTimestamp,
-    )
-    return message.SerializeToString()
-
-
-def decode_my_trade(message: Any) -> MyTrade:
-    return MyTrade(
-        exchange=Exchange(message.exchange),
-        symbol=CurrencyPair(message.symbol),
-        tradeId=message.trade_id,
-        orderId=message.order_id,
-        clientOrderId=message.client_order_id,
-        side=Side(message.side),
-        price=_decimal(message.price),
-        amount=_decimal(message.amount),
-        fee=_decimal(message.fee),
-        feeAsset=message.fee_asset,
-        maker=message.maker,
-        strategy=message.strategy,
-        commandId=message.command_id,
-        timestamp=message.timestamp_us,
-        localTimestamp=message.local_timestamp_us,
-    )
-
-
-def encode_book(book: Snapshot, seq: int, epoch: int) -> bytes:
-    message = wire.BookSnapshot(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(book.exchange),
-        symbol=book.symbol,
-        exchange_time_ns=book.exchangeTimeNs,
-        local_time_ns=book.localTimeNs,
-        venue_seq=book.seq,
-        flags=int(book.flags),
-        bid_prices=book.bidsPrice.tolist(),
-        bid_volumes=book.bidsVolume.tolist(),
-        ask_prices=book.asksPrice.tolist(),
-        ask_volumes=book.asksVolume.tolist(),
-    )
-    return message.SerializeToString()
-
-
-def decode_book(message: Any) -> Snapshot:
-    bids, bid_volumes = message.bid_prices, message.bid_volumes
-    asks, ask_volumes = message.ask_prices, message.ask_volumes
-    if len(bids) != len(bid_volumes) or len(asks) != len(ask_volumes):
-        sizes = len(bids), len(bid_volumes), len(asks), len(ask_volumes)
-        raise ValueError(f"a book must have as many volumes as prices, had {sizes}")
-    return Snapshot(
-        exchange=message.exchange,
-        symbol=message.symbol,
-        bids=zip(bids, bid_volumes, strict=True),
-        asks=zip(asks, ask_volumes, strict=True),
-        exchangeTimeNs=message.exchange_time_ns,
-        localTimeNs=message.local_time_ns,
-        seq=message.venue_seq,
-        flags=message.flags,
-    )
-
-
-def encode_kline(kline: Kline, seq: int, epoch: int) -> bytes:
-    message = wire.Kline(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(kline.exchange),
-        symbol=kline.symbol,
-        exchange_time_ns=kline.exchangeTimeNs,
-        local_time_ns=kline.localTimeNs,
-        open_time_ns=kline.openTimeNs,
-        close_time_ns=kline.closeTimeNs,
-        open=kline.open,
-        high=kline.high,
-        low=kline.low,
-        close=kline.close,
-        volume=kline.volume,
-        quote_volume=kline.quoteVolume,
-        trade_count=kline.tradeCount,
-        venue_seq=kline.seq,
-        interval_s=kline.intervalS,
-        flags=int(kline.flags),
-    )
-    return message.SerializeToString()
-
-
-def decode_kline(message: Any) -> Kline:
-    return Kline(
-        exchange=message.exchange,
-        symbol=message.symbol,
-        exchangeTimeNs=message.exchange_time_ns,
-        localTimeNs=message.local_time_ns,
-        openTimeNs=message.open_time_ns,
-        closeTimeNs=message.close_time_ns,
-        open=message.open,
-        high=message.high,
-        low=message.low,
-        close=message.close,
-        volume=message.volume,
-        quoteVolume=message.quote_volume,
-        tradeCount=message.trade_count,
-        seq=message.venue_seq,
-        intervalS=message.interval_s,
-        flags=message.flags,
-    )
-
-
-# As the struct and the message call what may be absent.
-_FUNDING_FIELDS = {
-    "rate": "rate",
-    "next_rate": "next_rate",
-    "next_funding_time": "next_funding_time_us",
-    "mark_price": "mark_price",
-    "index_price": "index_price",
-}
-
-
-def encode_funding(funding: Funding, seq: int, epoch: int) -> bytes:
-    message = wire.Funding(
-        seq=seq,
-        epoch=epoch,
-        exchange=_number(funding.exchange),
-        symbol=funding.symbol,
-        timestamp_us=funding.timestamp,
-        local_timestamp_us=funding.local_timestamp,
-        **{theirs: getattr(funding, ours) for ours, theirs in _FUNDING_FIELDS.items()},
-    )
-    return message.SerializeToString()
-
-
-def decode_funding(message: Any) -> Funding:
-    told = {
-        ours: getattr(message, theirs) for ours, theirs in _FUNDING_FIELDS.items() if message.HasField(theirs)
-    }
-    return Funding(
-        exchange=Exchange(message.exchange),
-        symbol=CurrencyPair(message.symbol),
-        timestamp=message.timestamp_us,
-        local_timestamp=message.local_timestamp_us,
-        **told,
-    )
-
-
-def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
-    message = wire.MyOrderBatch(
-        seq=seq, epoch=epoch, exchange=_number(exchange), orders=[_order_message(order, 0, epoch) for order in orders]
-    )
-    return message.SerializeToString()
-
-
-def decode_batch(message: Any) -> list[MyOrder]:
-    return [decode_my_order(order) for order in message.orders]
+def _decimal_text(value: Decimal) -> str:
+    return f"{value:f}"
 
 
 def _decimal(text: str) -> Decimal:
@@ -256,67 +35,157 @@ def _decimal(text: str) -> Decimal:
         raise ValueError(f"a decimal number was expected, was {text!r}") from None
 
 
+class _Field(NamedTuple):
+    """One field: what the struct and the message call it, and how a value gets from one into the other."""
+
+    ours: str
+    theirs: str
+    encode: Callable[[Any], Any] | None = None  # None: as it is
+    decode: Callable[[Any], Any] | None = None
+    may_lack: bool = False  # None in the struct, absent in the message
+
+
+class _Shape:
+    """A struct and its message: which field is which."""
+
+    def __init__(self, kind: type[Any], message: type[Any], *fields: _Field) -> None:
+        self.kind = kind
+        self.message = message
+        self.fields = fields
+
+    def message_of(self, item: Any, **beside: Any) -> Any:
+        """The message of a struct; `beside`: what stands in it beside the struct's own fields."""
+        for ours, theirs, encode, _, may_lack in self.fields:
+            value = getattr(item, ours)
+            beside[theirs] = value if encode is None or (may_lack and value is None) else encode(value)
+        return self.message(**beside)
+
+    def encode(self, item: Any, seq: int, epoch: int) -> bytes:
+        body: bytes = self.message_of(item, seq=seq, epoch=epoch).SerializeToString()
+        return body
+
+    def item_of(self, message: Any) -> Any:
+        """The struct of a message; ValueError if a value is none that it can hold."""
+        found: dict[str, Any] = {}
+        for ours, theirs, _, decode, may_lack in self.fields:
+            if may_lack and not message.HasField(theirs):
+                found[ours] = None
+            else:
+                value = getattr(message, theirs)
+                found[ours] = value if decode is None else decode(value)
+        return self.kind(**found)
+
+    def receive(self, body: bytes) -> "Received":
+        message = self.message.FromString(body)
+        item = self.item_of(message)
+        return Received(item, item.exchange, item.symbol, message.seq, message.epoch, message.resent)
+
+
+_EXCHANGE = _Field("exchange", "exchange", int, Exchange)
+_CHANNEL = _Field("channel", "channel", int, Channel)
+_SYMBOL = _Field("symbol", "symbol", None, CurrencyPair)
+_SIDE = _Field("side", "side", int, Side)
+_TIMESTAMP = _Field("timestamp", "timestamp_us")
+
+
+def _same(*names: str) -> list[_Field]:
+    return [_Field(name, name) for name in names]
+
+
+def _decimals(**names: str) -> list[_Field]:
+    return [_Field(ours, theirs, _decimal_text, _decimal) for ours, theirs in names.items()]
+
+
+_MY_ORDER = _Shape(
+    MyOrder, wire.MyOrder, _EXCHANGE, _SYMBOL, _SIDE, _TIMESTAMP, *_same("reason", "strategy"),
+    _Field("clientOrderId", "client_order_id"), _Field("orderId", "order_id"),
+    _Field("orderType", "order_type", int, OrderType), _Field("status", "status", int, OrderStatus),
+    _Field("price", "price", _decimal_text, _decimal, may_lack=True),
+    *_decimals(amount="amount", filled="filled", avgPrice="avg_price"), _Field("postOnly", "post_only"),
+    _Field("commandId", "command_id"), _Field("localTimestamp", "local_timestamp_us"),
+)  # fmt: skip
+_MY_TRADE = _Shape(
+    MyTrade, wire.MyTrade, _EXCHANGE, _SYMBOL, _SIDE, _TIMESTAMP, *_same("maker", "strategy"),
+    _Field("tradeId", "trade_id"), _Field("orderId", "order_id"), _Field("clientOrderId", "client_order_id"),
+    *_decimals(price="price", amount="amount", fee="fee"), _Field("feeAsset", "fee_asset"),
+    _Field("commandId", "command_id"), _Field("localTimestamp", "local_timestamp_us"),
+)  # fmt: skip
+# What Snapshot and Kline share with the structs of hftcore/types: they take exchange and symbol as they come.
+_MARKET = [
+    _Field("exchange", "exchange", int), _Field("symbol", "symbol"), _Field("seq", "venue_seq"),
+    _Field("flags", "flags", int), _Field("exchangeTimeNs", "exchange_time_ns"), _Field("localTimeNs", "local_time_ns"),
+]  # fmt: skip
+_KLINE = _Shape(
+    Kline, wire.Kline, *_MARKET, *_same("open", "high", "low", "close", "volume"),
+    _Field("openTimeNs", "open_time_ns"), _Field("closeTimeNs", "close_time_ns"),
+    _Field("quoteVolume", "quote_volume"), _Field("tradeCount", "trade_count"), _Field("intervalS", "interval_s"),
+)  # fmt: skip
+_FUNDING = _Shape(
+    Funding, wire.Funding, _EXCHANGE, _SYMBOL, _TIMESTAMP, _Field("local_timestamp", "local_timestamp_us"),
+    *[_Field(name, name, may_lack=True) for name in ("rate", "next_rate", "mark_price", "index_price")],
+    _Field("next_funding_time", "next_funding_time_us", may_lack=True),
+)  # fmt: skip
+
+
+class _BookShape(_Shape):
+    """A book, whose message has prices and volumes apart."""
+
+    def __init__(self) -> None:
+        super().__init__(Snapshot, wire.BookSnapshot, *_MARKET)
+
+    def message_of(self, item: Snapshot, **beside: Any) -> Any:
+        return super().message_of(
+            item, **beside, bid_prices=item.bidsPrice.tolist(), bid_volumes=item.bidsVolume.tolist(),
+            ask_prices=item.asksPrice.tolist(), ask_volumes=item.asksVolume.tolist(),
+        )  # fmt: skip
+
+    def item_of(self, message: Any) -> Snapshot:
+        bids, bid_volumes = message.bid_prices, message.bid_volumes
+        asks, ask_volumes = message.ask_prices, message.ask_volumes
+        if len(bids) != len(bid_volumes) or len(asks) != len(ask_volumes):
+            sizes = len(bids), len(bid_volumes), len(asks), len(ask_volumes)
+            raise ValueError(f"a book must have as many volumes as prices, had {sizes}")
+        return Snapshot(
+            **{ours: getattr(message, theirs) for ours, theirs, *_ in self.fields},
+            bids=zip(bids, bid_volumes, strict=True), asks=zip(asks, ask_volumes, strict=True),
+        )  # fmt: skip
+
+
+_BOOK = _BookShape()
+
+
+def encode_batch(exchange: Exchange, orders: Batch, seq: int, epoch: int) -> bytes:
+    told = [_MY_ORDER.message_of(order, epoch=epoch) for order in orders]
+    number: Any = int(exchange)  # the generated stubs do not admit plain numbers for enums; the classes do
+    body: bytes = wire.MyOrderBatch(seq=seq, epoch=epoch, exchange=number, orders=told).SerializeToString()
+    return body
+
+
+_LACKING_SYMBOL = _SYMBOL._replace(may_lack=True)
+# By the field of `Control.body` that holds them.
+_EVENTS = {
+    "gap": _Shape(
+        Gap, wire.Gap, _EXCHANGE, _CHANNEL, _LACKING_SYMBOL, _TIMESTAMP, *_same("reason", "source"),
+        _Field("lost", "lost", may_lack=True),
+    ),
+    "stale": _Shape(Stale, wire.Stale, _EXCHANGE, _CHANNEL, _LACKING_SYMBOL, _TIMESTAMP, *_same("silent_s")),
+    "reconnected": _Shape(
+        Reconnected, wire.Reconnected, _EXCHANGE, _CHANNEL, _TIMESTAMP, *_same("attempts", "down_s")
+    ),
+}  # fmt: skip
+_EVENT_FIELDS = {shape.kind: field for field, shape in _EVENTS.items()}
+
+
 def event_fields(event: Event) -> dict[str, Any]:
     """The field of `Control.body` that holds an event."""
-    if isinstance(event, Gap):
-        gap = wire.Gap(
-            exchange=_number(event.exchange),
-            channel=_number(event.channel),
-            symbol=event.symbol,
-            reason=event.reason,
-            lost=event.lost,
-            source=event.source,
-            timestamp_us=event.timestamp,
-        )
-        return {"gap": gap}
-    if isinstance(event, Stale):
-        stale = wire.Stale(
-            exchange=_number(event.exchange),
-            channel=_number(event.channel),
-            symbol=event.symbol,
-            silent_s=event.silent_s,
-            timestamp_us=event.timestamp,
-        )
-        return {"stale": stale}
-    reconnected = wire.Reconnected(
-        exchange=_number(event.exchange),
-        channel=_number(event.channel),
-        attempts=event.attempts,
-        down_s=event.down_s,
-        timestamp_us=event.timestamp,
-    )
-    return {"reconnected": reconnected}
+    field = _EVENT_FIELDS[type(event)]
+    return {field: _EVENTS[field].message_of(event)}
 
 
 def decode_event(kind: str, message: Any) -> Event:
     """The event that a `Control` message holds in its field `kind`."""
-    exchange, channel = Exchange(message.exchange), Channel(message.channel)
-    if kind == "reconnected":
-        return Reconnected(
-            exchange=exchange,
-            channel=channel,
-            attempts=message.attempts,
-            down_s=message.down_s,
-            timestamp=message.timestamp_us,
-        )
-    symbol = CurrencyPair(message.symbol) if message.HasField("symbol") else None
-    if kind == "stale":
-        return Stale(
-            exchange=exchange,
-            channel=channel,
-            symbol=symbol,
-            silent_s=message.silent_s,
-            timestamp=message.timestamp_us,
-        )
-    return Gap(
-        exchange=exchange,
-        channel=channel,
-        symbol=symbol,
-        reason=message.reason,
-        lost=message.lost if message.HasField("lost") else None,
-        source=message.source,
-        timestamp=message.timestamp_us,
-    )
+    event: Event = _EVENTS[kind].item_of(message)
+    return event
 
 
 class Received(NamedTuple):
@@ -340,65 +209,36 @@ def _receive_trade(body: bytes) -> Received:
     return Received(trade, trade.exchange, trade.symbol, seq, epoch, resent)
 
 
-def _receive_book(body: bytes) -> Received:
-    message = wire.BookSnapshot.FromString(body)
-    book = decode_book(message)
-    return Received(book, book.exchange, book.symbol, message.seq, message.epoch, message.resent)
-
-
-def _receive_kline(body: bytes) -> Received:
-    message = wire.Kline.FromString(body)
-    kline = decode_kline(message)
-    return Received(kline, kline.exchange, kline.symbol, message.seq, message.epoch, message.resent)
-
-
-def _receive_funding(body: bytes) -> Received:
-    message = wire.Funding.FromString(body)
-    funding = decode_funding(message)
-    return Received(funding, funding.exchange, funding.symbol, message.seq, message.epoch, message.resent)
-
-
-def _receive_my_order(body: bytes) -> Received:
-    message = wire.MyOrder.FromString(body)
-    order = decode_my_order(message)
-    return Received(order, order.exchange, order.symbol, message.seq, message.epoch, message.resent)
-
-
-def _receive_my_trade(body: bytes) -> Received:
-    message = wire.MyTrade.FromString(body)
-    fill = decode_my_trade(message)
-    return Received(fill, fill.exchange, fill.symbol, message.seq, message.epoch, message.resent)
-
-
 def _receive_batch(body: bytes) -> Received:
     message = wire.MyOrderBatch.FromString(body)
-    orders = decode_batch(message)
+    orders = [_MY_ORDER.item_of(order) for order in message.orders]
     return Received(orders, Exchange(message.exchange), None, message.seq, message.epoch, message.resent)
 
+
+ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
+    shape.kind: shape.encode for shape in (_BOOK, _KLINE, _FUNDING, _MY_ORDER, _MY_TRADE)
+}
+"""Of each class that `hftcore.codec` does not write: item, sequence number and epoch to the body of a frame."""
 
 DECODERS: dict[Channel, Callable[[bytes], Received]] = {
     Channel.TICKER: _receive_ticker,
     Channel.TRADE: _receive_trade,
-    Channel.BOOK: _receive_book,
-    Channel.KLINE: _receive_kline,
-    Channel.FUNDING: _receive_funding,
-    Channel.MY_ORDER: _receive_my_order,
+    Channel.BOOK: _BOOK.receive,
+    Channel.KLINE: _KLINE.receive,
+    Channel.FUNDING: _FUNDING.receive,
+    Channel.MY_ORDER: _MY_ORDER.receive,
     Channel.MY_ORDER_BATCH: _receive_batch,
-    Channel.MY_TRADE: _receive_my_trade,
+    Channel.MY_TRADE: _MY_TRADE.receive,
 }
 """Of each channel: how the body of a frame is read. They raise ValueError, OverflowError or DecodeError."""
 
 __all__ = [
     "CONTROL_TOPIC",
     "DECODERS",
+    "ENCODERS",
     "Event",
     "Received",
     "decode_event",
     "encode_batch",
-    "encode_book",
-    "encode_funding",
-    "encode_kline",
-    "encode_my_order",
-    "encode_my_trade",
     "event_fields",
 ]

@@ -4,22 +4,18 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from hftcore.enums import Channel, Exchange
-from hftcore.kline import Kline
 from hftcore.publication import Publication
-from hftcore.snapshot import Snapshot
 from hftcore.symbols import CurrencyPair
 from hftcore.topic import MARKET_TOPIC_BYTES, PrefixFilter, pad
 from hftcore.zmq import NativeSocket
 from hftpy.common.events import Gap
-from hftpy.common.funding import Funding
-from hftpy.common.orders import MyOrder, MyTrade
+from hftpy.common.orders import MyOrder
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
 from hftpy.ipc.endpoint import Message
@@ -40,14 +36,6 @@ _LOOK_AFTER_S = 0.002
 _RECENTLY_S = 10.0
 _PATIENCE_S = 0.5
 _LINGER_MS = 2_000
-
-_ENCODERS: dict[type, Callable[[Any, int, int], bytes]] = {
-    Snapshot: codec.encode_book,
-    Kline: codec.encode_kline,
-    Funding: codec.encode_funding,
-    MyOrder: codec.encode_my_order,
-    MyTrade: codec.encode_my_trade,
-}
 
 
 class ZmqAddress:
@@ -87,7 +75,7 @@ class ZmqAddress:
         return self.target.sent - self._events
 
     def send(self, message: Message) -> int:
-        encode = _ENCODERS.get(type(message))
+        encode = codec.ENCODERS.get(type(message))
         if encode is None:
             return self.target.send(message)  # type: ignore[arg-type]
         topic = self._topic(message.symbol)

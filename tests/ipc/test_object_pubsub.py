@@ -10,7 +10,7 @@ from ipc_observer import subscribed
 from hftcore.snapshot import Snapshot
 from hftpy.common import Channel, CurrencyPair, Exchange, Funding, Gap, Kline
 from hftpy.ipc import IPCPublisher
-from hftpy.ipc.codec import DECODERS, encode_book
+from hftpy.ipc.codec import DECODERS, ENCODERS
 from hftpy.wire import market_pb2 as wire
 
 PAIR = CurrencyPair("btc/usd")
@@ -35,14 +35,14 @@ def gap(symbol: CurrencyPair | None, lost: int | None) -> Gap:
 @pytest.mark.parametrize("levels", [0, 1, 256])
 def test_every_level_survives_the_trip(levels):
     sent = book(2**62, levels)
-    received = DECODERS[Channel.BOOK](encode_book(sent, 7, 9))
+    received = DECODERS[Channel.BOOK](ENCODERS[Snapshot](sent, 7, 9))
     assert received.value == sent and type(received.value) is Snapshot
     assert (received.exchange, received.symbol, received.seq, received.epoch) == (Exchange.KRAKEN, PAIR, 7, 9)
     assert received.value.bids == sent.bids and received.value.flags == sent.flags
 
 
 def test_a_book_that_does_not_fit_together_is_an_error():
-    message = wire.BookSnapshot.FromString(encode_book(book(1), 1, 1))
+    message = wire.BookSnapshot.FromString(ENCODERS[Snapshot](book(1), 1, 1))
     message.bid_volumes.append(1.0)
     with pytest.raises(ValueError, match="as many volumes as prices"):
         DECODERS[Channel.BOOK](message.SerializeToString())
