@@ -51,6 +51,8 @@ cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
         double nextRate
         double markPrice
         double indexPrice
+        double absoluteRate
+        double absoluteNextRate
         int32_t symbol
 
     cdef cppclass PeriodicDecoder:
@@ -60,6 +62,8 @@ cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
         int decode(const char* data, size_t size, int64_t localTimeNs) noexcept
         size_t kline_count() noexcept
         size_t funding_count() noexcept
+        cbool is_numbered() noexcept
+        uint64_t frame_number() noexcept
         KlineStruct* klines() noexcept
         FundingStruct* fundings() noexcept
         const char* native_data(size_t index) noexcept
@@ -330,7 +334,8 @@ cdef class PeriodicParser:
     Parameters
     ----------
     exchange
-        Exchange.BINANCE, BINANCE_FUTURE, OKX, OKX_SWAP or KRAKEN (WebSocket v2).
+        Exchange.BINANCE, BINANCE_FUTURE, COINBASE (Advanced Trade; the Exchange feed has neither), KRAKEN (v2 and
+        v1), KRAKEN_FUTURE (funding alone: it has no klines), OKX or OKX_SWAP.
     symbols
         From the venue's spelling to the pair, for this parser alone, before the instruments that were registered.
 
@@ -353,7 +358,7 @@ cdef class PeriodicParser:
         self._exchange = Exchange.parse(exchange)
         if not PeriodicDecoder.supports(self._exchange):
             names = ", ".join(str(item) for item in Exchange if PeriodicDecoder.supports(item))
-            raise ValueError(f"exchange must be one with klines ({names}), was {self._exchange}")
+            raise ValueError(f"exchange must be one with klines or funding ({names}), was {self._exchange}")
         self.decoder.set_exchange(self._exchange)
         self._symbols = {native: CurrencyPair(pair) for native, pair in (symbols or {}).items()}
 
@@ -371,7 +376,9 @@ cdef class PeriodicParser:
         -------
         list
             Klines, or what funding frames tell as dicts: `symbol`, `exchangeTimeNs`, `localTimeNs`, and those of
-            `rate`, `nextRate`, `markPrice`, `indexPrice`, `fundingTimeNs`, `nextFundingTimeNs` that are told.
+            `rate`, `nextRate`, `markPrice`, `indexPrice`, `fundingTimeNs`, `nextFundingTimeNs` that are told. Rates
+            are fractions of the position's value; `absoluteRate` and `absoluteNextRate` are money per contract, which
+            Kraken Futures tells beside them.
 
         Raises
         ------
@@ -409,7 +416,8 @@ cdef class PeriodicParser:
         found = {"symbol": self._pair(index), "exchangeTimeNs": told.exchangeTimeNs, "localTimeNs": told.localTimeNs}
         for name, number in (
             ("rate", told.rate), ("nextRate", told.nextRate), ("markPrice", told.markPrice),
-            ("indexPrice", told.indexPrice),
+            ("indexPrice", told.indexPrice), ("absoluteRate", told.absoluteRate),
+            ("absoluteNextRate", told.absoluteNextRate),
         ):
             if not math.isnan(number):
                 found[name] = number
@@ -426,12 +434,19 @@ cdef class PeriodicParser:
 
     @property
     def nativeSymbols(self):
-        """The venue's spelling of the symbol of each event of the last frame, in their order."""
+        """How the venue spells the symbols of the last frame's events, in their order."""
         cdef size_t index
+        if self._kind != FRAME_EVENTS:
+            return []
         return [
             self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
             for index in range(self.decoder.kline_count() + self.decoder.funding_count())
         ]
+
+    @property
+    def frameNumber(self):
+        """The last frame's number where the venue counts all frames of a connection (Coinbase), else None."""
+        return self.decoder.frame_number() if self.decoder.is_numbered() else None
 
     @property
     def kind(self):

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.sim.candles import Candle, KlineFeed
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels
 from hftpy.sim.frontend import FrontEnd
@@ -25,7 +26,9 @@ from hftpy.trading.matching import Level
 
 HEARTBEAT_S = 1.0
 BATCH_S = 5.0
-CHANNELS = ("ticker", "ticker_batch", "market_trades", "level2")
+CHANNELS = ("ticker", "ticker_batch", "market_trades", "level2", "candles")
+CANDLE_S = 300
+CANDLE_PERIOD_S = 1.0
 RAW_CHANNELS = {"l2_data": "level2"}  # where a frame's name is not the one that is subscribed
 
 
@@ -57,6 +60,7 @@ class CoinbaseFrontEnd(FrontEnd):
         self._subscribers: dict[tuple[str, CurrencyPair], dict[ClientConnection, None]] = {}
         self._began = time.monotonic()
         self._played: dict[str, int] = {}  # up to where each connection of a recording is played
+        self._klines = KlineFeed(self.market, self._show_candle, period_s=CANDLE_PERIOD_S, fills=False)
 
     def serves(self, path: str) -> bool:
         return path.removeprefix(f"/{self.exchange}") in ("", "/")
@@ -87,6 +91,7 @@ class CoinbaseFrontEnd(FrontEnd):
                 session.batched = now
                 rows = [self._ticker_row(self._products[product]) for product in session.channels["ticker_batch"]]
                 self._send(connection, "ticker_batch", self._event("update", "tickers", rows), len(rows))
+        self._klines.tick()
 
     def receive(self, connection: ClientConnection, message: str | bytes) -> None:
         try:
@@ -97,7 +102,7 @@ class CoinbaseFrontEnd(FrontEnd):
             self.malformed(connection)
             return
         channel, products = request.get("channel"), request.get("product_ids", [])
-        known = channel in CHANNELS or (self.market.plays_raw and channel == "candles")
+        known = channel in CHANNELS
         listed = isinstance(products, list) and all(isinstance(product, str) for product in products)
         session: Session = self.connections[connection]
         if channel == "heartbeats" and listed:
@@ -153,6 +158,12 @@ class CoinbaseFrontEnd(FrontEnd):
             ladder = self.market.watch_depth(pair)
             event = self._book_event("snapshot", product, ladder, self.market.depth_time_ns(pair))
             self._send(connection, "l2_data", event)
+        elif channel == "candles":
+            self._klines.watch(pair, CANDLE_S)
+            candles = self.market.past_candles(pair, CANDLE_S)
+            newest = self.market.candle(pair, CANDLE_S)
+            rows = [self._candle_row(pair, candle) for candle in (*candles, *([newest] if newest.count else ()))]
+            self._send(connection, channel, self._event("snapshot", "candles", rows), len(rows))
         elif state.quote is not None:
             row = self._ticker_row(pair, None if channel == "ticker_batch" else state.quote)
             self._send(connection, channel, self._event("snapshot", "tickers", [row]))
@@ -184,6 +195,7 @@ class CoinbaseFrontEnd(FrontEnd):
                 self._send(connection, "ticker", events)
 
     def on_market_trade(self, trade: MarketTrade) -> None:
+        self._klines.take(trade)
         subscribers = self._subscribers.get(("market_trades", trade.pair))
         if subscribers:
             events = self._event("update", "trades", [self._trade_row(trade)])
@@ -200,6 +212,20 @@ class CoinbaseFrontEnd(FrontEnd):
             events = self._book_event("update", self._names[change.pair], levels, change.time_ns)
             for connection in tuple(subscribers):
                 self._send(connection, "l2_data", events)
+
+    def _show_candle(self, pair: CurrencyPair, candle: Candle, is_over: bool) -> None:
+        subscribers = self._subscribers.get(("candles", pair))
+        if subscribers:
+            events = self._event("update", "candles", [self._candle_row(pair, candle)])
+            for connection in tuple(subscribers):
+                self._send(connection, "candles", events)
+
+    def _candle_row(self, pair: CurrencyPair, candle: Candle) -> str:
+        return (
+            f'{{"start":"{candle.open_ns // 1_000_000_000}","high":"{candle.high:f}","low":"{candle.low:f}",'
+            f'"open":"{candle.open:f}","close":"{candle.close:f}","volume":"{candle.volume:f}",'
+            f'"product_id":"{self._names[pair]}"}}'
+        )
 
     def _ticker_row(self, pair: CurrencyPair, quote: Quote | None = None) -> str:
         state = self.market.state(pair)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
+from hftpy.sim.candles import Candle, CandleBook
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels
 from hftpy.sim.replay_numbers import RecordedNumbers
 from hftpy.trading.matching import Fill, Level, MatchingBook
@@ -134,6 +135,7 @@ class PairState:
     high: Decimal | None = None
     open: Decimal | None = None
     recent: deque[MarketTrade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
+    candles: CandleBook = field(default_factory=CandleBook)
 
 
 class Market:
@@ -228,6 +230,7 @@ class Market:
         trade = MarketTrade(pair, side, price, amount, state.next_trade_id, self.clock_ns(), is_limit)
         state.next_trade_id += 1
         state.recent.append(trade)
+        state.candles.add(trade)
         state.last_price = price
         state.volume += amount
         state.turnover += amount * price
@@ -236,6 +239,16 @@ class Market:
         state.high = price if state.high is None else max(state.high, price)
         for listener in tuple(self._listeners):
             listener.on_market_trade(trade)
+
+    def candle(self, pair: CurrencyPair, interval_s: int) -> Candle:
+        """The candle of now, made of all trades that were printed."""
+        state = self._states[pair]
+        price = state.last_price if state.last_price is not None else state.instrument.start_price
+        return state.candles.current(interval_s, self.clock_ns(), price)
+
+    def past_candles(self, pair: CurrencyPair, interval_s: int) -> list[Candle]:
+        """The last candles that are over and had a trade, the oldest first."""
+        return self._states[pair].candles.history(interval_s, self.clock_ns())
 
     def watch_depth(self, pair: CurrencyPair) -> Ladder:
         """All levels of a pair; from now on each change of them is told by `on_depth`."""

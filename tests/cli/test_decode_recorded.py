@@ -35,6 +35,7 @@ ERRORS = {
     "binance_usdm/depth.jsonl.gz": 1, "coinbase/exch_book.jsonl": 1, "okx_spot/books.jsonl": 1,
     # Examples cut down to a time: no prices.
     "kraken/v2_ohlc.jsonl": 2, "binance_spot/kline.jsonl": 3, "binance_usdm/kline.jsonl": 2, "okx_spot/candle.jsonl": 2,
+    "coinbase/adv_candle.jsonl": 2,
     # A funding rate without the rate.
     "okx_swap/funding.jsonl": 1,
     # Texts of another library's tests, which are no messages of TWS.
@@ -49,7 +50,7 @@ ALLOWED = {
         "v2_ticker": "ticker", "v1_trade": "trade", "v2_trade": "trade", "v2_ohlc": "kline",
         "v1_control": "heartbeat|status|acknowledgement|refusal", "v2_control_nonjson": "notice",
         "v2_control": "heartbeat|status|acknowledgement|refusal", "v1_my_": "private", "v2_my_": "private",
-        "v1_ohlc": "not supported: ohlc-.*", "v1_spread": "not supported: spread",
+        "v1_ohlc": "kline", "v1_spread": "not supported: spread",
         "v1_order_ack": "acknowledgement|refusal",
         "v2_order_ack": "acknowledgement|refusal", "v1_request": "request|heartbeat", "v2_request": "request|heartbeat",
         "v2_instrument": "not supported: instrument", "v2_level3": "not supported: level3",
@@ -70,7 +71,7 @@ ALLOWED = {
     },
     "coinbase": {
         "adv_rest_": REST, "exch_rest_": REST, "rest_": REST, "adv_book": "book", "exch_book": "book",
-        "adv_candle": "kline|not supported: candles", "adv_control": "heartbeat|acknowledgement", "adv_my_": "private",
+        "adv_candle": "kline", "adv_control": "heartbeat|acknowledgement", "adv_my_": "private",
         "adv_status": "not supported: status", "adv_ticker": "ticker|without events: ticker_batch",
         "adv_trade": "trade",
         "exch_control": "acknowledgement|heartbeat|refusal",
