@@ -5,7 +5,7 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from hftpy.ipc.command import encode_payload
@@ -33,12 +33,10 @@ class Decisions(Protocol):
 class Lane:
     """The commands that wait for the handlers of one lane."""
 
-    __slots__ = ("current", "is_busy", "queue", "running", "task", "waiter")
+    __slots__ = ("queue", "running", "task", "waiter")
 
     def __init__(self) -> None:
         self.queue: deque[Received] = deque()
-        self.is_busy = False
-        self.current: tuple[Received, Awaitable[Any]] | None = None  # begun by `put`, for the worker to await
         self.running: Received | None = None
         self.task: asyncio.Task[None] | None = None
         self.waiter: asyncio.Future[None] | None = None
@@ -51,8 +49,7 @@ class Lane:
 class CommandLanes:
     """Calls handlers, each lane's in the order in which their commands came.
 
-    A handler whose lane is free is called at once; what it returns, if that can be awaited, is awaited by the lane's
-    worker.
+    Each lane has a worker, which calls a handler and, if it returns what can be awaited, awaits it at once.
 
     Parameters
     ----------
@@ -67,7 +64,6 @@ class CommandLanes:
         self._capacity = capacity
         self._lanes: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._inline = 0
         self._stopped_inside = False
         self.decisions: Decisions
         self.on_answer: Callable[[], None] = lambda: None  # a handler ended
@@ -85,7 +81,6 @@ class CommandLanes:
         for lane in self._lanes.values():
             self._abandon(lane)
             lane.task = lane.waiter = None
-            lane.is_busy = False
             if lane.queue:
                 self._wake(lane)
 
@@ -99,80 +94,52 @@ class CommandLanes:
         if len(lane.queue) >= self._capacity or (self._loop is None and self._stopped_inside):
             self.queue_full += 1
             return False
-        if lane.is_busy or lane.queue or self._loop is None:
-            lane.queue.append(entry)
-            if self._loop is not None and (lane.task is None or lane.task.done()):
-                self._wake(lane)
-            return True
-        started = self._start(entry)
-        if started is not None:
-            lane.is_busy = True
-            lane.current = (entry, started)
+        lane.queue.append(entry)
+        if self._loop is not None:
             self._wake(lane)
         return True
 
     def _wake(self, lane: Lane) -> None:
         assert self._loop is not None
         if lane.task is None or lane.task.done():
-            lane.is_busy = True
             lane.task = self._loop.create_task(self._process_worker(lane), name=f"{self._process_id} commands")
         else:
             lane.wake()
-
-    def _start(self, entry: Received) -> Awaitable[Any] | None:
-        """Call a handler; returns what is left to await."""
-        if not self.decisions.may_start(time.monotonic(), entry):
-            return None
-        assert entry.registered is not None
-        self._inline += 1
-        try:
-            result = entry.registered.handler(entry.command)
-        except Exception as error:
-            logger.exception("the handler of %r failed", entry.command)
-            self._fail(entry, error)
-        else:
-            if inspect.isawaitable(result):
-                return result
-            self._succeed(entry, result)
-        finally:
-            self._inline -= 1
-        self._leave()
-        return None
 
     async def _process_worker(self, lane: Lane) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while self._loop is loop:
-            current, lane.current = lane.current, None
-            if current is None:
-                if not lane.queue:
-                    lane.is_busy = False
-                    lane.waiter = loop.create_future()
-                    await lane.waiter
-                    began = loop.time()
-                    continue
-                lane.is_busy = True
-                entry = lane.queue.popleft()
-                left = self._start(entry)
-                current = None if left is None else (entry, left)
-            if current is not None:
-                lane.running = current[0]
-                await self._await(*current)
+            if not lane.queue:
+                lane.waiter = loop.create_future()
+                await lane.waiter
+                lane.waiter = None
+                began = loop.time()
+                continue
+            entry = lane.queue.popleft()
+            if self.decisions.may_start(time.monotonic(), entry):
+                lane.running = entry
+                await self._handle(entry)
                 lane.running = None
+                if self._stopped_inside:
+                    self._stopped_inside = False
+                    self.on_left()
             if loop.time() - began > SLICE_S:
                 await asyncio.sleep(0)
                 began = loop.time()
 
-    async def _await(self, entry: Received, awaitable: Awaitable[Any]) -> None:
-        assert entry.registered is not None
-        limit = entry.registered.timeout
-        scope = asyncio.timeout(limit)
+    async def _handle(self, entry: Received) -> None:
+        registered = entry.registered
+        assert registered is not None
+        limit, scope = registered.timeout, None
         try:
-            if limit is None:
-                result = await awaitable
-            else:
-                async with scope:
-                    result = await awaitable
+            result = registered.handler(entry.command)
+            if inspect.isawaitable(result):
+                if limit is None:
+                    result = await result
+                else:
+                    async with asyncio.timeout(limit) as scope:
+                        result = await result
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -181,11 +148,10 @@ class CommandLanes:
             self._fail(entry, error)
         except Exception as error:
             logger.exception("the handler of %r failed", entry.command)
-            is_late = isinstance(error, TimeoutError) and limit is not None and scope.expired()
+            is_late = isinstance(error, TimeoutError) and scope is not None and scope.expired()
             self._fail(entry, TimeoutError(f"the handler took longer than {limit:g} s") if is_late else error)
         else:
             self._succeed(entry, result)
-        self._leave()
 
     def _succeed(self, entry: Received, result: Any) -> None:
         self.handled += 1
@@ -215,8 +181,6 @@ class CommandLanes:
     @property
     def is_inside(self) -> bool:
         """Whether a handler is what is running now."""
-        if self._inline:
-            return True
         try:
             task = asyncio.current_task()
         except RuntimeError:
@@ -244,17 +208,6 @@ class CommandLanes:
 
     def _abandon(self, lane: Lane) -> None:
         """Give up what runs: nobody will know how it ended."""
-        if lane.current is not None:
-            entry, awaitable = lane.current
-            lane.current = None
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
-            self.decisions.abandon(entry)
         if lane.running is not None:
             self.decisions.abandon(lane.running)
             lane.running = None
-
-    def _leave(self) -> None:
-        if self._stopped_inside and not self._inline:
-            self._stopped_inside = False
-            self.on_left()

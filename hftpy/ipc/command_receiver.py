@@ -210,7 +210,9 @@ class CommandReceiver:
             self.duplicates += 1
             if not entry.deadline or now < entry.deadline + KEEP_S:
                 # Decided, and not kept: that is what becomes of what was refused.
-                self._say(entry, Done(command.command_id, "rejected", Rejection.BUSY))
+                maybe = self._may_have_run(entry)
+                command_id = command.command_id
+                self._say(entry, unknown_end(command_id) if maybe else Done(command_id, "rejected", Rejection.BUSY))
             return
         if not self._keep(now, session, stream, entry):
             if seq == stream.next:
@@ -334,11 +336,13 @@ class CommandReceiver:
         """Let it run, or refuse it; returns False if there is no room."""
         command = entry.command
         registered = entry.registered = self._handlers.get(command.command_type)
-        if self._may_have_run(entry) and not (registered is not None and registered.idempotent):
-            found = self._find(entry.session, command.command_id, registered)
-            if found is not False:
-                self._end(entry, found if isinstance(found, Done) else unknown_end(command.command_id))
-                return True
+        earlier = self._earlier(entry)
+        if isinstance(earlier, Done):
+            self._end(entry, earlier)
+            return True
+        if earlier and not (registered is not None and registered.idempotent):
+            self._end(entry, unknown_end(command.command_id))
+            return True
         if registered is None:
             self.no_handler += 1
             self.log(f"no handler {command.command_type}", "no handler for %r", command)
@@ -370,6 +374,12 @@ class CommandReceiver:
         if entry.session is None or keys.to == self._boot:
             return False
         return bool(keys.to) or keys.attempt > 1 or 0 < keys.mono_us < self._start_us
+
+    def _earlier(self, entry: Received) -> Done | bool:
+        """What an earlier life did with it."""
+        if not self._may_have_run(entry):
+            return False
+        return self._find(entry.session, entry.command.command_id, entry.registered)
 
     def _find(self, session: Session | None, command_id: str, registered: Registered | None) -> Done | bool:
         """What an earlier life did: its answer, True if that is not known, False if it did nothing."""
@@ -420,7 +430,10 @@ class CommandReceiver:
     def _reject(self, entry: Received, reason: Rejection, error: str = "") -> bool:
         if reason is Rejection.BUSY:
             self.busy += 1
-        self._end(entry, Done(entry.command.command_id, "rejected", reason, error))
+        # That this life does not run it does not say that no life did.
+        maybe = self._earlier(entry) is not False
+        command_id = entry.command.command_id
+        self._end(entry, unknown_end(command_id) if maybe else Done(command_id, "rejected", reason, error))
         return True
 
     def _end(self, entry: Received, done: Done) -> None:

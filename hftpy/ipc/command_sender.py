@@ -102,8 +102,8 @@ class CommandSender:
         self._is_open = self._hasty = False
         self._deadlines: list[tuple[float, int, SentCommand]] = []
         self._retries: list[tuple[float, int, Delivery]] = []
-        self._hellos: set[str] = set()
-        self._telling: set[str] = set()  # peers with something to be told soon
+        self._hellos: dict[str, None] = {}
+        self._telling: dict[str, None] = {}  # peers with something to be told soon
         self._tell_at = 0.0
         self._ties = itertools.count()
         self._waiting_bytes = 0
@@ -311,7 +311,7 @@ class CommandSender:
         self._transmit(encode_downstream(peer.name, Hello(self._process_id, self._boot, 2, base)))
         peer.hello_at = now + peer.hello_interval
         peer.hello_interval = min(peer.hello_interval * 2, HELLO_MAX_S)
-        self._hellos.add(peer.name)
+        self._hellos[peer.name] = None
 
     def on_left(self, name: str) -> None:
         """A process has gone; what is on its way waits for its return."""
@@ -320,7 +320,7 @@ class CommandSender:
             peer.joined = False
             peer.boot = ""
             peer.asks.clear()
-            self._hellos.discard(name)
+            self._hellos.pop(name, None)
             self._forget_idle(peer)
 
     def on_plain(self, now: float) -> None:
@@ -376,7 +376,7 @@ class CommandSender:
         return True
 
     def _on_hello(self, now: float, peer: Peer, boot: str) -> None:
-        self._hellos.discard(peer.name)
+        self._hellos.pop(peer.name, None)
         if peer.boot == boot:
             return
         peer.boot = boot
@@ -501,7 +501,7 @@ class CommandSender:
             peer.gone.setdefault(command.stream, []).append(command.seq)
         else:
             return
-        self._telling.add(peer.name)
+        self._telling[peer.name] = None
 
     def _finish(self, command: SentCommand) -> None:
         command.final = True
@@ -613,7 +613,7 @@ class CommandSender:
         return AskItem(command.id, command.target_id, command.type, command.seq, delivery.first_boot, deadline_us)
 
     def _flush_tellings(self) -> None:
-        names, self._telling = self._telling, set()
+        names, self._telling = self._telling, {}
         for name in names:
             peer = self.peers.get(name)
             if peer is not None and peer.boot:
@@ -624,7 +624,7 @@ class CommandSender:
         streams = {stream_of(item.target_id, item.command_type) for item in items} | set(peer.gone) | set(peer.fin)
         ask = Ask(self._boot, items, {stream: self._low(stream) for stream in streams}, peer.gone, peer.fin)
         peer.gone, peer.fin = {}, {}
-        self._telling.discard(peer.name)
+        self._telling.pop(peer.name, None)
         self._transmit(encode_downstream(peer.name, ask))
 
     def stop(self) -> None:

@@ -220,7 +220,7 @@ class World:
     def crash(self, name: str) -> None:
         life = self.lives.pop(name)
         life.alive = False
-        for pair in list(self.connected):
+        for pair in sorted(self.connected):
             if name in pair:
                 self.disconnect(*pair)
 
