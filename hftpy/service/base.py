@@ -29,6 +29,7 @@ from hftpy.service.inbox import QueueInlet
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
+from hftpy.service.watchdog import LoopWatchdog
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,14 @@ class ServiceBase(ServiceControl):
         self._timers: list[Timer] = []
         self._background = Background(self.process_id, self._count_error)
         self._stop_requested = asyncio.Event()
+        self._status: StatusFile | None = None
+        self._last_status: dict[str, Any] = {}
+        self._watchdog = LoopWatchdog(
+            self.process_id,
+            config.setting.watchdog.threshold,
+            self._tell_stall,
+            lambda lag_ns: self.record_latency("loop_lag", lag_ns),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
 
@@ -212,7 +221,7 @@ class ServiceBase(ServiceControl):
             If something could not be set up, or a stream gave up.
         """
         self._loop = asyncio.get_running_loop()
-        status = StatusFile(self.process_id)
+        status = self._status = StatusFile(self.process_id)
         interrupted = False
         is_owner = True
         try:
@@ -223,6 +232,8 @@ class ServiceBase(ServiceControl):
             else:
                 self.has_run = True
                 self.state = "paused" if self.paused else "running"
+                self._last_status = self._status_or_less()
+                self._watchdog.start()
                 self._spawn(self._write_status(status), "status")
                 log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
                 await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
@@ -239,6 +250,7 @@ class ServiceBase(ServiceControl):
                 await self._guard("on_stop", self._call_on_stop)
             last = self._status_or_less() if self.has_run else ServiceBase.status(self)
             await self._release()
+            self._watchdog.stop()
             self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
             if is_owner:
                 content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
@@ -274,6 +286,7 @@ class ServiceBase(ServiceControl):
             "service": self.config.class_name,
             "state": self.state,
             **self._control_status(),
+            "loop": self._watchdog.status(),
             "counters": dict(self.counters),
             "queues": self._delivery.status(),
             "latency": {hop: histogram.to_dict() for hop, histogram in self._hops() if histogram.count},
@@ -397,8 +410,15 @@ class ServiceBase(ServiceControl):
 
     async def _write_status(self, status: StatusFile) -> None:
         while True:
-            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._status_or_less())))
+            self._last_status = self._status_or_less()
+            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._last_status)))
             await asyncio.sleep(INTERVAL_S)
+
+    def _tell_stall(self) -> None:
+        # From the watchdog's thread: the loop, which tells the status otherwise, stands.
+        if self._status is not None and self._last_status:
+            told = {"state": "stalled", "loop": self._watchdog.status()}
+            self._status.write(self._status.encode(self._last_status | told))
 
     def _status_or_less(self) -> dict[str, Any]:
         try:
