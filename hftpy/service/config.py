@@ -278,7 +278,7 @@ def _check_values(key: str, setting: Setting) -> None:
         check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
         _check_transport(f"{key}.ipc_publish", setting.ipc_publish.transport)
     for name, task in setting.tasks.items():
-        if not task.interval > 0 or not task.delay >= 0:
+        if not 0 < task.interval < math.inf or not 0 <= task.delay < math.inf:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
     if not (setting.watchdog.threshold == 0 or 0.01 <= setting.watchdog.threshold < math.inf):
         raise ConfigError(f"{key}.watchdog.threshold must be 0 or at least 0.01 s, was {setting.watchdog.threshold}")
