@@ -1,7 +1,7 @@
 // One side of an order book: its levels best first, in one flat array with free room at both ends.
 //
-// A row (24 bytes) is all of a level that searching, inserting and removing touch, and an insertion or a removal moves the
-// shorter half only; the texts stand in cells of their own that never move. Searching begins at the level that was touched
+// A row (24 bytes) is all of a level whose texts are plain (book_form.hpp); those that are not stand in cells of their own,
+// which never move. An insertion or a removal moves the shorter half only. Searching begins at the level that was touched
 // last, or at the best one: deltas mostly hit near the best, and come sorted.
 // One thread at a time.
 #pragma once
@@ -16,15 +16,24 @@
 
 namespace hft {
 
+// Where a level's texts are.
+enum TextStore : std::uint8_t {
+    STORE_NONE = 0,     // both are plain: price, volume and their forms say all
+    STORE_CELL = 1,     // in its cell
+    STORE_OUTSIDE = 2,  // in memory that its cell points to
+};
+
 // A level of a side.
 struct BookRow {
     double price;
     double volume;
-    std::uint32_t cell;       // of its texts
-    std::uint16_t priceSize;  // of the price's text
-    std::uint16_t outside;    // the cell points to memory of its own
+    std::uint32_t cell;  // of its texts, where `store` says so; else 0
+    TextForm priceForm;  // FORM_IRREGULAR: not plain
+    TextForm volumeForm;
+    TextStore store;
+    std::uint8_t reserved;  // 0: two rows that have no cell are the same if their bytes are
 };
-static_assert(sizeof(BookRow) == 24);
+static_assert(sizeof(BookRow) == 24 && offsetof(BookRow, priceForm) == 20);
 
 template <BookSide SIDE>
 class BookLadder {
@@ -44,22 +53,17 @@ public:
 
     std::size_t size() const noexcept { return size_; }
     const BookRow* rows() const noexcept { return rows_ + head_; }  // best first
-    const LevelText& text(std::size_t rank) const noexcept { return cells_[rows()[rank].cell]; }
-    LevelText& text(std::size_t rank) noexcept { return cells_[rows()[rank].cell]; }
+    LevelText text(std::size_t rank) const noexcept { return text_of(rows()[rank]); }
+    LevelText text_of(const BookRow& row) const noexcept {
+        if (__builtin_expect(row.store != STORE_NONE, 0)) return LevelText(&cells_[row.cell]);
+        return {row.price, row.priceForm, row.volume, row.volumeForm};
+    }
 
     // The best rank that has changed since this was asked before; the number of ranks may have changed too.
     std::size_t take_touched() noexcept {
         const std::size_t touched = touched_;
         touched_ = SIZE_MAX;
         return touched;
-    }
-
-    // Makes the checksum's digits of all levels anew.
-    void forget_digits() noexcept {
-        for (std::size_t rank = 0; rank < size_; ++rank) {
-            if (!rows()[rank].outside) text(rank).digitsSize = 0;
-        }
-        touched_ = 0;
     }
 
     // Room for `count` levels, so that `set` needs none. False: no memory; nothing changed.
@@ -76,16 +80,16 @@ public:
     // The next search begins at the best level.
     void rewind() noexcept { cursor_ = 0; }
 
-    // The level's rank of `price`, or where it would stand; `found` tells which.
-    std::size_t find(double price, std::string_view text, bool* found) const noexcept {
+    // The level's rank of a price, or where it would stand; `found` tells which. `form` must be known.
+    std::size_t find(double price, std::string_view text, TextForm form, bool* found) const noexcept {
         std::size_t rank = locate(price);
         for (const BookRow* row = rows() + rank; rank < size_ && row->price == price; ++rank, ++row) {
             // Of so few digits no other number has the same double.
-            if (__builtin_expect(text.size() <= DOUBLE_DIGITS && row->priceSize <= DOUBLE_DIGITS && price > SMALLEST_FULL, 1)) {
+            if (__builtin_expect(is_plain(form) && is_plain(row->priceForm), 1)) {
                 *found = true;
                 return rank;
             }
-            const int order = compare_exactly(cells_[row->cell].price(), text);
+            const int order = compare_exactly(text_of(*row).price(), text);
             if (order == 0) {
                 *found = true;
                 return rank;
@@ -98,40 +102,33 @@ public:
 
     // Insert, change or remove one level; there must be room for it. False: no memory for a long text.
     bool set(const BookLevel& level, BookCounters* counters) noexcept {
+        BookRow made = row_of(level);
         bool found;
-        const std::size_t rank = find(level.price, level.priceText.view(), &found);
+        const std::size_t rank = find(level.price, level.priceText.view(), made.priceForm, &found);
         cursor_ = rank;
-        const bool gone = level.volume == 0.0 && is_zero_text(level.volumeText.view());
-        if (found) {
-            touch(rank);
-            BookRow& row = rows_[head_ + rank];
-            if (gone) {
-                release(row);
-                remove(rank);
-                ++counters->removed;
-                return true;
-            }
-            LevelText& cell = cells_[row.cell];
-            if (__builtin_expect(row.outside, 0)) {
-                cell.release();
-                row.outside = 0;
-            }
-            if (__builtin_expect(!write(&row, level), 0)) return false;
-            ++counters->changed;
-            return true;
-        }
-        if (gone) {
+        const bool gone = level.volume == 0.0 && (is_plain(made.volumeForm) || is_zero_text(level.volumeText.view()));
+        if (!found && gone) {
             ++counters->unknownRemoved;
             return true;
         }
         touch(rank);
-        BookRow row;
-        row.cell = unused_[unusedCount_ - 1];
-        row.outside = 0;
-        if (__builtin_expect(!write(&row, level), 0)) return false;
-        --unusedCount_;
+        if (found) {
+            BookRow& row = rows_[head_ + rank];
+            release(row);
+            if (gone) {
+                remove(rank);
+                ++counters->removed;
+                return true;
+            }
+            row.store = STORE_NONE;
+            if (__builtin_expect(!store(&made, level), 0)) return false;
+            row = made;
+            ++counters->changed;
+            return true;
+        }
+        if (__builtin_expect(!store(&made, level), 0)) return false;
         open(rank);
-        rows_[head_ + rank] = row;
+        rows_[head_ + rank] = made;
         ++counters->inserted;
         return true;
     }
@@ -148,6 +145,8 @@ public:
     // hot path: end
 
 private:
+    static constexpr std::size_t NEAR = 8;
+
     // hot path: begin
 
     // The first rank whose price is not before `price`.
@@ -159,7 +158,16 @@ private:
         if (low < n && before(at[low].price, price)) {
             ++low;
             high = n;
-            for (std::size_t step = 1; low + step <= n; step *= 2) {
+            std::size_t step = 1;
+            if (low + NEAR <= n) {
+                // Mostly it is one of these; where among them would only be guessed.
+                std::size_t count = 0;
+                for (std::size_t i = 0; i < NEAR; ++i) count += before(at[low + i].price, price);
+                low += count;
+                if (count != NEAR) return low;
+                step = NEAR;
+            }
+            for (; low + step <= n; step *= 2) {
                 const std::size_t probe = low + step - 1;
                 if (!before(at[probe].price, price)) {
                     high = probe;
@@ -178,26 +186,34 @@ private:
                 high = probe;
             }
         }
-        while (low < high) {
-            const std::size_t middle = low + (high - low) / 2;
-            if (before(at[middle].price, price)) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        // Without a branch that would be guessed wrong every other time.
+        const BookRow* base = at + low;
+        for (std::size_t count = high - low; count != 0;) {
+            const std::size_t half = (count + 1) / 2;
+            base += half & (0 - static_cast<std::size_t>(before(base[half - 1].price, price)));
+            count -= half;
         }
-        return low;
+        return static_cast<std::size_t>(base - at);
     }
 
     void touch(std::size_t rank) noexcept { touched_ = rank < touched_ ? rank : touched_; }
 
-    bool write(BookRow* row, const BookLevel& level) noexcept {
-        LevelText& cell = cells_[row->cell];
-        if (__builtin_expect(!cell.set(level.priceText, level.volumeText), 0)) return false;
-        row->price = level.price;
-        row->volume = level.volume;
-        row->priceSize = static_cast<std::uint16_t>(level.priceText.size);
-        row->outside = cell.is_outside();
+    static BookRow row_of(const BookLevel& level) noexcept {
+        TextForm price = level.priceText.form, volume = level.volumeText.form;
+        if (__builtin_expect(price == FORM_UNKNOWN, 0)) price = form_of(level.priceText.view());
+        if (__builtin_expect(volume == FORM_UNKNOWN, 0)) volume = form_of(level.volumeText.view());
+        return {level.price, level.volume, 0, price, volume, STORE_NONE, 0};
+    }
+
+    // Keeps the texts of a row that is made, unless they are plain.
+    bool store(BookRow* row, const BookLevel& level) noexcept {
+        if (__builtin_expect(is_plain(row->priceForm) && is_plain(row->volumeForm), 1)) return true;
+        const std::uint32_t number = unused_[unusedCount_ - 1];
+        StoredText& cell = cells_[number];
+        if (!cell.set(level.priceText, level.volumeText)) return false;
+        --unusedCount_;
+        row->cell = number;
+        row->store = cell.is_outside() ? STORE_OUTSIDE : STORE_CELL;
         return true;
     }
 
@@ -220,7 +236,8 @@ private:
     }
 
     void release(const BookRow& row) noexcept {
-        if (__builtin_expect(row.outside, 0)) cells_[row.cell].release();
+        if (__builtin_expect(row.store == STORE_NONE, 1)) return;
+        if (row.store == STORE_OUTSIDE) cells_[row.cell].release();
         unused_[unusedCount_++] = row.cell;
     }
 
@@ -249,7 +266,7 @@ private:
         const std::size_t capacity = 2 * room;
         auto* const rows = static_cast<BookRow*>(std::malloc(capacity * sizeof(BookRow)));
         auto* const unused = static_cast<std::uint32_t*>(std::malloc(room * sizeof(std::uint32_t)));
-        auto* const cells = static_cast<LevelText*>(std::aligned_alloc(64, room * sizeof(LevelText)));
+        auto* const cells = static_cast<StoredText*>(std::aligned_alloc(64, room * sizeof(StoredText)));
         if (rows == nullptr || unused == nullptr || cells == nullptr) {
             std::free(rows);
             std::free(unused);
@@ -260,7 +277,10 @@ private:
         if (room_ != 0) {
             std::memcpy(static_cast<void*>(rows + head), static_cast<const void*>(rows_ + head_), size_ * sizeof(BookRow));
             std::memcpy(unused, unused_, unusedCount_ * sizeof(std::uint32_t));
-            std::memcpy(static_cast<void*>(cells), static_cast<const void*>(cells_), room_ * sizeof(LevelText));
+            // Only those that are taken: memory that was never touched costs nothing.
+            for (const BookRow* row = rows + head; row != rows + head + size_; ++row) {
+                if (row->store != STORE_NONE) cells[row->cell] = cells_[row->cell];
+            }
         }
         // The lowest new cell is taken first.
         for (std::size_t cell = room; cell > room_; --cell) unused[unusedCount_++] = static_cast<std::uint32_t>(cell - 1);
@@ -283,7 +303,7 @@ private:
     std::size_t touched_ = 0;   // best rank that has changed
     std::size_t capacity_ = 0;  // of the rows
     std::size_t room_ = 0;      // how many levels there may be: as many as there are cells
-    LevelText* cells_ = nullptr;
+    StoredText* cells_ = nullptr;
     std::uint32_t* unused_ = nullptr;  // cells without a level, the last one is taken first
     std::size_t unusedCount_ = 0;
 };
