@@ -104,10 +104,10 @@ public:
 private:
     // Texts that are not plain may have changed where the row has not.
     static bool same(const BookRow& a, const BookRow& b) noexcept {
-        std::uint64_t x[3], y[3];
+        std::uint64_t x[2], y[2];
         std::memcpy(x, &a, sizeof x);
         std::memcpy(y, &b, sizeof y);
-        return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2])) == 0 && a.store == STORE_NONE;
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.texts == b.texts && a.texts.are_plain();
     }
 
     LevelSum sums_[OKX_CHECKSUM_LEVELS];
@@ -177,10 +177,10 @@ private:
 
     template <typename Ladder>
     static Crc32Piece digits_of(const Ladder& ladder, const BookRow& row, BookDecimals decimals) noexcept {
-        if (__builtin_expect(row.store == STORE_NONE && decimals.price == AS_WRITTEN && decimals.volume == AS_WRITTEN, 1)) {
+        if (__builtin_expect(row.texts.are_plain() && decimals.price == AS_WRITTEN && decimals.volume == AS_WRITTEN, 1)) {
             char digits[2 * PLAIN_ROOM];
-            std::size_t size = write_plain_digits(digits, row.price, row.priceForm);
-            size += write_plain_digits(digits + size, row.volume, row.volumeForm);
+            std::size_t size = write_plain_digits(digits, row.price, row.texts.price_form());
+            size += write_plain_digits(digits + size, row.volume, row.texts.volume_form());
             return piece_of(digits, size);
         }
         char digits[2 * (MAX_LEXEME + MAX_ZEROS)];

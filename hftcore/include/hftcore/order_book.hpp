@@ -177,10 +177,7 @@ private:
 
     template <typename Ladder>
     bool fill(Ladder& ladder, const BookLevel* levels, std::size_t count) noexcept {
-        ladder.rewind();
-        for (std::size_t i = 0; i < count; ++i) {
-            if (__builtin_expect(!ladder.set(levels[i], &counters_), 0)) return false;
-        }
+        if (__builtin_expect(!ladder.set(levels, count, &counters_), 0)) return false;
         if (depth_ != 0) counters_.truncated += ladder.truncate(depth_);
         return true;
     }
