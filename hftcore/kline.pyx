@@ -17,7 +17,7 @@ import numpy as np
 
 from hftcore.enums import Exchange, Flag
 from hftcore.errors import ParseError
-from hftcore.symbols import CurrencyPair, pair_of_id, pair_of_native
+from hftcore.symbols import CurrencyPair, on_instruments, pair_of_id, pair_of_native
 
 
 cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
@@ -51,6 +51,8 @@ cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
         double nextRate
         double markPrice
         double indexPrice
+        double absoluteRate
+        double absoluteNextRate
         int32_t symbol
 
     cdef cppclass PeriodicDecoder:
@@ -60,12 +62,28 @@ cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
         int decode(const char* data, size_t size, int64_t localTimeNs) noexcept
         size_t kline_count() noexcept
         size_t funding_count() noexcept
+        cbool is_numbered() noexcept
+        uint64_t frame_number() noexcept
         KlineStruct* klines() noexcept
         FundingStruct* fundings() noexcept
         const char* native_data(size_t index) noexcept
         size_t native_size(size_t index) noexcept
         const char* reason_data() noexcept
         size_t reason_size() noexcept
+
+
+# How often a venue's instruments have changed: what parsers remember of symbols is as old.
+cdef unsigned long long instrument_changes = 0
+# More than any venue lists: what nonsense a peer sends must not grow a parser for ever.
+cdef Py_ssize_t MOST_PAIRS = 65536
+
+
+def _forget(exchange):
+    global instrument_changes
+    instrument_changes += 1
+
+
+on_instruments(_forget)
 
 
 KLINE_DTYPE = np.dtype(
@@ -330,7 +348,8 @@ cdef class PeriodicParser:
     Parameters
     ----------
     exchange
-        Exchange.BINANCE, BINANCE_FUTURE, OKX, OKX_SWAP or KRAKEN (WebSocket v2).
+        Exchange.BINANCE, BINANCE_FUTURE, COINBASE (Advanced Trade; the Exchange feed has neither), KRAKEN (v2 and
+        v1), KRAKEN_FUTURE (funding alone: it has no klines), OKX or OKX_SWAP.
     symbols
         From the venue's spelling to the pair, for this parser alone, before the instruments that were registered.
 
@@ -347,13 +366,18 @@ cdef class PeriodicParser:
     cdef PeriodicDecoder decoder
     cdef object _exchange
     cdef dict _symbols
+    cdef dict _pairs  # by the venue's spelling, as far as they were looked up
+    cdef unsigned long long _pairs_as_of
     cdef int _kind
+
+    def __cinit__(self):
+        self._pairs = {}
 
     def __init__(self, exchange, *, symbols=None):
         self._exchange = Exchange.parse(exchange)
         if not PeriodicDecoder.supports(self._exchange):
             names = ", ".join(str(item) for item in Exchange if PeriodicDecoder.supports(item))
-            raise ValueError(f"exchange must be one with klines ({names}), was {self._exchange}")
+            raise ValueError(f"exchange must be one with klines or funding ({names}), was {self._exchange}")
         self.decoder.set_exchange(self._exchange)
         self._symbols = {native: CurrencyPair(pair) for native, pair in (symbols or {}).items()}
 
@@ -371,7 +395,9 @@ cdef class PeriodicParser:
         -------
         list
             Klines, or what funding frames tell as dicts: `symbol`, `exchangeTimeNs`, `localTimeNs`, and those of
-            `rate`, `nextRate`, `markPrice`, `indexPrice`, `fundingTimeNs`, `nextFundingTimeNs` that are told.
+            `rate`, `nextRate`, `markPrice`, `indexPrice`, `fundingTimeNs`, `nextFundingTimeNs` that are told. Rates
+            are fractions of the position's value; `absoluteRate` and `absoluteNextRate` are money per contract, which
+            Kraken Futures tells beside them.
 
         Raises
         ------
@@ -397,19 +423,28 @@ cdef class PeriodicParser:
 
     cdef object _pair(self, size_t index):
         cdef bytes native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
-        try:
-            pair = self._symbols.get(native.decode())
-            return pair_of_native(self._exchange, native.decode()) if pair is None else pair
-        except ValueError as error:
-            self._kind = FRAME_ERROR
-            raise ParseError(f"symbol: {error}") from error
+        if self._pairs_as_of != instrument_changes or len(self._pairs) >= MOST_PAIRS:
+            self._pairs.clear()
+            self._pairs_as_of = instrument_changes
+        pair = self._pairs.get(native)
+        if pair is None:
+            try:
+                pair = self._symbols.get(native.decode())
+                if pair is None:
+                    pair = pair_of_native(self._exchange, native.decode())
+            except ValueError as error:
+                self._kind = FRAME_ERROR
+                raise ParseError(f"symbol: {error}") from error
+            self._pairs[native] = pair
+        return pair
 
     cdef dict _funding(self, size_t index):
         cdef FundingStruct* told = self.decoder.fundings() + index
         found = {"symbol": self._pair(index), "exchangeTimeNs": told.exchangeTimeNs, "localTimeNs": told.localTimeNs}
         for name, number in (
             ("rate", told.rate), ("nextRate", told.nextRate), ("markPrice", told.markPrice),
-            ("indexPrice", told.indexPrice),
+            ("indexPrice", told.indexPrice), ("absoluteRate", told.absoluteRate),
+            ("absoluteNextRate", told.absoluteNextRate),
         ):
             if not math.isnan(number):
                 found[name] = number
@@ -423,6 +458,22 @@ cdef class PeriodicParser:
     def exchange(self):
         """The venue."""
         return self._exchange
+
+    @property
+    def nativeSymbols(self):
+        """How the venue spells the symbols of the last frame's events, in their order."""
+        cdef size_t index
+        if self._kind != FRAME_EVENTS:
+            return []
+        return [
+            self.decoder.native_data(index)[:self.decoder.native_size(index)].decode()
+            for index in range(self.decoder.kline_count() + self.decoder.funding_count())
+        ]
+
+    @property
+    def frameNumber(self):
+        """The last frame's number where the venue counts all frames of a connection (Coinbase), else None."""
+        return self.decoder.frame_number() if self.decoder.is_numbered() else None
 
     @property
     def kind(self):

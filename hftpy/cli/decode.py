@@ -1,10 +1,11 @@
 """`hftpy decode VENUE [FILE …]`: raw frames, or a recorded session, into one JSON line per event.
 
-Each input line gives at least one output line. An event has `type` ``ticker``, ``trade`` or ``book``: the best levels
-after an update, as the venue's own digits, and whether the book is `valid` by the venue's own rules (snapshots by REST
-that a session holds count). A frame without events gives ``control`` (acknowledgements, heartbeats, status, refusals;
-also an entry of a session that is not a received frame), ``other`` (data of none of our channels, or a data frame whose
-list of events is empty), or ``error`` with `reason`.
+Each input line gives at least one output line. An event has `type` ``ticker``, ``trade``, ``kline``, ``funding`` or
+``book``: the best levels after an update, as the venue's own digits, and whether the book is `valid` by the venue's own
+rules (snapshots by REST that a session holds count). A frame without events gives ``control`` (acknowledgements,
+heartbeats, status, refusals; also an entry of a session that is not a received frame) or ``other`` (data of none of our
+channels, or a data frame whose list of events is empty), with its `class` (`hftpy.exchange.frame_names.FrameClass`) and
+the venue's own `name` of it; or ``error`` with `reason`.
 """
 
 import gzip
@@ -12,6 +13,7 @@ import io
 import json
 import sys
 import zlib
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
@@ -20,16 +22,25 @@ from typing import Any, BinaryIO, TextIO
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
+from hftcore.kline import Kline, PeriodicParser
 from hftcore.parse import FrameKind, Parser
 from hftcore.spelling import pair_text
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
 from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
+from hftpy.exchange.frame_names import FrameClass, FrameName, name_frame
 
 GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
 MAX_LINE_BYTES = 64 << 20
-SESSION_CONTROL = frozenset({"send", "http", "conn"})
+# What the entries of a session are that are no received frames.
+SESSION_CONTROL = {"header": "header", "send": "sent", "http": "rest answer", "conn": "connection"}
+# Whose ticker frames may tell of funding as well.
+TICKERS_TELL_FUNDING = frozenset({Exchange.KRAKEN_FUTURE})
+CONTROL_CLASSES = frozenset({
+    FrameClass.ACKNOWLEDGEMENT, FrameClass.REFUSAL, FrameClass.REQUEST, FrameClass.HEARTBEAT, FrameClass.STATUS,
+    FrameClass.NOTICE, FrameClass.REST_REFUSAL,
+})  # fmt: skip
 
 
 def decode_lines(
@@ -56,7 +67,8 @@ def decode_lines(
     ValueError
         If there is no parser for the exchange.
     """
-    decoder = _Decoder(Exchange.parse(exchange), depth)
+    exchange = Exchange.parse(exchange)
+    decoder = _IBDecoder(exchange) if exchange is Exchange.IB else _VenueDecoder(exchange, depth)
     for number, line in enumerate(lines, 1):
         yield from decoder.decode_line(number, line)
 
@@ -117,17 +129,15 @@ def run(venue: str, files: list[Path], out: TextIO, depth: int = DEFAULT_DEPTH) 
 class _Decoder:
     """Decodes the lines of one input."""
 
-    def __init__(self, exchange: Exchange, depth: int) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._parser = Parser(exchange)
-        self._books = BookRows(exchange, depth)
         self._session = False
 
     def decode_line(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
         frame = line.rstrip(b"\r\n")
         if number == 1 and _is_header(frame):
             self._session = True
-            return iter([self._row("control", number)])
+            return iter([self._session_row("header", number)])
         if not frame.strip():
             return iter([_error(number, self._exchange, "a line must hold a frame, was blank")])
         if self._session:
@@ -140,13 +150,11 @@ class _Decoder:
             if not isinstance(entry, dict):
                 raise ValueError("a session entry must be an object")
             kind = entry.get("t")
-            if kind in ("header", *SESSION_CONTROL):
-                if kind == "http":
-                    self._learn_instruments(entry.get("data"))
-                    books = self._books.take_rest(*rest_of(entry), 0)
-                    if books:
-                        return (self._row("book", number) | row for row in books)
-                return iter([self._row("control", number)])
+            if isinstance(kind, str) and kind in SESSION_CONTROL:
+                books = self._take_rest(entry) if kind == "http" else []
+                if books:
+                    return (self._row("book", number) | row for row in books)
+                return iter([self._session_row(kind, number)])
             if kind != "recv":
                 raise ValueError(f"t must be header, conn, send, http or recv, was {kind!r}")
             data = entry.get("data")
@@ -158,32 +166,96 @@ class _Decoder:
             return iter([_error(number, self._exchange, f"a session entry is malformed: {error}")])
         return self._decode_frame(number, frame, local_time_ns)
 
+    @abstractmethod
     def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
-        try:
-            events = self._parser.parse(frame, local_time_ns)
-        except ParseError as error:
-            return iter([_error(number, self._exchange, str(error))])
-        books = None
-        if self._parser.kind is FrameKind.OTHER or self._parser.frameNumber is not None:
-            # A number that counts all frames of a connection proves the books, whatever the frame carries.
-            try:
-                books = self._books.rows(frame, local_time_ns)
-            except ParseError as error:
-                return iter([_error(number, self._exchange, str(error))])
-        if books:
-            return (self._row("book", number) | row for row in books)
-        if events:
-            return map(self._event_row, [number] * len(events), events, self._parser.nativeSymbols)
-        return iter([self._row("control" if self._parser.kind == FrameKind.CONTROL else "other", number)])
+        """The rows of one frame; one at least."""
+
+    def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What is learnt of a recorded answer of a REST API: the rows of the book that it holds, if any."""
+        return []
 
     def _row(self, kind: str, number: int) -> dict[str, Any]:
         return {"type": kind, "line": number, "exchange": str(self._exchange)}
+
+    def _named_row(self, name: FrameName, number: int) -> dict[str, Any]:
+        kind = "control" if name.kind in CONTROL_CLASSES else "other"
+        return self._row(kind, number) | {"class": str(name.kind), "name": name.name}
+
+    def _session_row(self, kind: str, number: int) -> dict[str, Any]:
+        return self._row("control", number) | {"class": SESSION_CONTROL[kind], "name": ""}
+
+
+class _IBDecoder(_Decoder):
+    """Decodes the messages of Interactive Brokers."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        # Imported where it is used: no other venue needs it.
+        from hftpy.cli import decode_ib
+
+        super().__init__(exchange)
+        self._read = decode_ib.read_line
+
+    def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
+        try:
+            read = self._read(frame, local_time_ns)
+        except ParseError as error:
+            return iter([_error(number, self._exchange, str(error))])
+        if isinstance(read, FrameName):
+            return iter([self._named_row(read, number)])
+        return iter([self._row(read["type"], number) | {"symbol": None, "nativeSymbol": ""} | read])
+
+
+class _VenueDecoder(_Decoder):
+    """Decodes the frames of a venue with a parser."""
+
+    def __init__(self, exchange: Exchange, depth: int) -> None:
+        super().__init__(exchange)
+        self._parser = Parser(exchange)
+        self._books = BookRows(exchange, depth)
+        try:
+            self._periodic: PeriodicParser | None = PeriodicParser(exchange)
+        except ValueError:
+            self._periodic = None  # a venue without klines and funding
+
+    def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
+        parser = self._parser
+        rows: list[dict[str, Any]] = []
+        try:
+            events = parser.parse(frame, local_time_ns)
+            kind = parser.kind
+            rows += [self._event_row(number, *event) for event in zip(events, parser.nativeSymbols, strict=True)]
+            if kind is FrameKind.OTHER or parser.frameNumber is not None:
+                # A number that counts all frames of a connection proves the books, whatever the frame carries.
+                rows += [self._row("book", number) | row for row in self._books.rows(frame, local_time_ns) or ()]
+            if kind is FrameKind.OTHER or (events and self._exchange in TICKERS_TELL_FUNDING):
+                rows += self._periodic_rows(number, frame, local_time_ns)
+        except ParseError as error:
+            # Events of another reading of the same frame stand.
+            rows.append(_error(number, self._exchange, str(error)))
+        if rows:
+            return iter(rows)
+        return iter([self._named_row(name_frame(self._exchange, frame), number)])
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
         fields: dict[str, Any] = event.to_dict()
         symbol = fields.pop("symbol")
         return self._row(kind, number) | {"symbol": symbol, "nativeSymbol": native} | fields
+
+    def _periodic_rows(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
+        if self._periodic is None:
+            return
+        events = self._periodic.parse(frame, local_time_ns)
+        for event, native in zip(events, self._periodic.nativeSymbols, strict=True):
+            told = event.to_dict() if isinstance(event, Kline) else event | {"symbol": str(event["symbol"])}
+            # JSON has no NaN: a quote volume that is not told.
+            fields = {key: None if value != value else value for key, value in told.items() if key != "exchange"}
+            kind = "kline" if isinstance(event, Kline) else "funding"
+            yield self._row(kind, number) | {"symbol": fields.pop("symbol"), "nativeSymbol": native} | fields
+
+    def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+        self._learn_instruments(entry.get("data"))
+        return self._books.take_rest(*rest_of(entry), 0)
 
     def _learn_instruments(self, body: object) -> None:
         """Take the pairs from a venue's list of instruments; any other body tells nothing."""

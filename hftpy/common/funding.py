@@ -10,7 +10,8 @@ class Funding(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a contract's funding and mark price after a message of the venue; None: not told so far.
 
     `rate` is paid at `next_funding_time`; `next_rate` is the venue's forecast of the one after that. Rates are
-    fractions of the position's value per funding period, prices in the quote currency, times microseconds.
+    fractions of the position's value per funding period (eight hours mostly; Kraken Futures: one hour), prices in the
+    quote currency, times microseconds.
     """
 
     exchange: Exchange

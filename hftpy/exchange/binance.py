@@ -26,6 +26,7 @@ class BinanceStream(NativeStream):
     """
 
     exchange = Exchange.BINANCE
+    absent_channels: ClassVar[Mapping[Channel, str]] = {Channel.FUNDING: "spot pairs have no funding"}
     protocol: ClassVar[type[BinanceMarketProtocol]] = BinanceMarketProtocol
     book_protocol: ClassVar[type[BinanceBookProtocol]] = BinanceBookProtocol
 

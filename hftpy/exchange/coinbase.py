@@ -1,10 +1,11 @@
-"""Coinbase: the Advanced Trade feed, best bid and ask (``ticker``), trades (``market_trades``), books (``level2``).
+"""Coinbase: the Advanced Trade feed, best bid and ask (``ticker``), trades (``market_trades``), books (``level2``),
+klines (``candles``).
 
 Source: Coinbase Developer Documentation, Advanced Trade WebSocket: overview, channels, rate limits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -15,6 +16,7 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
 from hftpy.exchange.book import BookProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
+from hftpy.exchange.periodic import PeriodicProtocol
 from hftpy.exchange.product_requests import LEFT_OUT, ProductRequests
 from hftpy.exchange.runner import logger
 from hftpy.exchange.venue import NativeStream
@@ -111,6 +113,21 @@ class CoinbaseBookProtocol(BookProtocol, CoinbaseMarketProtocol):
         return [msgspec.json.encode(leave).decode(), self._subscribe(natives)]
 
 
+class CoinbaseKlineProtocol(PeriodicProtocol, CoinbaseMarketProtocol):
+    """Klines of five minutes, the only ones that the venue sends. A hundred of history come first.
+
+    The venue does not say that a kline has closed: the first one of the next interval tells. It leaves out those
+    without a trade. The older Exchange feed has no klines.
+    """
+
+    intervals: ClassVar[Mapping[str, str]] = {"5m": "5m"}
+    default_interval: ClassVar[str] = "5m"
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self.channel_name = "candles"
+
+
 def _subscriptions(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     events = message.get("events")
     for event in events if isinstance(events, list) else ():
@@ -120,13 +137,15 @@ def _subscriptions(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 class CoinbaseStream(NativeStream):
-    """Coinbase Advanced Trade: ticker (``ticker``; ``ticker_batch`` with ``{"batch": True}``), trade and book.
+    """Coinbase Advanced Trade: ticker (``ticker``; ``ticker_batch`` with ``{"batch": True}``), trade, book and kline.
 
     The last 100 trades of each pair come first, flagged SNAPSHOT; on a new connection those of them that were not
-    delivered before. The frames of the older Exchange feed are read too, where somebody brings them to the parser.
+    delivered before. So do the last 100 klines. The frames of the older Exchange feed are read too, where somebody
+    brings them to the parser; it has no klines.
     """
 
     exchange = Exchange.COINBASE
+    absent_channels: ClassVar[Mapping[Channel, str]] = {Channel.FUNDING: "spot pairs have no funding"}
 
     async def ticker_channel(self) -> None:
         """Best bid and ask."""
@@ -139,6 +158,10 @@ class CoinbaseStream(NativeStream):
     async def book_channel(self) -> None:
         """Order books; a missing frame is found by the connection's numbers."""
         await self.run_protocol(CoinbaseBookProtocol(Channel.BOOK, self.currency_pairs, self.args_of(Channel.BOOK)))
+
+    async def kline_channel(self) -> None:
+        """Klines of five minutes; lost frames are found by their numbers."""
+        await self.run_protocol(CoinbaseKlineProtocol(Channel.KLINE, self.currency_pairs, self.args_of(Channel.KLINE)))
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(CoinbaseMarketProtocol(channel, self.currency_pairs, self.args_of(channel)))

@@ -190,8 +190,8 @@ class IBProtocol(VenueProtocol):
         pair = self._pair(quote.request) if self.channel is Channel.TICKER else None
         if pair is None:
             return ()
-        bid, bid_size = _side(quote.bid, quote.bid_size)
-        ask, ask_size = _side(quote.ask, quote.ask_size)
+        bid, bid_size = side_of_quote(quote.bid, quote.bid_size)
+        ask, ask_size = side_of_quote(quote.ask, quote.ask_size)
         ticker = Ticker(
             exchange=self.exchange, symbol=pair, bidPrice=bid, bidVolume=bid_size, askPrice=ask, askVolume=ask_size,
             exchangeTimeNs=quote.time_ns, localTimeNs=local_ns,
@@ -343,7 +343,7 @@ class IBProtocol(VenueProtocol):
         return (event,)
 
 
-def _side(price: float, size: float) -> tuple[float, float]:
+def side_of_quote(price: float, size: float) -> tuple[float, float]:
     """A side of a quote; nothing is 0, 0. A price of -1 is one where there is a size."""
     return (0.0, 0.0) if price == UNSET or (price == -1 and size == 0) else (price, size)
 

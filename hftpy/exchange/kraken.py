@@ -4,7 +4,7 @@ Source: https://docs.kraken.com/api/docs/websocket-v2 (ticker, trade, heartbeat,
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from hftcore.enums import Channel, Exchange
 from hftpy.errors import ConfigError
@@ -18,7 +18,7 @@ from hftpy.exchange.venue import NativeStream, VenueProtocol
 
 
 class KrakenStream(NativeStream):
-    """Kraken spot: ticker, trade, book; and with keys my_order, my_order_batch, my_trade.
+    """Kraken spot: ticker, trade, book, kline; and with keys my_order, my_order_batch, my_trade.
 
     The private channels share one connection. Its token comes from the REST API of `create_exchange_api` if there is
     one, else from one made of `api_key` and `api_secret`, at ``api_auth_data["rest_host"]`` where that is given.
@@ -29,6 +29,7 @@ class KrakenStream(NativeStream):
     """
 
     exchange = Exchange.KRAKEN
+    absent_channels: ClassVar[Mapping[Channel, str]] = {Channel.FUNDING: "spot pairs have no funding"}
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

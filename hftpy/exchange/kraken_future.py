@@ -1,11 +1,11 @@
-"""Kraken Futures: best bid and ask (feed ``ticker``), trades (feed ``trade``) and order books (feed ``book``).
+"""Kraken Futures: best bid and ask and funding (feed ``ticker``), trades (feed ``trade``), order books (feed ``book``).
 
 Source: Kraken documentation, Futures WebSocket: subscriptions, ticker, ticker lite, trade, heartbeat, sessions.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
 from hftpy.exchange.book import BookProtocol
 from hftpy.exchange.market import FeedRules, MarketProtocol
+from hftpy.exchange.periodic import PeriodicProtocol
 from hftpy.exchange.product_requests import ProductRequests
 from hftpy.exchange.runner import logger
 from hftpy.exchange.venue import NativeStream
@@ -99,8 +100,20 @@ class KrakenFutureBookProtocol(BookProtocol, KrakenFutureMarketProtocol):
         return [msgspec.json.encode(leave).decode(), self._subscribe(natives)]
 
 
+class KrakenFutureFundingProtocol(PeriodicProtocol, KrakenFutureMarketProtocol):
+    """Funding with mark and index prices, from the feed ``ticker``, about once a second and product.
+
+    Rates are the venue's relative ones: fractions of the position's value, per hour. Dated futures have none.
+    """
+
+    def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
+        super().__init__(channel, pairs, args)
+        self.feed_name = "ticker"
+
+
 class KrakenFutureStream(NativeStream):
-    """Kraken Futures: book, trade, ticker (feed ``ticker``; ``ticker_lite``, without sizes, with ``{"lite": True}``).
+    """Kraken Futures: ticker (feed ``ticker``; ``ticker_lite``, without sizes, with ``{"lite": True}``), trade, book,
+    funding. It has no klines: the venue's WebSocket has no feed of candles.
 
     ``btc/usd:usd`` is the linear perpetual PF_XBTUSD, and so is ``btc/usd``; ``btc/usd:btc`` the inverse PI_XBTUSD;
     ``btc/usd:btc-210625`` a dated future. Events carry the pair as it was subscribed. The last 100 trades of each
@@ -108,6 +121,9 @@ class KrakenFutureStream(NativeStream):
     """
 
     exchange = Exchange.KRAKEN_FUTURE
+    absent_channels: ClassVar[Mapping[Channel, str]] = {
+        Channel.KLINE: "the venue has no feed of candles over WebSocket, only charts by REST; build them from trades"
+    }
 
     async def ticker_channel(self) -> None:
         """Best bid and ask."""
@@ -121,6 +137,11 @@ class KrakenFutureStream(NativeStream):
         """Order books; a missing update is found by the venue's numbers."""
         args = self.args_of(Channel.BOOK)
         await self.run_protocol(KrakenFutureBookProtocol(Channel.BOOK, self.currency_pairs, args))
+
+    async def funding_channel(self) -> None:
+        """Funding rates, mark and index prices."""
+        args = self.args_of(Channel.FUNDING)
+        await self.run_protocol(KrakenFutureFundingProtocol(Channel.FUNDING, self.currency_pairs, args))
 
     async def _market(self, channel: Channel) -> None:
         await self.run_protocol(KrakenFutureMarketProtocol(channel, self.currency_pairs, self.args_of(channel)))

@@ -20,6 +20,7 @@ class KrakenKlineProtocol(PeriodicProtocol, KrakenMarketProtocol):
 
     intervals: ClassVar[Mapping[str, str]] = {
         "1m": "1", "5m": "5", "15m": "15", "30m": "30", "1h": "60", "4h": "240", "1d": "1440", "1w": "10080",
+        "15d": "21600",
     }  # fmt: skip
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ About one message a second and symbol: parsed natively, checked and delivered in
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from hftcore.enums import Channel
+from hftcore.enums import Channel, Flag
 from hftcore.errors import ParseError
 from hftcore.kline import Kline, PeriodicParser
 from hftcore.parse import FrameKind
@@ -28,19 +28,22 @@ FUNDING_FIELDS = {
 class PeriodicProtocol(MarketProtocol):
     """Klines or funding of a venue that `hftcore.kline.PeriodicParser` reads; stands before the venue's own class.
 
-    Subscribe arguments: `interval` of klines, such as ``1m``, ``4h``, ``1d`` (default ``1m``).
+    Subscribe arguments: `interval` of klines, such as ``1m``, ``4h``, ``1d`` (default `default_interval`).
 
-    Nothing numbers these messages: lost ones cannot be found. An older state of the same kline, or of the same funding
-    message, is dropped as outdated.
+    Where the venue numbers all frames of a connection, a missing one is told as a Gap of all symbols; elsewhere nothing
+    numbers these messages, and lost ones cannot be found. An older state of the same kline, or of the same funding
+    message, is dropped as outdated. A history that begins a subscription comes with the oldest first; on a new
+    connection those of it that were delivered before are dropped as duplicates.
     """
 
     intervals: ClassVar[Mapping[str, str]] = {}  # from ours to the venue's
+    default_interval: ClassVar[str] = "1m"
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         own = dict(args)
         self.interval = ""
         if channel is Channel.KLINE:
-            self.interval = own.pop("interval", "1m")
+            self.interval = own.pop("interval", self.default_interval)
             if self.interval not in self.intervals:
                 raise ConfigError(
                     f"interval must be one of {', '.join(self.intervals)} at {self.exchange}, was {self.interval!r}"
@@ -48,6 +51,7 @@ class PeriodicProtocol(MarketProtocol):
         super().__init__(channel, pairs, own)
         self._periodic = PeriodicParser(self.exchange, symbols=self.spellings())
         self._klines: dict[CurrencyPair, Kline] = {}
+        self._newest_ns: dict[CurrencyPair, int] = {}  # where the newest kline opened, on whatever connection
         self._fundings: dict[CurrencyPair, Funding] = {}
         self._told_ns: dict[tuple[CurrencyPair, bool], int] = {}  # by symbol and whether it was the rate's message
 
@@ -69,11 +73,15 @@ class PeriodicProtocol(MarketProtocol):
             if self.is_notice(frame):
                 return ()
             raise
+        is_new, gaps = self._follow(self._periodic.frameNumber)
         if self._periodic.kind != FrameKind.EVENTS:
             self.control_frame(frame, FrameKind(self._periodic.kind))
+            return gaps
+        if not is_new:
+            self.outdated += len(events)
             return ()
-        items: list[Item] = []
-        for event in events:
+        items: list[Item] = list(gaps)
+        for event in _oldest_first(events):
             if isinstance(event, Kline):
                 if self.channel is not Channel.KLINE or event.symbol not in self.wanted or self._is_other(event):
                     self.unwanted += 1
@@ -89,6 +97,11 @@ class PeriodicProtocol(MarketProtocol):
         return kline.intervalS != self.interval_s
 
     def _is_news(self, kline: Kline) -> bool:
+        newest_ns = self._newest_ns.get(kline.symbol, kline.openTimeNs)
+        if kline.openTimeNs < newest_ns and Flag.SNAPSHOT in kline.flags:
+            self.duplicates += 1
+            return False
+        self._newest_ns[kline.symbol] = max(kline.openTimeNs, newest_ns)
         last = self._klines.get(kline.symbol)
         if last is not None:
             if kline.openTimeNs == last.openTimeNs:
@@ -116,7 +129,7 @@ class PeriodicProtocol(MarketProtocol):
         if before is not None:
             known = {name: getattr(before, name) for name in (*FUNDING_FIELDS.values(), "next_funding_time")}
         if "rate" in told:
-            known["next_rate"] = None  # a forecast belongs to its rate
+            known["next_rate"] = known["next_funding_time"] = None  # both belong to their rate
         known.update({ours: told[name] for name, ours in FUNDING_FIELDS.items() if name in told})
         if "fundingTimeNs" in told:
             known["next_funding_time"] = told["fundingTimeNs"] // 1000
@@ -126,3 +139,10 @@ class PeriodicProtocol(MarketProtocol):
         )  # fmt: skip
         self._fundings[symbol] = found
         return found
+
+
+def _oldest_first(events: Sequence[Any]) -> Sequence[Any]:
+    """A frame's events; a history of klines, in whatever order the venue lists it, from its beginning."""
+    if len(events) > 1 and isinstance(events[0], Kline) and Flag.SNAPSHOT in events[0].flags:
+        return sorted(events, key=lambda kline: kline.openTimeNs)
+    return events

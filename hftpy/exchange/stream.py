@@ -125,6 +125,7 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
     exchange: Exchange = Exchange.UNKNOWN
     api_schemes: ClassVar[tuple[str, ...]] = ("ws", "wss")
+    absent_channels: ClassVar[Mapping[Channel, str]] = {}  # why the venue has none, to be told whoever asks for it
     private_channels: ClassVar[frozenset[Channel]] = frozenset(
         {Channel.MY_ORDER, Channel.MY_ORDER_BATCH, Channel.MY_TRADE, Channel.BALANCE, Channel.POSITION}
     )
@@ -153,7 +154,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
             raise ValueError("subscribe_channels must name at least one channel, was empty")
         for channel in self.subscribe_channels:
             if not callable(getattr(self, f"{channel}_channel", None)):
-                raise ValueError(f"{type(self).__name__} has no channel {str(channel)!r}")
+                why = self.absent_channels.get(channel, "")
+                raise ConfigError(f"{type(self).__name__} has no channel {str(channel)!r}{why and ': ' + why}")
         if subscribe_args and not isinstance(subscribe_args, Mapping):
             raise ConfigError(f"subscribe_args must be a mapping, was {subscribe_args!r}")
         if api_host and urlsplit(api_host).scheme not in self.api_schemes:

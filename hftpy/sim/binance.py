@@ -4,16 +4,17 @@ Source: binance-spot-api-docs, web-socket-streams and rest-api.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from aiohttp import web
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.sim.candles import Candle, KlineFeed
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, changed_levels
 from hftpy.sim.frontend import FrontEnd
@@ -26,6 +27,11 @@ MAX_LEVELS = 5000
 LEVELS = 100  # where a request for the depth names no limit
 DEPTH_STREAMS = ("depth", "depth@100ms")
 EIGHT = Decimal("0.00000000")
+KLINE_PERIOD_S = 2.0  # of one second: 1 s
+KLINES = {
+    "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14400, "6h": 21600,
+    "8h": 28800, "12h": 43200, "1d": 86400, "3d": 259200, "1w": 604800,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -41,9 +47,13 @@ class BinanceFrontEnd(FrontEnd):
     """Binance spot market streams."""
 
     exchange = Exchange.BINANCE
+    intervals: ClassVar[Mapping[str, int]] = {"1s": 1} | KLINES
+    kline_period_s = KLINE_PERIOD_S
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._klines = KlineFeed(self.market, self._show_kline, period_s=self.kline_period_s, fills=True)
+        self._interval_names = {seconds: name for name, seconds in self.intervals.items()}
         self._symbols = {pair: symbol_of(pair, self.exchange) for pair in self.market.pairs}
         self._pairs = {symbol: pair for pair, symbol in self._symbols.items()}
         self._subscribers: dict[str, dict[ClientConnection, Session]] = {}
@@ -135,7 +145,7 @@ class BinanceFrontEnd(FrontEnd):
                 self._add(connection, session, name)
             else:
                 session.streams.pop(name, None)
-                self._subscribers.get(name, {}).pop(connection, None)
+                self._subscribers.get(self.market.stand_in(name), {}).pop(connection, None)
 
     def _refuse(self, connection: ClientConnection, code: int, text: str, request_id: int | str | None = None) -> None:
         connection.send(dumps({"error": {"code": code, "msg": text}, "id": request_id}))
@@ -144,11 +154,34 @@ class BinanceFrontEnd(FrontEnd):
         session.streams[name] = None
         symbol, _, stream = name.partition("@")
         if self.is_on(session.route, stream):
-            self._subscribers.setdefault(name, {})[connection] = session
+            self._subscribers.setdefault(self.market.stand_in(name), {})[connection] = session
         pair = self._pairs.get(symbol.upper())
-        if pair is not None and stream in DEPTH_STREAMS:
+        if pair is not None and (stream in DEPTH_STREAMS or (self.market.plays_raw and stream.startswith("depth"))):
             self.market.watch_depth(pair)
+        interval_s = self.intervals.get(stream.removeprefix("kline_")) if stream.startswith("kline_") else None
+        if pair is not None and interval_s is not None and not self.market.plays_raw:
+            self._klines.watch(pair, interval_s)
         self.subscribed()
+
+    def tick(self) -> None:
+        self._klines.tick()
+
+    def _show_kline(self, pair: CurrencyPair, candle: Candle, is_over: bool) -> None:
+        interval = self._interval_names[candle.interval_s]
+        symbol = self._symbols[pair]
+        stream = f"{symbol.lower()}@kline_{interval}"
+        if self._subscribers.get(stream):
+            self._deliver(stream, "kline", self._kline_text(symbol, interval, candle, is_over))
+
+    def _kline_text(self, symbol: str, interval: str, candle: Candle, is_over: bool) -> str:
+        return (
+            f'{{"e":"kline","E":{self.market.clock_ns() // 1_000_000},"s":"{symbol}","k":{{'
+            f'"t":{candle.open_ns // 1_000_000},"T":{candle.close_ns // 1_000_000 - 1},"s":"{symbol}","i":"{interval}",'
+            f'"f":{candle.first_id},"L":{candle.last_id},"o":"{candle.open:.8f}","c":"{candle.close:.8f}",'
+            f'"h":"{candle.high:.8f}","l":"{candle.low:.8f}","v":"{candle.volume:.8f}","n":{candle.count},'
+            f'"x":{"true" if is_over else "false"},"q":"{candle.turnover:.8f}","V":"{candle.bought:.8f}",'
+            f'"Q":"{candle.bought_turnover:.8f}","B":"0"}}}}'
+        )
 
     def _deliver(self, stream: str, channel: str, data: str) -> None:
         for connection, session in tuple(self._subscribers.get(stream, {}).items()):
@@ -172,6 +205,7 @@ class BinanceFrontEnd(FrontEnd):
         )
 
     def on_market_trade(self, trade: MarketTrade) -> None:
+        self._klines.take(trade)
         symbol = self._symbols[trade.pair]
         for stream in ("trade", "aggTrade"):
             if self._subscribers.get(f"{symbol.lower()}@{stream}"):
@@ -290,6 +324,12 @@ class BinanceRest:
             limit = int(request.query.get("limit", LEVELS))
         except ValueError:
             return _json({"code": -1100, "msg": "Illegal characters found in parameter 'limit'."}, 400)
+        try:
+            recorded = await self._market.fetch_depth(pair)
+        except LookupError as error:
+            return _json({"code": -1001, "msg": f"Internal error; {error}."}, 503)
+        if recorded is not None:
+            return web.Response(text=recorded, content_type="application/json")
         ladder = self._market.watch_depth(pair)
         depth = min(limit, MAX_LEVELS) if limit > 0 else LEVELS
         text = f'{{{self.depth_head(self._market.state(pair).update_id)},'

@@ -3,16 +3,21 @@
 Source: Binance derivatives documentation, USD-M futures, WebSocket market streams and REST.
 """
 
-from typing import Any
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
-from hftpy.sim.binance import BinanceFrontEnd, BinanceRest
+from hftpy.sim.binance import KLINES, BinanceFrontEnd, BinanceRest
+from hftpy.sim.candles import funding_terms
 from hftpy.sim.depth import DepthChange
 from hftpy.sim.market import MarketTrade, Quote
 
 ROUTES = ("/public", "/market")
 PUBLIC_STREAMS = ("bookTicker", "depth", "rpiDepth")
+MARK_PRICES = {"markPrice": 3.0, "markPrice@1s": 1.0}  # how often
+ALL_MARK_PRICES = {"!markPrice@arr": 3.0, "!markPrice@arr@1s": 1.0}
 
 
 class BinanceFutureFrontEnd(BinanceFrontEnd):
@@ -22,6 +27,45 @@ class BinanceFutureFrontEnd(BinanceFrontEnd):
     """
 
     exchange = Exchange.BINANCE_FUTURE
+    intervals: ClassVar[Mapping[str, int]] = KLINES
+    kline_period_s = 0.25
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._marked: dict[str, float] = {}  # when the streams of mark prices were sent last
+
+    def tick(self) -> None:
+        super().tick()
+        if not self.market.started.is_set() or self.market.plays_raw:
+            return
+        for ending, period_s in MARK_PRICES.items():
+            if self._is_due(ending, period_s):
+                for pair, symbol in self._symbols.items():
+                    stream = f"{symbol.lower()}@{ending}"
+                    if self._subscribers.get(stream) and (text := self._mark_text(pair, symbol)):
+                        self._deliver(stream, "markPrice", text)
+        for stream, period_s in ALL_MARK_PRICES.items():
+            if self._subscribers.get(stream) and self._is_due(stream, period_s):
+                rows = filter(None, (self._mark_text(pair, symbol) for pair, symbol in self._symbols.items()))
+                self._deliver(stream, "markPrice", f"[{','.join(rows)}]")
+
+    def _is_due(self, stream: str, period_s: float) -> bool:
+        now = time.monotonic()
+        if now - self._marked.get(stream, 0.0) < period_s:
+            return False
+        self._marked[stream] = now
+        return True
+
+    def _mark_text(self, pair: CurrencyPair, symbol: str) -> str:
+        terms = funding_terms(self.market, pair)
+        if terms is None:
+            return ""
+        # A dated future has no funding.
+        rate, due = ("", 0) if "_" in symbol else (f"{terms.rate:.8f}", terms.time_ns // 1_000_000)
+        return (
+            f'{{"e":"markPriceUpdate","E":{self.market.clock_ns() // 1_000_000},"s":"{symbol}","p":"{terms.mark:.8f}",'
+            f'"ap":"{terms.mark:.8f}","P":"{terms.index:.8f}","i":"{terms.index:.8f}","r":"{rate}","T":{due},"st":1}}'
+        )
 
     def route_of(self, path: str) -> tuple[str, str] | None:
         bare = path.removeprefix(f"/{self.exchange}")

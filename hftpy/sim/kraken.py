@@ -5,13 +5,14 @@ Source: docs.kraken.com, WebSocket v2; field order and error texts as the venue 
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
+from hftpy.sim.candles import Candle, KlineFeed
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels, kraken_checksum
 from hftpy.sim.frontend import FrontEnd
@@ -25,6 +26,7 @@ HEARTBEAT_S = 1.0
 ZERO = Decimal(0)
 EVENT_TRIGGERS = ("trades", "bbo")
 DEPTHS = (10, 25, 100, 500, 1000)
+MINUTES = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 ORDER_METHODS = ("add_order", "cancel_order", "cancel_all")
 
 
@@ -53,6 +55,8 @@ class KrakenFrontEnd(FrontEnd):
         self._pairs = {f"{pair.base}/{pair.quote}".upper(): pair for pair in self.market.pairs}
         self._symbols = {pair: symbol for symbol, pair in self._pairs.items()}
         self._subscribers: dict[tuple[str, CurrencyPair], dict[ClientConnection, str]] = {}
+        # Sent at each trade; the venue does not say that one is over, and sends none without a trade.
+        self._klines = KlineFeed(self.market, self._show_candle, period_s=0, fills=False)
         self._snapshot_due: dict[CurrencyPair, set[ClientConnection]] = {}
         self._rng = random.Random()
 
@@ -161,7 +165,7 @@ class KrakenFrontEnd(FrontEnd):
             return
         if channel == "status":
             raise RequestError("Symbol(s) not found")
-        if channel not in ("ticker", "trade", "book") and not (self.market.plays_raw and channel == "ohlc"):
+        if channel not in ("ticker", "trade", "book", "ohlc"):
             raise RequestError("Unsupported event")
         symbols = params.get("symbol")
         if not isinstance(symbols, list) or not symbols:
@@ -174,14 +178,16 @@ class KrakenFrontEnd(FrontEnd):
             if depth not in DEPTHS:
                 raise RequestError(f"Book depth not supported: {depth}")
             trigger = str(depth)
+        if channel == "ohlc":
+            trigger = _minutes_of(params)
         snapshot = params.get("snapshot", channel != "trade")
         if not isinstance(snapshot, bool):
             raise RequestError("Snapshot field must be a boolean")
         result: dict[str, Any] = {"channel": channel}
         if channel == "book":
             result["depth"] = int(trigger)
-        if "interval" in params:
-            result["interval"] = params["interval"]
+        if channel == "ohlc":
+            result["interval"] = int(trigger)
         if channel == "ticker":
             result["event_trigger"] = trigger
         if method == "subscribe":
@@ -192,8 +198,10 @@ class KrakenFrontEnd(FrontEnd):
                 text = f"Currency pair not supported {symbol}"
                 self.refuse(connection, method, text, echo, time_in, symbol=str(symbol))
                 continue
+            # One connection may take candles of several intervals; a recording has its own.
+            name = f"ohlc-{trigger}" if channel == "ohlc" and not self.market.plays_raw else channel
             self._subscribe_pair(
-                connection, method, (channel, pair), trigger, {**result, "symbol": symbol}, echo, time_in
+                connection, method, (name, pair), trigger, {**result, "symbol": symbol}, echo, time_in
             )
 
     def _subscribe_pair(
@@ -221,10 +229,14 @@ class KrakenFrontEnd(FrontEnd):
         self._subscribers.setdefault(key, {})[connection] = trigger
         self.accept(connection, method, result, echo, time_in)
         state = self.market.state(pair)
-        if channel == "book" and not self.market.plays_raw:
+        if channel == "book" and (not self.market.plays_raw or self.market.knows_depth(pair)):
             # Without the snapshot a client could not begin.
             text = self._book_snapshot(pair, self.market.watch_depth(pair), int(trigger))
             self.send_data(connection, "book", text)
+        if channel.startswith("ohlc-"):
+            self._klines.watch(pair, int(trigger) * 60)
+            if result["snapshot"]:
+                self._send_candle_history(connection, pair, int(trigger) * 60)
         if result["snapshot"] and not self.market.plays_raw:
             if channel == "ticker" and not self.market.started.is_set():
                 # Nothing flows before the start: the first quote is this subscription's snapshot.
@@ -250,6 +262,7 @@ class KrakenFrontEnd(FrontEnd):
                 self.send_data(connection, "ticker", text)
 
     def on_market_trade(self, trade: MarketTrade) -> None:
+        self._klines.take(trade)
         subscribers = self._subscribers.get(("trade", trade.pair))
         if not subscribers:
             return
@@ -265,9 +278,33 @@ class KrakenFrontEnd(FrontEnd):
             if (text := texts[depth]) is not None:
                 self.send_data(connection, "book", text)
 
+    def _show_candle(self, pair: CurrencyPair, candle: Candle, is_over: bool) -> None:
+        subscribers = self._subscribers.get((f"ohlc-{candle.interval_s // 60}", pair))
+        if subscribers:
+            text = self._candles_text("update", pair, [candle])
+            for connection in tuple(subscribers):
+                self.send_data(connection, "ohlc", text)
+
+    def _send_candle_history(self, connection: ClientConnection, pair: CurrencyPair, interval_s: int) -> None:
+        candles = self.market.past_candles(pair, interval_s)
+        newest = self.market.candle(pair, interval_s)
+        candles += [newest] if newest.count else []
+        self.send_data(connection, "ohlc", self._candles_text("snapshot", pair, candles), len(candles))
+
+    def _candles_text(self, kind: str, pair: CurrencyPair, candles: Sequence[Candle]) -> str:
+        rows = ",".join(
+            f'{{"symbol":"{self._symbols[pair]}","open":{candle.open:f},"high":{candle.high:f},"low":{candle.low:f},'
+            f'"close":{candle.close:f},"trades":{candle.count},"volume":{candle.volume:f},"vwap":{candle.vwap:f},'
+            f'"interval_begin":"{_nanoseconds(candle.open_ns)}","interval":{candle.interval_s // 60},'
+            f'"timestamp":"{rfc3339(candle.close_ns)}"}}'
+            for candle in candles
+        )
+        moment = _nanoseconds(self.market.clock_ns())
+        return f'{{"channel":"ohlc","type":"{kind}","timestamp":"{moment}","data":[{rows}]}}'
+
     def _book_snapshot(self, pair: CurrencyPair, ladder: Ladder, depth: int) -> str:
         return self._book_text(
-            "snapshot", pair, ladder.bids[:depth], ladder.asks[:depth], ladder, self.market.clock_ns()
+            "snapshot", pair, ladder.bids[:depth], ladder.asks[:depth], ladder, self.market.depth_time_ns(pair)
         )
 
     def _book_update(self, change: DepthChange, depth: int) -> str | None:
@@ -314,6 +351,17 @@ class KrakenFrontEnd(FrontEnd):
             f'{{"symbol":"{self._symbols[trade.pair]}","side":"{side}","price":{trade.price:f},"qty":{trade.amount:f},'
             f'"ord_type":"{kind}","trade_id":{trade.trade_id},"timestamp":"{rfc3339(trade.time_ns)}"}}'
         )
+
+
+def _minutes_of(params: Mapping[str, Any]) -> str:
+    minutes = params.get("interval", MINUTES[0])
+    if isinstance(minutes, bool) or minutes not in MINUTES:
+        raise RequestError(f"Ohlc interval not supported: {minutes}")
+    return str(minutes)
+
+
+def _nanoseconds(time_ns: int) -> str:
+    return f"{rfc3339(time_ns)[:-1]}{time_ns % 1000:03}Z"
 
 
 def _levels(levels: Sequence[Level]) -> str:

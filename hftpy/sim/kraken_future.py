@@ -14,6 +14,7 @@ from aiohttp import web
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.sim.candles import funding_terms
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, changed_levels
 from hftpy.sim.frontend import FrontEnd
@@ -23,8 +24,7 @@ from hftpy.trading.matching import Level
 
 HEARTBEAT_S = 10.0
 FEEDS = ("ticker", "ticker_lite", "trade", "book")
-FUNDING_MS = 3_600_000
-RELATIVE_FUNDING = Decimal("0.00000125")  # per hour, of the synthetic market
+FUNDING_PERIOD_S = 3600
 
 
 @dataclass(slots=True)
@@ -112,7 +112,10 @@ class KrakenFutureFrontEnd(FrontEnd):
         session.subscribed[key] = None
         self._subscribers.setdefault(key, {})[connection] = None
         state = self.market.state(pair)
-        if not self.market.plays_raw:
+        if self.market.plays_raw:
+            if feed == "book" and self.market.knows_depth(pair):
+                self.send_data(connection, "book", self._snapshot_text(pair))
+        else:
             if feed == "trade":
                 rows = ",".join(self._trade_text(trade) for trade in reversed(state.recent))
                 text = f'{{"feed":"trade_snapshot","product_id":"{self._names[pair]}","trades":[{rows}]}}'
@@ -155,7 +158,7 @@ class KrakenFutureFrontEnd(FrontEnd):
         bids, asks = (_levels(side) for side in (ladder.bids, ladder.asks))
         return (
             f'{{"feed":"book_snapshot","product_id":"{self._names[pair]}",'
-            f'"timestamp":{self.market.clock_ns() // 1_000_000},"seq":{state.update_id},"tickSize":null,'
+            f'"timestamp":{self.market.depth_time_ns(pair) // 1_000_000},"seq":{state.update_id},"tickSize":null,'
             f'"bids":[{bids}],"asks":[{asks}]}}'
         )
 
@@ -175,15 +178,21 @@ class KrakenFutureFrontEnd(FrontEnd):
                 f'"change":{float(change)},"premium":0.0,"volume":{volume},"tag":"{tag}","pair":"{pair}","dtm":0,'
                 f'"maturityTime":0,"volumeQuote":{_number(state.turnover)}}}'
             )
-        mark = (bid + ask) / 2
-        funding = float(RELATIVE_FUNDING * mark)
-        next_funding = (milliseconds // FUNDING_MS + 1) * FUNDING_MS
+        terms = funding_terms(self.market, quote.pair, FUNDING_PERIOD_S)
+        mark, index = (terms.mark, terms.index) if terms else (last, last)
+        funding = ""
+        if terms is not None and product[0] == "P":
+            # A rate that is zero is left out.
+            rates = {
+                "funding_rate": terms.rate * index, "funding_rate_prediction": terms.next_rate * index,
+                "relative_funding_rate": terms.rate, "relative_funding_rate_prediction": terms.next_rate,
+            }  # fmt: skip
+            funding = "".join(f'"{name}":{float(rate)},' for name, rate in rates.items() if rate)
+            funding += f'"next_funding_rate_time":{terms.time_ns // 1_000_000},'
         return (
-            f'{{"time":{milliseconds},"product_id":"{product}","funding_rate":{funding},'
-            f'"funding_rate_prediction":{funding},"relative_funding_rate":{float(RELATIVE_FUNDING)},'
-            f'"relative_funding_rate_prediction":{float(RELATIVE_FUNDING)},"next_funding_rate_time":{next_funding},'
+            f'{{"time":{milliseconds},"product_id":"{product}",{funding}'
             f'"feed":"ticker","bid":{bid:f},"ask":{ask:f},"bid_size":{_number(bid_size)},'
-            f'"ask_size":{_number(ask_size)},"volume":{volume},"dtm":0,"leverage":"50x","index":{mark:f},"premium":0.0,'
+            f'"ask_size":{_number(ask_size)},"volume":{volume},"dtm":0,"leverage":"50x","index":{index:f},"premium":0.0,'
             f'"last":{last:f},"change":{float(change)},"suspended":false,"tag":"{tag}","pair":"{pair}",'
             f'"openInterest":0.0,"markPrice":{mark:f},"maturityTime":0,"post_only":false,'
             f'"volumeQuote":{_number(state.turnover)}}}'

@@ -13,7 +13,9 @@ from typing import Protocol
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
+from hftpy.sim.candles import Candle, CandleBook
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels
+from hftpy.sim.replay_numbers import RecordedNumbers
 from hftpy.trading.matching import Fill, Level, MatchingBook
 
 USD_PRICES = {
@@ -91,6 +93,7 @@ class RawFrame:
     text: str
     bare: str = ""  # Binance: without the combined stream's envelope
     events: int = 1
+    recorded_on: str = ""  # which of the recording's connections carried it
 
 
 class MarketListener(Protocol):
@@ -132,6 +135,7 @@ class PairState:
     high: Decimal | None = None
     open: Decimal | None = None
     recent: deque[MarketTrade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
+    candles: CandleBook = field(default_factory=CandleBook)
 
 
 class Market:
@@ -139,6 +143,8 @@ class Market:
 
     plays_raw = False  # whether it delivers recorded frames, of any channel, instead of quotes and trades
     raw_channels: frozenset[str] = frozenset()  # the venue's names of the recorded channels
+
+    recorded_numbers: RecordedNumbers | None = None  # Coinbase: of a recording's frames
 
     def __init__(
         self,
@@ -224,6 +230,7 @@ class Market:
         trade = MarketTrade(pair, side, price, amount, state.next_trade_id, self.clock_ns(), is_limit)
         state.next_trade_id += 1
         state.recent.append(trade)
+        state.candles.add(trade)
         state.last_price = price
         state.volume += amount
         state.turnover += amount * price
@@ -233,12 +240,44 @@ class Market:
         for listener in tuple(self._listeners):
             listener.on_market_trade(trade)
 
+    def candle(self, pair: CurrencyPair, interval_s: int) -> Candle:
+        """The candle of now, made of all trades that were printed."""
+        state = self._states[pair]
+        price = state.last_price if state.last_price is not None else state.instrument.start_price
+        return state.candles.current(interval_s, self.clock_ns(), price)
+
+    def past_candles(self, pair: CurrencyPair, interval_s: int) -> list[Candle]:
+        """The last candles that are over and had a trade, the oldest first."""
+        return self._states[pair].candles.history(interval_s, self.clock_ns())
+
     def watch_depth(self, pair: CurrencyPair) -> Ladder:
         """All levels of a pair; from now on each change of them is told by `on_depth`."""
         state = self._states[pair]
         if state.ladder is None:
             state.ladder = Ladder.of(state.book)
         return state.ladder
+
+    def stand_in(self, stream: str) -> str:
+        """Binance: the recorded stream that is played to those who subscribed to one that was not recorded."""
+        return stream
+
+    def knows_depth(self, pair: CurrencyPair) -> bool:
+        """Whether `watch_depth` gives the whole book of a pair."""
+        return True
+
+    def depth_time_ns(self, pair: CurrencyPair) -> int:
+        """When a pair's book became what it is."""
+        return self.clock_ns()
+
+    async def fetch_depth(self, pair: CurrencyPair) -> str | None:
+        """Somebody asks for a whole book: the recorded answer; None: `watch_depth` gives it.
+
+        Raises
+        ------
+        LookupError
+            If it is not known.
+        """
+        return None
 
     def _publish_depth(self, pair: CurrencyPair, state: PairState, before: Ladder) -> None:
         state.ladder = after = Ladder.of(state.book)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.sim.candles import Candle, FundingTerms, KlineFeed, funding_terms
 from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, changed_levels
 from hftpy.sim.frontend import FrontEnd
@@ -22,9 +23,21 @@ from hftpy.trading.matching import Level
 
 ADDRESSES = ("/ws/v5/public", "/ws/v5/business")
 BUSINESS = ("trades-all", "candle")
-PUBLIC_CHANNELS = ("tickers", "bbo-tbt", "trades", "books")
+PUBLIC_CHANNELS = ("tickers", "bbo-tbt", "trades", "books", "funding-rate", "mark-price")
+# From six hours on those that begin by UTC; the venue's others begin eight hours before.
+CANDLES = {
+    "candle1s": 1, "candle1m": 60, "candle3m": 180, "candle5m": 300, "candle15m": 900, "candle30m": 1800,
+    "candle1H": 3600, "candle2H": 7200, "candle4H": 14400, "candle6Hutc": 21600, "candle12Hutc": 43200,
+    "candle1Dutc": 86400, "candle2Dutc": 172800, "candle3Dutc": 259200, "candle1Wutc": 604800,
+}  # fmt: skip
+CANDLE_NAMES = {seconds: name for name, seconds in CANDLES.items()}
+CANDLE_PERIOD_S = 1.0
+PRICE_PERIODS_S = {"mark-price": 0.2, "funding-rate": 30.0}
 # What takes a recorded frame of another channel, where the recording has none of its own.
-STAND_INS = {"tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all", "books-l2-tbt": "books"}
+STAND_INS = {
+    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all",
+    "books-l2-tbt": "books", "books50-l2-tbt": "books", "books5": "books",
+}  # fmt: skip
 BOOK_LEVELS = 400
 
 
@@ -38,7 +51,9 @@ class Session:
 
 
 class OkxFrontEnd(FrontEnd):
-    """OKX spot and derivatives: ``tickers``, ``bbo-tbt``, ``trades``, ``trades-all``, ``books``."""
+    """OKX spot and derivatives: ``tickers``, ``bbo-tbt``, ``trades``, ``trades-all``, ``books``, ``candle…``,
+    ``mark-price``, and ``funding-rate`` of swaps.
+    """
 
     exchange = Exchange.OKX
     idle_s = 30.0  # without a word from either side a connection is closed
@@ -51,6 +66,9 @@ class OkxFrontEnd(FrontEnd):
         self._natives = {pair: native for native, pair in self._instruments.items()}
         self._subscribers: dict[tuple[str, str], dict[ClientConnection, None]] = {}
         self._connection_id = 0
+        self._klines = KlineFeed(self.market, self._show_candle, period_s=CANDLE_PERIOD_S, fills=True)
+        self._priced = dict.fromkeys(PRICE_PERIODS_S, 0.0)  # when they were sent last
+        self._marks: dict[str, Decimal] = {}
 
     def serves(self, path: str) -> bool:
         return path.removeprefix(f"/{self.exchange}") in ADDRESSES
@@ -70,6 +88,18 @@ class OkxFrontEnd(FrontEnd):
         for connection, session in tuple(self.connections.items()):
             if now - max(connection.last_sent, session.heard) >= self.idle_s:
                 connection.abort()
+        self._klines.tick()
+        if not self.market.started.is_set() or self.market.plays_raw:
+            return
+        for channel, period_s in PRICE_PERIODS_S.items():
+            if now - self._priced[channel] >= period_s:
+                self._priced[channel] = now
+                for native, pair in self._instruments.items():
+                    if self._subscribers.get((channel, native)) and (terms := funding_terms(self.market, pair)):
+                        if channel == "mark-price" and self._marks.get(native) == terms.mark:
+                            continue
+                        self._marks[native] = terms.mark
+                        self._send(channel, native, self._price_text(channel, native, terms))
 
     def receive(self, connection: ClientConnection, message: str | bytes) -> None:
         session: Session = self.connections[connection]
@@ -102,7 +132,7 @@ class OkxFrontEnd(FrontEnd):
     ) -> None:
         channel, native = arg.get("channel"), arg.get("instId")
         address = "business" if isinstance(channel, str) and channel.startswith(BUSINESS) else "public"
-        if native not in self._instruments or not self._has(channel) or address != session.address:
+        if native not in self._instruments or not self._has(channel, native) or address != session.address:
             text = f"Wrong URL or channel:{channel},instId:{native} doesn't exist. Please use the correct URL, "
             text += "channel and parameters referring to API document."
             self._refuse(connection, "60018", text, echo)
@@ -115,25 +145,65 @@ class OkxFrontEnd(FrontEnd):
             return
         session.subscribed[key] = None
         self._subscribers.setdefault(key, {})[connection] = None
-        if not self.market.plays_raw:
+        if not self.market.plays_raw or self._has_book(*key):
             self._begin(connection, *key)
         self.subscribed()
 
-    def _has(self, channel: object) -> bool:
+    def _has(self, channel: object, native: str) -> bool:
         if not isinstance(channel, str):
             return False
-        return self.market.plays_raw or channel in PUBLIC_CHANNELS or channel in BUSINESS[:1]
+        if channel == "funding-rate" and not self.market.plays_raw and _kind(native) != "SWAP":
+            return False
+        return self.market.plays_raw or channel in PUBLIC_CHANNELS or channel in BUSINESS[:1] or channel in CANDLES
+
+    def _has_book(self, channel: str, native: str) -> bool:
+        """Whether a recording is so far that it knows the book that is subscribed."""
+        return channel.startswith("books") and self.market.knows_depth(self._instruments[native])
 
     def _begin(self, connection: ClientConnection, channel: str, native: str) -> None:
         """What a new subscription is sent at once: how things stand."""
         pair = self._instruments[native]
         quote = self.market.state(pair).quote
-        if channel == "books":
+        if channel.startswith("books"):
             ladder = self.market.watch_depth(pair)
             text = self._book_text(native, ladder.bids[:BOOK_LEVELS], ladder.asks[:BOOK_LEVELS], pair)
             self.send_data(connection, channel, text)
         elif channel in ("tickers", "bbo-tbt") and quote is not None and self.market.started.is_set():
             self.send_data(connection, channel, self._quote_text(channel, native, quote))
+        elif channel in CANDLES:
+            candle = self._klines.watch(pair, CANDLES[channel])
+            if self.market.started.is_set():
+                self.send_data(connection, channel, self._candle_text(native, candle, is_over=False))
+        elif channel in PRICE_PERIODS_S and (terms := funding_terms(self.market, pair)):
+            self.send_data(connection, channel, self._price_text(channel, native, terms))
+
+    def _show_candle(self, pair: CurrencyPair, candle: Candle, is_over: bool) -> None:
+        native, channel = self._natives[pair], CANDLE_NAMES[candle.interval_s]
+        if self._subscribers.get((channel, native)):
+            self._send(channel, native, self._candle_text(native, candle, is_over=is_over))
+
+    def _candle_text(self, native: str, candle: Candle, *, is_over: bool) -> str:
+        channel = CANDLE_NAMES[candle.interval_s]
+        prices = ",".join(f'"{price:f}"' for price in (candle.open, candle.high, candle.low, candle.close))
+        # A spot pair's second volume is in the quote currency, a derivative's in the base.
+        second = candle.turnover if _kind(native) == "SPOT" else candle.volume
+        return (
+            f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":[["{candle.open_ns // 1_000_000}",{prices},'
+            f'"{candle.volume:f}","{second:f}","{candle.turnover:f}","{int(is_over)}"]]}}'
+        )
+
+    def _price_text(self, channel: str, native: str, terms: FundingTerms) -> str:
+        now = self.market.clock_ns() // 1_000_000
+        head = f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":[{{'
+        if channel == "mark-price":
+            return f'{head}"instId":"{native}","instType":"{_kind(native)}","markPx":"{terms.mark:f}","ts":"{now}"}}]}}'
+        return (
+            f'{head}"formulaType":"withRate","fundingRate":"{terms.rate:f}",'
+            f'"fundingTime":"{terms.time_ns // 1_000_000}","impactValue":"20000","instId":"{native}","instType":"SWAP",'
+            f'"interestRate":"0.0001","maxFundingRate":"0.00375","method":"current_period","minFundingRate":"-0.00375",'
+            f'"nextFundingRate":"","nextFundingTime":"{terms.next_time_ns // 1_000_000}","premium":"0",'
+            f'"settFundingRate":"{terms.rate:f}","settState":"settled","ts":"{now}"}}]}}'
+        )
 
     def _send(self, channel: str, native: str, text: str) -> None:
         for connection in tuple(self._subscribers.get((channel, native), ())):
@@ -168,6 +238,7 @@ class OkxFrontEnd(FrontEnd):
         )
 
     def on_market_trade(self, trade: MarketTrade) -> None:
+        self._klines.take(trade)
         native = self._natives[trade.pair]
         side = "buy" if trade.side is Side.BUY else "sell"
         for channel in ("trades", "trades-all"):
@@ -194,7 +265,7 @@ class OkxFrontEnd(FrontEnd):
     ) -> str:
         action, last = ("snapshot", self.market.state(pair).update_id) if change is None else ("update", change.last_id)
         before = -1 if change is None else change.first_id - 1
-        time_ns = self.market.clock_ns() if change is None else change.time_ns
+        time_ns = self.market.depth_time_ns(pair) if change is None else change.time_ns
         return (
             f'{{"arg":{{"channel":"books","instId":"{native}"}},"action":"{action}","data":[{{"asks":{_levels(asks)},'
             f'"bids":{_levels(bids)},"ts":"{time_ns // 1_000_000}","checksum":0,"prevSeqId":{before},'

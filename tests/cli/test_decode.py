@@ -294,3 +294,101 @@ def test_okx(tmp_path: Path) -> None:
         "exchangeTimeNs": 1790439594900000000, "localTimeNs": 0, "seq": 7, "flags": 0,
     }  # fmt: skip
     assert "tradeId" in rows[4]["reason"]
+
+
+KLINE = (
+    b'{"channel":"ohlc","type":"update","timestamp":"2026-03-01T12:30:45Z","data":[{"symbol":"BTC/USD","interval":1,'
+    b'"interval_begin":"2026-03-01T12:30:00Z","open":1.5,"high":2,"low":1.25,"close":1.75,"volume":1e-8,"trades":3}]}'
+)
+FUNDING = (
+    b'{"e":"markPriceUpdate","E":1772368245000,"s":"BTCUSDT","p":"64000.5","i":"64001.5","r":"-0.0001",'
+    b'"T":1772380800000}'
+)
+
+
+def test_klines_and_funding() -> None:
+    (kline,) = decoded(Exchange.KRAKEN, KLINE)
+    assert kline == {
+        "type": "kline", "line": 1, "exchange": "kraken", "symbol": "btc/usd", "nativeSymbol": "BTC/USD",
+        "openTimeNs": 1772368200000000000, "closeTimeNs": 1772368260000000000, "open": 1.5, "high": 2.0, "low": 1.25,
+        "close": 1.75, "volume": 1e-08, "quoteVolume": None, "tradeCount": 3, "intervalS": 60,
+        "exchangeTimeNs": 1772368245000000000, "localTimeNs": 0, "seq": 0, "flags": 0,
+    }  # fmt: skip
+    (funding,) = decoded(Exchange.BINANCE_FUTURE, FUNDING)
+    assert funding == {
+        "type": "funding", "line": 1, "exchange": "binance_future", "symbol": "btc/usdt:usdt",
+        "nativeSymbol": "BTCUSDT", "exchangeTimeNs": 1772368245000000000, "localTimeNs": 0, "rate": -0.0001,
+        "markPrice": 64000.5, "indexPrice": 64001.5, "fundingTimeNs": 1772380800000000000,
+    }  # fmt: skip
+    (broken,) = decoded(Exchange.KRAKEN, KLINE.replace(b'"open":1.5', b'"open":"x"'))
+    assert broken["type"] == "error" and "'x'" in broken["reason"]
+
+
+@pytest.mark.parametrize(
+    ("venue", "frame", "type_", "class_", "name"),
+    [
+        ("kraken", '{"channel":"heartbeat"}', "control", "heartbeat", "heartbeat"),
+        ("kraken", '{"method":"subscribe","success":true,"result":{"channel":"book"}}', "control", "acknowledgement",
+         "subscribe book"),
+        ("kraken", '{"method":"subscribe","success":false,"error":"no"}', "control", "refusal", "subscribe"),
+        ("kraken", '{"method":"subscribe","params":{"channel":"book"}}', "control", "request", "subscribe book"),
+        ("kraken", '{"channel":"executions","type":"update","data":[]}', "other", "private", "executions"),
+        ("kraken", '{"channel":"level3","type":"update","data":[]}', "other", "channel not supported", "level3"),
+        ("kraken", '{"channel":"trade","type":"update","data":[]}', "other", "without events", "trade"),
+        ("kraken", '[1,["1","2"],"spread","XBT/USD"]', "other", "channel not supported", "spread"),
+        ("kraken", '[[{"T":{}}],"ownTrades",{"sequence":1}]', "other", "private", "ownTrades"),
+        ("kraken", '{"error":[],"result":{}}', "other", "rest answer", ""),
+        ("kraken", '{"error":["EGeneral:x"]}', "control", "rest refusal", ""),
+        ("kraken", '"text"', "other", "unknown", ""),
+        ("kraken_future", '{"event":"alert","message":"x"}', "control", "notice", "alert"),
+        ("kraken_future", '{"feed":"fills","fills":[]}', "other", "private", "fills"),
+        ("kraken_future", '{"event":"subscribed","feed":"book","product_ids":["PI_XBTUSD"]}', "control",
+         "acknowledgement", "subscribed book"),
+        ("binance", '{"result":null,"id":1}', "control", "acknowledgement", ""),
+        ("binance", '{"error":{"code":2,"msg":"x"},"id":1}', "control", "refusal", ""),
+        ("binance", '{"stream":"a@avgPrice","data":{"e":"avgPrice","s":"A"}}', "other", "channel not supported",
+         "avgPrice"),
+        ("binance", '{"subscriptionId":0,"event":{"e":"executionReport"}}', "other", "private", "executionReport"),
+        ("binance", '[{"e":"24hrTicker"}]', "other", "channel not supported", "24hrTicker"),
+        ("binance", '{"code":-1121,"msg":"Invalid symbol."}', "control", "rest refusal", "-1121"),
+        ("binance", '{"listenKey":"x"}', "other", "rest answer", ""),
+        ("binance", '{"stream":"a@new","data":[]}', "other", "channel not supported", "new"),
+        ("coinbase", '{"channel":"user","events":[],"sequence_num":0}', "other", "private", "user"),
+        ("coinbase", '{"type":"error","message":"x"}', "control", "refusal", "error"),
+        ("coinbase", '{"type":"done","product_id":"A-B","reason":"filled"}', "other", "channel not supported", "done"),
+        ("okx", "pong", "control", "heartbeat", "pong"),
+        ("okx", '{"event":"error","code":"60012","msg":"x"}', "control", "refusal", "error"),
+        ("okx", '{"arg":{"channel":"orders"},"data":[]}', "other", "private", "orders"),
+        ("okx", '{"arg":{"channel":"trades","instId":"A-B"},"data":[]}', "other", "without events", "trades"),
+        ("okx", '{"arg":{"channel":"opt-summary"},"data":[]}', "other", "channel not supported", "opt-summary"),
+        ("okx", '{"code":"0","data":[],"msg":""}', "other", "rest answer", ""),
+        ("ib", r'"49\u00001\u00001772368245\u0000"', "control", "heartbeat", "currentTime"),
+        ("ib", r'"61\u00001\u0000"', "control", "request", "reqPositions"),
+        ("ib", r'"4\u00002\u00007\u0000200\u0000No\u0000"', "control", "refusal", "error 200"),
+        ("ib", r'"1\u00006\u00007\u00001\u00001.5\u00002\u00000\u0000"', "other", "part of an event", "tickPrice"),
+        ("ib", '"000000cb00"', "other", "channel not supported", "orderStatus or placeOrder (protobuf)"),
+        ("ib", '{"topic":"smd+265598","31":"1.5"}', "other", "channel not supported", "smd+265598"),
+        ("ib", '{"accounts":[]}', "other", "rest answer", ""),
+    ],
+)  # fmt: skip
+def test_frames_without_events_have_a_name(venue: str, frame: str, type_: str, class_: str, name: str) -> None:
+    (row,) = decoded(Exchange.parse(venue), frame.encode())
+    assert row == {"type": type_, "line": 1, "exchange": venue, "class": class_, "name": name}
+
+
+def test_messages_of_interactive_brokers() -> None:
+    rows = decoded(
+        Exchange.IB,
+        rb'"99\u00007\u00003\u00001772368245\u00001.5\u00001.75\u00002\u00003\u00000\u0000"',
+        rb'"99\u00007\u00001\u00001772368245\u00001.5\u00002\u00000\u0000ARCA\u0000\u0000"',
+        rb'"99\u00007\u00001\u00001772368245\u0000x\u00002\u00000\u0000ARCA\u0000\u0000"',
+        rb'"99',
+        b"[" * 100_000,
+    )
+    assert rows[0] == {
+        "type": "ticker", "line": 1, "exchange": "ib", "symbol": None, "nativeSymbol": "", "request": 7,
+        "bidPrice": 1.5, "bidVolume": 2.0, "askPrice": 1.75, "askVolume": 3.0,
+        "exchangeTimeNs": 1772368245000000000, "localTimeNs": 0, "seq": 0, "flags": 0,
+    }  # fmt: skip
+    assert (rows[1]["type"], rows[1]["price"], rows[1]["side"]) == ("trade", 1.5, "unknown")
+    assert [row["type"] for row in rows[2:]] == ["error"] * 3 and "b'x'" in rows[2]["reason"]

@@ -84,20 +84,21 @@ inline void read_depth(const JsonTree& tree, const JsonNode& node, const ShortTe
 
 inline FrameKind read_book_payload(const JsonTree& tree, const JsonNode& node, std::string_view stream,
                                    const ShortText& native, BookBatch* batch) {
-    static constexpr std::string_view KEYS[] = {"e", "lastUpdateId"};
+    static constexpr std::string_view KEYS[] = {"e", "lastUpdateId", "bidPrice"};
     const bool names_depth = stream.find("@depth") != std::string_view::npos;
     if (!node.is_object()) {
         if (names_depth) refuse("data must be an object", node.text);
         return FRAME_OTHER;
     }
-    const Members<2> members(tree, node, "a frame", KEYS);
+    const Members<3> members(tree, node, "a frame", KEYS);
     const JsonNode* const event = members.find(0);
     if (event != nullptr && event->is("depthUpdate")) {
         read_depth_update(tree, node, names_partial_depth(stream), batch);
         return FRAME_EVENTS;
     }
     if (event != nullptr && !names_depth) return FRAME_OTHER;
-    if (members.find(1) != nullptr) {
+    // What has a bidPrice is the best bid and ask of the REST API.
+    if (members.find(1) != nullptr && members.find(2) == nullptr) {
         read_depth(tree, node, stream.empty() ? native : symbol_of_stream(stream), batch);
         return FRAME_EVENTS;
     }

@@ -60,6 +60,8 @@ struct Funding {
     double nextRate;
     double markPrice;
     double indexPrice;
+    double absoluteRate;      // what a contract pays, as money, where the venue tells it beside the fraction
+    double absoluteNextRate;
     std::int32_t symbol;
     std::uint8_t exchange;
 };
