@@ -10,13 +10,15 @@ HftError
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
 ├── ObserverError (TypeError)      an observer lacks a queue that its subscriptions need
+├── Interrupted                    a command interrupted what a service waited for
+├── TradingRefused                 the service sends no orders now: it is paused, warming up, or stopping
 └── VenueError                     the venue refused, failed or did not answer
     ├── SubscribeError             a subscription was refused
     ├── RequestRejected            the request was refused: it had no effect
     └── RequestUnknown             it is not known whether the request had an effect
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from hftcore.errors import BookError, HftError, ParseError, RingClosed, SegmentError, SegmentInUseError
 
@@ -37,6 +39,24 @@ class AddressInUseError(HftError, OSError):
 
 class ObserverError(HftError, TypeError):
     """An observer lacks a queue that its subscriptions need."""
+
+
+class Interrupted(HftError):
+    """A command interrupted what a service waited for.
+
+    Parameters
+    ----------
+    command : hftpy.ipc.IPCCommand
+        The command. Its handler has begun already.
+    """
+
+    def __init__(self, command: Any) -> None:
+        super().__init__(f"interrupted by {command.command_type} of {command.sender_id}")
+        self.command = command
+
+
+class TradingRefused(HftError):
+    """The service sends no orders now: it is paused, warming up, or stopping. Nothing was sent."""
 
 
 class VenueError(HftError):
@@ -83,6 +103,7 @@ __all__ = [
     "BookError",
     "ConfigError",
     "HftError",
+    "Interrupted",
     "ObserverError",
     "Outcome",
     "ParseError",
@@ -93,5 +114,6 @@ __all__ = [
     "SegmentError",
     "SegmentInUseError",
     "SubscribeError",
+    "TradingRefused",
     "VenueError",
 ]

@@ -7,35 +7,23 @@ A service lives on one event loop; of its methods only `run_once` and `request_s
 import asyncio
 import inspect
 import logging
+import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from hftcore.latency import LatencyHistogram
 from hftcore.strategy import NativeStrategy
-from hftpy.common import (
-    Channel,
-    Exchange,
-    Funding,
-    Gap,
-    Kline,
-    MyOrder,
-    MyTrade,
-    Reconnected,
-    Side,
-    Snapshot,
-    Stale,
-    Ticker,
-    Trade,
-)
+from hftpy.common import Channel, Exchange, Side
 from hftpy.common.log import LimitedLog
-from hftpy.errors import AddressInUseError, ConfigError
+from hftpy.errors import AddressInUseError, Interrupted, TradingRefused
 from hftpy.exchange import StreamBase
-from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
+from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
 from hftpy.service.config import ServiceConfig
+from hftpy.service.control import ServiceControl
 from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
 from hftpy.service.inbox import QueueInlet
 from hftpy.service.ordering import OrderDesk, OrderHandle
@@ -51,13 +39,13 @@ class SetupAborted(Exception):
     """`on_setup` returned False, or the user's code raised before the service ran."""
 
 
-class ServiceBase:
+class ServiceBase(ServiceControl):
     """One strategy, gateway or tool in one process.
 
-    Subclasses override the hooks they need: ``on_setup`` (False aborts), ``on_start``, ``on_stop``, ``on_ticker``,
-    ``on_trade``, ``on_my_order``, ``on_my_order_batch``, ``on_my_trade``, ``on_gap``, ``on_stale``,
-    ``on_reconnected``, and ``task_NAME`` for timers named in the config. Each may be a function or a coroutine
-    function. A hook that raises is logged and counted; the service goes on.
+    Subclasses override the hooks they need (see `ServiceHooks`): ``on_setup`` (False aborts), ``on_start``,
+    ``on_stop``, ``on_ticker``, ``on_trade`` and so on, ``next`` for a loop of its own, and ``task_NAME`` for timers
+    named in the config. Each may be a function or a coroutine function. A hook that raises is logged and counted; the
+    service goes on. ``sleep``, ``interruptible`` and ``uninterruptible`` are for coroutines that commands interrupt.
 
     Attributes
     ----------
@@ -83,8 +71,7 @@ class ServiceBase:
     `on_signal` is called like a hook. May be set at any time, best in `on_setup`."""
 
     def __init__(self, config: ServiceConfig) -> None:
-        self.config = config
-        self.process_id = config.process_id
+        super().__init__(config)
         self.params: dict[str, Any] = dict(config.setting.params)
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
@@ -108,8 +95,6 @@ class ServiceBase:
         self.ipc_publisher = IPCPublisher(transport=publish.transport if publish is not None else "zmq")
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
-        self.state = "created"
-        self.has_run = False
         self._ipc_command: IPCCommandSystem | None = None
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
@@ -119,67 +104,7 @@ class ServiceBase:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
 
-    # Hooks
-
-    def on_setup(self) -> bool | Awaitable[bool | None] | None:
-        """Register command handlers, check the config. Nothing is connected yet. False aborts the start."""
-        return True
-
-    def on_start(self) -> Any:
-        """Everything is connected or connecting."""
-
-    def on_stop(self) -> Any:
-        """The last call, while commands can still be sent."""
-
-    def on_ticker(self, ticker: Ticker) -> Any:
-        """A new best bid or ask."""
-
-    def on_trade(self, trade: Trade) -> Any:
-        """A trade of the venue."""
-
-    def on_book(self, book: Snapshot) -> Any:
-        """The best levels of an order book, after an update that left it whole."""
-
-    def on_kline(self, kline: Kline) -> Any:
-        """A kline began, changed or closed (`Flag.CLOSED`)."""
-
-    def on_funding(self, funding: Funding) -> Any:
-        """A contract's funding or mark price changed."""
-
-    def on_my_order(self, my_order: MyOrder) -> Any:
-        """One of our orders changed."""
-
-    def on_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
-        """All live orders, from time to time: repairs what was lost."""
-
-    def on_my_trade(self, my_trade: MyTrade) -> Any:
-        """One of our orders was filled, wholly or in part."""
-
-    def on_gap(self, gap: Gap) -> Any:
-        """Messages were, or may have been, lost."""
-
-    def on_stale(self, stale: Stale) -> Any:
-        """A channel has been silent for longer than its limit."""
-
-    def on_reconnected(self, reconnected: Reconnected) -> Any:
-        """A stream is connected and subscribed again."""
-
     # What a subclass may call
-
-    @property
-    def ipc_command(self) -> IPCCommandSystem:
-        """The command system.
-
-        Raises
-        ------
-        ConfigError
-            If the config does not name `ipc_command_publisher`.
-        """
-        if self._ipc_command is None:
-            raise ConfigError(
-                f"{self.config.section}.setting.ipc_command_publisher is not set, so there are no commands"
-            )
-        return self._ipc_command
 
     def __getattr__(self, name: str) -> Any:
         # Built-in accounts: kraken_api, kraken_ws_api.
@@ -228,7 +153,10 @@ class ServiceBase:
         ------
         ValueError
             If an argument is no such thing, or there is no (single) gateway.
+        TradingRefused
+            If the service is paused.
         """
+        self._check_trading()
         return self._desk.place(
             symbol=symbol, side=side, amount=amount, price=price, order_type=order_type, post_only=post_only,
             exchange=exchange,
@@ -294,16 +222,19 @@ class ServiceBase:
                 log.info("%s: asked to stop before it was running", self.process_id)
             else:
                 self.has_run = True
-                self.state = "running"
+                self.state = "paused" if self.paused else "running"
                 self._spawn(self._write_status(status), "status")
                 log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
                 await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
+                if not self._stop_requested.is_set():
+                    self._begin_rounds()
                 await self._stop_requested.wait()
         except AddressInUseError:
             is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
             raise
         finally:
             self.state = "stopping"
+            await self._end_rounds()
             if self.has_run:
                 await self._guard("on_stop", self._call_on_stop)
             last = self._status_or_less() if self.has_run else ServiceBase.status(self)
@@ -342,6 +273,7 @@ class ServiceBase:
             "process_id": self.process_id,
             "service": self.config.class_name,
             "state": self.state,
+            **self._control_status(),
             "counters": dict(self.counters),
             "queues": self._delivery.status(),
             "latency": {hop: histogram.to_dict() for hop, histogram in self._hops() if histogram.count},
@@ -359,7 +291,7 @@ class ServiceBase:
         self._apis = wiring.make_apis(self.config)
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
-            self._ipc_command.register_handler("shutdown", self._on_shutdown)
+            self._register_control(self._ipc_command)
         self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
         gateways = QueueInlet(self, self._desk.is_ours)
         self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions())
@@ -417,10 +349,6 @@ class ServiceBase:
             self._count_error()
             log.exception("%s: a part did not stop cleanly", self.process_id)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run a coroutine until the service stops; if it fails, that is logged and counted."""
-        return self._background.spawn(coroutine, name)
-
     def _count_error(self) -> None:
         self.counters["errors"] += 1
 
@@ -450,6 +378,10 @@ class ServiceBase:
             self._hook_failed(name or hook.__name__.replace("_deliver", "on"))
 
     def _hook_failed(self, name: str) -> None:
+        error = sys.exception()
+        if isinstance(error, Interrupted | TradingRefused):  # it ended as it was told to
+            self._limited.log(logging.WARNING, name, "%s: %s: %s", self.process_id, name, error)
+            return
         self._count_error()
         self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
 
@@ -474,10 +406,6 @@ class ServiceBase:
         except Exception:  # noqa: BLE001 - a status that cannot be told is reported, and must stop nothing
             self._hook_failed("status")
             return ServiceBase.status(self)
-
-    def _on_shutdown(self, command: IPCCommand) -> None:
-        log.info("%s: shutdown asked by %s", self.process_id, command.sender_id)
-        self.request_stop()
 
 
 __all__ = ["QUEUE_CAPACITY", "RING_CAPACITY", "ServiceBase", "SetupAborted"]

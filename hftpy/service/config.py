@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,6 +96,7 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ipc_command_publisher: str | None = None
     ipc_command_subscribers: list[str] = []
     tasks: dict[str, TaskSetting] = {}
+    next_interval: float = 0.0
     queues: dict[str, QueueSetting] = {}
     params: dict[str, Any] = {}
 
@@ -270,7 +272,8 @@ def _check_values(key: str, setting: Setting) -> None:
     for name, task in setting.tasks.items():
         if not task.interval > 0 or not task.delay >= 0:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
-
+    if not 0 <= setting.next_interval < math.inf:
+        raise ConfigError(f"{key}.next_interval must be seconds of at least 0, was {setting.next_interval}")
     _check_keys(f"{key}.queues", setting.queues, tuple(OVERFLOWS))
     for name, queue in setting.queues.items():
         where = f"{key}.queues.{name}"

@@ -145,7 +145,7 @@ class BinanceFrontEnd(FrontEnd):
                 self._add(connection, session, name)
             else:
                 session.streams.pop(name, None)
-                self._subscribers.get(name, {}).pop(connection, None)
+                self._subscribers.get(self.market.stand_in(name), {}).pop(connection, None)
 
     def _refuse(self, connection: ClientConnection, code: int, text: str, request_id: int | str | None = None) -> None:
         connection.send(dumps({"error": {"code": code, "msg": text}, "id": request_id}))
@@ -154,9 +154,9 @@ class BinanceFrontEnd(FrontEnd):
         session.streams[name] = None
         symbol, _, stream = name.partition("@")
         if self.is_on(session.route, stream):
-            self._subscribers.setdefault(name, {})[connection] = session
+            self._subscribers.setdefault(self.market.stand_in(name), {})[connection] = session
         pair = self._pairs.get(symbol.upper())
-        if pair is not None and stream in DEPTH_STREAMS:
+        if pair is not None and (stream in DEPTH_STREAMS or (self.market.plays_raw and stream.startswith("depth"))):
             self.market.watch_depth(pair)
         interval_s = self.intervals.get(stream.removeprefix("kline_")) if stream.startswith("kline_") else None
         if pair is not None and interval_s is not None and not self.market.plays_raw:
@@ -324,6 +324,12 @@ class BinanceRest:
             limit = int(request.query.get("limit", LEVELS))
         except ValueError:
             return _json({"code": -1100, "msg": "Illegal characters found in parameter 'limit'."}, 400)
+        try:
+            recorded = await self._market.fetch_depth(pair)
+        except LookupError as error:
+            return _json({"code": -1001, "msg": f"Internal error; {error}."}, 503)
+        if recorded is not None:
+            return web.Response(text=recorded, content_type="application/json")
         ladder = self._market.watch_depth(pair)
         depth = min(limit, MAX_LEVELS) if limit > 0 else LEVELS
         text = f'{{{self.depth_head(self._market.state(pair).update_id)},'

@@ -4,7 +4,6 @@ Source: Coinbase Developer Documentation, Advanced Trade WebSocket; field order 
 """
 
 import json
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from hftpy.sim.connection import ClientConnection
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels
 from hftpy.sim.frontend import FrontEnd
 from hftpy.sim.market import Market, MarketTrade, Quote, RawFrame
+from hftpy.sim.replay_numbers import Renumbering, number_of, numbered
 from hftpy.sim.text import dumps, plain
 from hftpy.trading.matching import Level
 
@@ -30,7 +30,6 @@ CHANNELS = ("ticker", "ticker_batch", "market_trades", "level2", "candles")
 CANDLE_S = 300
 CANDLE_PERIOD_S = 1.0
 RAW_CHANNELS = {"l2_data": "level2"}  # where a frame's name is not the one that is subscribed
-NUMBER = re.compile(r'"sequence_num":\s*\d+')
 
 
 @dataclass(slots=True)
@@ -41,6 +40,12 @@ class Session:
     channels: dict[str, dict[str, None]] = field(default_factory=dict)  # products by channel
     beaten: float = field(default_factory=time.monotonic)
     batched: float = field(default_factory=time.monotonic)
+    renumbering: Renumbering | None = None
+
+    def take_number(self) -> int:
+        """Use up the next number."""
+        self.number += 1
+        return self.number - 1
 
 
 class CoinbaseFrontEnd(FrontEnd):
@@ -54,13 +59,16 @@ class CoinbaseFrontEnd(FrontEnd):
         self._names = {pair: product for product, pair in self._products.items()}
         self._subscribers: dict[tuple[str, CurrencyPair], dict[ClientConnection, None]] = {}
         self._began = time.monotonic()
+        self._played: dict[str, int] = {}  # up to where each connection of a recording is played
         self._klines = KlineFeed(self.market, self._show_candle, period_s=CANDLE_PERIOD_S, fills=False)
 
     def serves(self, path: str) -> bool:
         return path.removeprefix(f"/{self.exchange}") in ("", "/")
 
     def open(self, connection: ClientConnection) -> Session:
-        return Session()
+        session = Session()
+        session.renumbering = self._renumbering(connection, session)
+        return session
 
     def close(self, connection: ClientConnection) -> None:
         for subscribers in self._subscribers.values():
@@ -131,13 +139,16 @@ class CoinbaseFrontEnd(FrontEnd):
         self, connection: ClientConnection, session: Session, kind: str, channel: str, product: str
     ) -> None:
         pair = self._products[product]
+        if session.renumbering is not None:
+            for recorded_on, end in self._played.items():
+                session.renumbering.advance(recorded_on, end, silent=self.faults.muted)
         if kind == "unsubscribe":
             session.channels.get(channel, {}).pop(product, None)
             self._subscribers.get((channel, pair), {}).pop(connection, None)
             return
         session.channels.setdefault(channel, {})[product] = None
         self._subscribers.setdefault((channel, pair), {})[connection] = None
-        if self.market.plays_raw:
+        if self.market.plays_raw and not (channel == "level2" and self.market.knows_depth(pair)):
             return
         state = self.market.state(pair)
         if channel == "market_trades":
@@ -145,7 +156,8 @@ class CoinbaseFrontEnd(FrontEnd):
             self._send(connection, channel, self._event("snapshot", "trades", rows), len(rows))
         elif channel == "level2":
             ladder = self.market.watch_depth(pair)
-            self._send(connection, "l2_data", self._book_event("snapshot", product, ladder, self.market.clock_ns()))
+            event = self._book_event("snapshot", product, ladder, self.market.depth_time_ns(pair))
+            self._send(connection, "l2_data", event)
         elif channel == "candles":
             self._klines.watch(pair, CANDLE_S)
             candles = self.market.past_candles(pair, CANDLE_S)
@@ -159,7 +171,7 @@ class CoinbaseFrontEnd(FrontEnd):
     # Frames
 
     def _frame(self, session: Session, channel: str, events: str) -> str:
-        number, session.number = session.number, session.number + 1
+        number = session.take_number()
         moment = _rfc3339(self.market.clock_ns())
         return f'{{"channel":"{channel}","timestamp":"{moment}","sequence_num":{number},"events":{events}}}'
 
@@ -247,7 +259,7 @@ class CoinbaseFrontEnd(FrontEnd):
         rows += [_level_row("offer", level, moment) for level in levels.asks]
         return f'[{{"type":"{kind}","product_id":"{product}","updates":[{",".join(rows)}]}}]'
 
-    # Recorded frames are numbered anew: what a connection has not subscribed is not missing.
+    # Recorded frames are numbered anew: what a connection has not subscribed is not missing, what was lost is.
 
     def raw_takers(self, frame: RawFrame) -> list[ClientConnection]:
         channel = RAW_CHANNELS.get(frame.channel, frame.channel)
@@ -256,12 +268,30 @@ class CoinbaseFrontEnd(FrontEnd):
             takers.update(self._subscribers.get((channel, pair), {}))
         return list(takers)
 
+    async def on_raw(self, frame: RawFrame, *, wait: bool) -> None:
+        await super().on_raw(frame, wait=wait)
+        number = number_of(frame.text)
+        if number is not None and self.takes(frame.exchange):
+            self._played[frame.recorded_on] = max(self._played.get(frame.recorded_on, 0), number + 1)
+
     def raw_text(self, connection: ClientConnection, frame: RawFrame) -> str:
         session: Session | None = self.connections.get(connection)
-        if session is None or self.faults.muted:
+        number = number_of(frame.text)
+        if session is None or number is None or session.renumbering is None:
             return frame.text
-        number, session.number = session.number, session.number + 1
-        return NUMBER.sub(f'"sequence_num":{number}', frame.text, count=1)
+        # A venue that is mute does not number what it does not send.
+        return numbered(frame.text, session.renumbering.of(frame.recorded_on, number, silent=self.faults.muted))
+
+    def _renumbering(self, connection: ClientConnection, session: Session) -> Renumbering | None:
+        recorded = self.market.recorded_numbers
+        if recorded is None:
+            return None
+
+        def wanted(channel: str, pairs: tuple[CurrencyPair, ...]) -> bool:
+            name = RAW_CHANNELS.get(channel, channel)
+            return any(connection in self._subscribers.get((name, pair), ()) for pair in pairs)
+
+        return Renumbering(recorded, self._played, session.take_number, wanted)
 
 
 class CoinbaseRest:

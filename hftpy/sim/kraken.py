@@ -229,7 +229,7 @@ class KrakenFrontEnd(FrontEnd):
         self._subscribers.setdefault(key, {})[connection] = trigger
         self.accept(connection, method, result, echo, time_in)
         state = self.market.state(pair)
-        if channel == "book" and not self.market.plays_raw:
+        if channel == "book" and (not self.market.plays_raw or self.market.knows_depth(pair)):
             # Without the snapshot a client could not begin.
             text = self._book_snapshot(pair, self.market.watch_depth(pair), int(trigger))
             self.send_data(connection, "book", text)
@@ -304,7 +304,7 @@ class KrakenFrontEnd(FrontEnd):
 
     def _book_snapshot(self, pair: CurrencyPair, ladder: Ladder, depth: int) -> str:
         return self._book_text(
-            "snapshot", pair, ladder.bids[:depth], ladder.asks[:depth], ladder, self.market.clock_ns()
+            "snapshot", pair, ladder.bids[:depth], ladder.asks[:depth], ladder, self.market.depth_time_ns(pair)
         )
 
     def _book_update(self, change: DepthChange, depth: int) -> str | None:

@@ -112,7 +112,10 @@ class KrakenFutureFrontEnd(FrontEnd):
         session.subscribed[key] = None
         self._subscribers.setdefault(key, {})[connection] = None
         state = self.market.state(pair)
-        if not self.market.plays_raw:
+        if self.market.plays_raw:
+            if feed == "book" and self.market.knows_depth(pair):
+                self.send_data(connection, "book", self._snapshot_text(pair))
+        else:
             if feed == "trade":
                 rows = ",".join(self._trade_text(trade) for trade in reversed(state.recent))
                 text = f'{{"feed":"trade_snapshot","product_id":"{self._names[pair]}","trades":[{rows}]}}'
@@ -155,7 +158,7 @@ class KrakenFutureFrontEnd(FrontEnd):
         bids, asks = (_levels(side) for side in (ladder.bids, ladder.asks))
         return (
             f'{{"feed":"book_snapshot","product_id":"{self._names[pair]}",'
-            f'"timestamp":{self.market.clock_ns() // 1_000_000},"seq":{state.update_id},"tickSize":null,'
+            f'"timestamp":{self.market.depth_time_ns(pair) // 1_000_000},"seq":{state.update_id},"tickSize":null,'
             f'"bids":[{bids}],"asks":[{asks}]}}'
         )
 

@@ -15,6 +15,7 @@ from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair
 from hftpy.sim.candles import Candle, CandleBook
 from hftpy.sim.depth import DepthChange, Ladder, changed_levels
+from hftpy.sim.replay_numbers import RecordedNumbers
 from hftpy.trading.matching import Fill, Level, MatchingBook
 
 USD_PRICES = {
@@ -92,6 +93,7 @@ class RawFrame:
     text: str
     bare: str = ""  # Binance: without the combined stream's envelope
     events: int = 1
+    recorded_on: str = ""  # which of the recording's connections carried it
 
 
 class MarketListener(Protocol):
@@ -141,6 +143,8 @@ class Market:
 
     plays_raw = False  # whether it delivers recorded frames, of any channel, instead of quotes and trades
     raw_channels: frozenset[str] = frozenset()  # the venue's names of the recorded channels
+
+    recorded_numbers: RecordedNumbers | None = None  # Coinbase: of a recording's frames
 
     def __init__(
         self,
@@ -252,6 +256,28 @@ class Market:
         if state.ladder is None:
             state.ladder = Ladder.of(state.book)
         return state.ladder
+
+    def stand_in(self, stream: str) -> str:
+        """Binance: the recorded stream that is played to those who subscribed to one that was not recorded."""
+        return stream
+
+    def knows_depth(self, pair: CurrencyPair) -> bool:
+        """Whether `watch_depth` gives the whole book of a pair."""
+        return True
+
+    def depth_time_ns(self, pair: CurrencyPair) -> int:
+        """When a pair's book became what it is."""
+        return self.clock_ns()
+
+    async def fetch_depth(self, pair: CurrencyPair) -> str | None:
+        """Somebody asks for a whole book: the recorded answer; None: `watch_depth` gives it.
+
+        Raises
+        ------
+        LookupError
+            If it is not known.
+        """
+        return None
 
     def _publish_depth(self, pair: CurrencyPair, state: PairState, before: Ladder) -> None:
         state.ladder = after = Ladder.of(state.book)

@@ -34,7 +34,10 @@ CANDLE_NAMES = {seconds: name for name, seconds in CANDLES.items()}
 CANDLE_PERIOD_S = 1.0
 PRICE_PERIODS_S = {"mark-price": 0.2, "funding-rate": 30.0}
 # What takes a recorded frame of another channel, where the recording has none of its own.
-STAND_INS = {"tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all", "books-l2-tbt": "books"}
+STAND_INS = {
+    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all",
+    "books-l2-tbt": "books", "books50-l2-tbt": "books", "books5": "books",
+}  # fmt: skip
 BOOK_LEVELS = 400
 
 
@@ -142,7 +145,7 @@ class OkxFrontEnd(FrontEnd):
             return
         session.subscribed[key] = None
         self._subscribers.setdefault(key, {})[connection] = None
-        if not self.market.plays_raw:
+        if not self.market.plays_raw or self._has_book(*key):
             self._begin(connection, *key)
         self.subscribed()
 
@@ -153,11 +156,15 @@ class OkxFrontEnd(FrontEnd):
             return False
         return self.market.plays_raw or channel in PUBLIC_CHANNELS or channel in BUSINESS[:1] or channel in CANDLES
 
+    def _has_book(self, channel: str, native: str) -> bool:
+        """Whether a recording is so far that it knows the book that is subscribed."""
+        return channel.startswith("books") and self.market.knows_depth(self._instruments[native])
+
     def _begin(self, connection: ClientConnection, channel: str, native: str) -> None:
         """What a new subscription is sent at once: how things stand."""
         pair = self._instruments[native]
         quote = self.market.state(pair).quote
-        if channel == "books":
+        if channel.startswith("books"):
             ladder = self.market.watch_depth(pair)
             text = self._book_text(native, ladder.bids[:BOOK_LEVELS], ladder.asks[:BOOK_LEVELS], pair)
             self.send_data(connection, channel, text)
@@ -258,7 +265,7 @@ class OkxFrontEnd(FrontEnd):
     ) -> str:
         action, last = ("snapshot", self.market.state(pair).update_id) if change is None else ("update", change.last_id)
         before = -1 if change is None else change.first_id - 1
-        time_ns = self.market.clock_ns() if change is None else change.time_ns
+        time_ns = self.market.depth_time_ns(pair) if change is None else change.time_ns
         return (
             f'{{"arg":{{"channel":"books","instId":"{native}"}},"action":"{action}","data":[{{"asks":{_levels(asks)},'
             f'"bids":{_levels(bids)},"ts":"{time_ns // 1_000_000}","checksum":0,"prevSeqId":{before},'

@@ -47,6 +47,7 @@ OKX_CHANNELS = {
     "books": Channel.BOOK,
     "books-l2-tbt": Channel.BOOK,
     "books50-l2-tbt": Channel.BOOK,
+    "books5": Channel.BOOK,
     "candle": Channel.KLINE,
     "funding-rate": Channel.FUNDING,
 }

@@ -3,20 +3,25 @@
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.sim.depth import Ladder
 from hftpy.sim.market import LOT, Instrument, Market, RawFrame
 from hftpy.sim.recording import (
     FrameKey,
+    SessionEntry,
     classify_frame,
     iter_session,
     register_session_instruments,
     session_exchange,
 )
+from hftpy.sim.replay_books import RecordedPairs, ReplayBooks
+from hftpy.sim.replay_numbers import RecordedNumbers
 from hftpy.trading.matching import Fill, Level
 
 PLAYED = (
@@ -25,12 +30,35 @@ PLAYED = (
 )  # fmt: skip
 BINANCE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)
 BATCH = 64  # frames between two turns of the event loop where nothing else waits
+FETCH_S = 10.0  # how long a book is waited for, or somebody who fetches it
+# Binance, what is played to a subscriber of what was not recorded; books of another speed, or whole small ones.
+DEPTHS = ("depth@100ms", "depth", "depth@0ms", "depth@250ms", "depth@500ms")
+SMALL_DEPTHS = tuple(f"depth{levels}{speed}" for levels in (20, 10, 5) for speed in ("@100ms", "", "@250ms", "@500ms"))
+STAND_INS = {"trade": ("aggTrade",), "aggTrade": ("trade",)} | dict.fromkeys(DEPTHS, DEPTHS + SMALL_DEPTHS)
+
+
+class Legs:
+    """Names for the connections of a recording; one that was made anew has another."""
+
+    def __init__(self) -> None:
+        self._made: Counter[str] = Counter()
+
+    def connected(self, entry: SessionEntry) -> None:
+        """A connection was made."""
+        self._made[entry.conn] += 1
+
+    def of(self, entry: SessionEntry) -> str:
+        """The connection that carried a frame."""
+        return f"{entry.conn}/{self._made[entry.conn]}"
 
 
 class ReplayMarket(Market):
     """Plays the received frames of a session to the connections that subscribed to their streams.
 
     Clients' orders meet the recorded best bid and ask (size included) and the recorded trades; they change neither.
+
+    Whoever asks for a whole book (a subscription in the midst of it, Binance's REST) gets the recording's at its
+    present place. Flat out it is waited for those who follow one of Binance's books until they have fetched it.
 
     Parameters
     ----------
@@ -69,32 +97,59 @@ class ReplayMarket(Market):
         self.speed = speed
         self.frames_played = 0
         self.frames_by_channel: dict[str, int] = {}
+        self._watched: set[CurrencyPair] = set()  # whose book somebody follows
+        self._updated: set[CurrencyPair] = set()  # whose book has moved since
+        self._fetched: set[CurrencyPair] = set()
+        self._patient = True
+        self._turn = asyncio.Event()  # something of what `fetch_depth` and `run` wait for has changed
         pairs: dict[CurrencyPair, None] = {}
         self._with_trades: set[CurrencyPair] = set()
         channels: set[str] = set()
+        streams: dict[str, None] = {}
+        recorded = RecordedPairs(self.exchange)
+        numbers = RecordedNumbers() if self.exchange is Exchange.COINBASE else None
+        self.recorded_numbers = numbers
+        legs = Legs()
         for entry in iter_session(path):
             if entry.kind == "http":
                 register_session_instruments(self.exchange, entry)
+            elif entry.kind == "conn":
+                legs.connected(entry)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
+                if numbers is not None:
+                    numbers.note(legs.of(entry), entry.data, key)
                 if key is not None:
                     channels.add(key.channel)
+                    streams[key.stream] = None
+                    recorded.note(key, entry.conn)
                     pairs.update(dict.fromkeys(key.pairs))
                     if key.channel == "trade":
                         self._with_trades.update(key.pairs)
         if not pairs:
             raise ValueError(f"session {os.fspath(path)!r} holds no market data")
         self.raw_channels = frozenset(channels)
+        self._streams = frozenset(streams)
+        self._books = ReplayBooks(recorded)
         super().__init__((Instrument(pair, LOT) for pair in pairs), autostart=autostart, clock_ns=clock_ns)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         begin, first_ns = loop.time(), None
+        legs = Legs()
         for number, entry in enumerate(iter_session(self.path)):
+            if entry.kind == "conn":
+                legs.connected(entry)
+                self._books.connected(entry.conn)
+            if (whole := self._books.snapshot_of(entry)) is not None:
+                if self._books.take_snapshot(whole, entry.data):
+                    await self._wait_for_fetch(whole)
+                continue
             if entry.kind != "recv":
                 continue
             key = classify_frame(self.exchange, entry.data)
             if key is None:
+                self._books.take(entry.data, entry.conn)
                 continue
             first_ns = entry.time_ns if first_ns is None else first_ns
             wait = begin + (entry.time_ns - first_ns) / 1e9 / self.speed - loop.time() if self.speed else 0.0
@@ -102,11 +157,67 @@ class ReplayMarket(Market):
                 await asyncio.sleep(wait)
             elif number % BATCH == 0:
                 await asyncio.sleep(0)
-            await self._play(entry.data, key)
+            await self._play(entry, key, legs.of(entry))
+            for pair in key.pairs if key.channel == "depth" else ():
+                self._updated.add(pair)
+                await self._wait_for_fetch(pair)
         for listener in tuple(self._listeners):
             await listener.drained()
 
-    async def _play(self, text: str, key: FrameKey) -> None:
+    def stand_in(self, stream: str) -> str:
+        symbol, _, name = stream.partition("@")
+        if self.exchange not in BINANCE or stream in self._streams:
+            return stream
+        names = STAND_INS.get(name, ())
+        return next((found for other in names if (found := f"{symbol}@{other}") in self._streams), stream)
+
+    def knows_depth(self, pair: CurrencyPair) -> bool:
+        return self._books.book(pair) is not None
+
+    def depth_time_ns(self, pair: CurrencyPair) -> int:
+        book = self._books.book(pair)
+        return book.exchangeTimeNs if book is not None else self.clock_ns()
+
+    def watch_depth(self, pair: CurrencyPair) -> Ladder:
+        self._watched.add(pair)
+        book, ladder = self._books.book(pair), self._books.ladder(pair)
+        if book is None or ladder is None:
+            return super().watch_depth(pair)
+        self._states[pair].update_id = book.seq
+        return ladder
+
+    async def fetch_depth(self, pair: CurrencyPair) -> str | None:
+        if pair not in self._books.pairs:
+            raise LookupError(f"the recording has no book of {pair}")
+        try:
+            async with asyncio.timeout(FETCH_S):
+                while not self._books.knows(pair):
+                    self._turn.clear()
+                    await self._turn.wait()
+        except TimeoutError:
+            raise LookupError(f"the recording does not know the book of {pair} here") from None
+        self._fetched.add(pair)
+        self._turn.set()
+        return self._books.answer(pair)
+
+    async def _wait_for_fetch(self, pair: CurrencyPair) -> None:
+        """Flat out: let those who follow a book fetch it once its updates have told them to, before all is past."""
+        self._turn.set()
+        if self.speed or not self._patient or not self._books.knows(pair):
+            return
+        try:
+            async with asyncio.timeout(FETCH_S):
+                while pair in self._watched & self._updated and pair not in self._fetched:
+                    self._turn.clear()
+                    await self._turn.wait()
+        except TimeoutError:
+            # Whoever is there does not fetch this one; if nobody ever did, nobody is waited for again.
+            self._patient = bool(self._fetched)
+            self._fetched.add(pair)
+
+    async def _play(self, entry: SessionEntry, key: FrameKey, leg: str) -> None:
+        text = entry.data
+        self._books.take(text, entry.conn, key.pairs if key.channel == "depth" else ())
         self.frames_played += 1
         self.frames_by_channel[key.channel] = self.frames_by_channel.get(key.channel, 0) + 1
         bare, combined = text, text
@@ -115,7 +226,9 @@ class ReplayMarket(Market):
                 bare = text[text.index(":", text.index('"data"')) + 1 : text.rindex("}")].strip()
             else:
                 combined = f'{{"stream":"{key.stream}","data":{text}}}'
-        frame = RawFrame(self.exchange, key.stream, key.channel, frozenset(key.pairs), combined, bare, key.events)
+        frame = RawFrame(
+            self.exchange, key.stream, key.channel, frozenset(key.pairs), combined, bare, key.events, leg,
+        )  # fmt: skip
         for listener in tuple(self._listeners):
             await listener.on_raw(frame, wait=self.speed == 0)
         try:
