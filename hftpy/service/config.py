@@ -85,6 +85,12 @@ class QueueSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     overflow: str | None = None
 
 
+class WatchdogSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How long, in seconds, the event loop may stand before that is reported; 0: it is not watched."""
+
+    threshold: float = 1.0
+
+
 class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything under ``setting``; all of it is optional."""
 
@@ -97,6 +103,7 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ipc_command_subscribers: list[str] = []
     tasks: dict[str, TaskSetting] = {}
     next_interval: float = 0.0
+    watchdog: WatchdogSetting = msgspec.field(default_factory=WatchdogSetting)
     queues: dict[str, QueueSetting] = {}
     params: dict[str, Any] = {}
 
@@ -211,8 +218,9 @@ def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
             for index, entry in enumerate(entries if isinstance(entries, list) else []):
                 _convert(f"{key}.{name}[{index}]", entry, nested)
         if kind is Setting:
-            if isinstance(value.get("ipc_publish"), dict):
-                _convert(f"{key}.ipc_publish", value["ipc_publish"], PublishSetting)
+            for name, nested in (("ipc_publish", PublishSetting), ("watchdog", WatchdogSetting)):
+                if isinstance(value.get(name), dict):
+                    _convert(f"{key}.{name}", value[name], nested)
             for group, nested in (("tasks", TaskSetting), ("queues", QueueSetting)):
                 entries = value.get(group)
                 for name, entry in entries.items() if isinstance(entries, dict) else ():
@@ -270,8 +278,10 @@ def _check_values(key: str, setting: Setting) -> None:
         check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
         _check_transport(f"{key}.ipc_publish", setting.ipc_publish.transport)
     for name, task in setting.tasks.items():
-        if not task.interval > 0 or not task.delay >= 0:
+        if not 0 < task.interval < math.inf or not 0 <= task.delay < math.inf:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
+    if not (setting.watchdog.threshold == 0 or 0.01 <= setting.watchdog.threshold < math.inf):
+        raise ConfigError(f"{key}.watchdog.threshold must be 0 or at least 0.01 s, was {setting.watchdog.threshold}")
     if not 0 <= setting.next_interval < math.inf:
         raise ConfigError(f"{key}.next_interval must be seconds of at least 0, was {setting.next_interval}")
     _check_keys(f"{key}.queues", setting.queues, tuple(OVERFLOWS))
