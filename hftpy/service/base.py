@@ -22,13 +22,16 @@ from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
+from hftpy.service.calls import Calls, OneCall
 from hftpy.service.config import ServiceConfig
-from hftpy.service.control import ServiceControl
+from hftpy.service.control import IN_ON_STOP
 from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
 from hftpy.service.inbox import QueueInlet
+from hftpy.service.keeping import ServiceKeeping
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
+from hftpy.service.watchdog import LoopWatchdog
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class SetupAborted(Exception):
     """`on_setup` returned False, or the user's code raised before the service ran."""
 
 
-class ServiceBase(ServiceControl):
+class ServiceBase(ServiceKeeping):
     """One strategy, gateway or tool in one process.
 
     Subclasses override the hooks they need (see `ServiceHooks`): ``on_setup`` (False aborts), ``on_start``,
@@ -51,7 +54,7 @@ class ServiceBase(ServiceControl):
     ----------
     process_id : str
         The name under which other processes know this one.
-    params : dict
+    params : dict, or `params_type`
         `params` of the config.
     ipc_publisher : IPCPublisher
         For publishing more than the config's `ipc_publish` does by itself.
@@ -60,6 +63,11 @@ class ServiceBase(ServiceControl):
     ----------
     config
         The service's section of the config.
+
+    Raises
+    ------
+    ConfigError
+        If its `params` are not as `params_type` says.
     """
 
     all_orders = False
@@ -72,7 +80,6 @@ class ServiceBase(ServiceControl):
 
     def __init__(self, config: ServiceConfig) -> None:
         super().__init__(config)
-        self.params: dict[str, Any] = dict(config.setting.params)
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
             "gaps": 0, "lost": 0, "stale": 0, "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0,
@@ -100,7 +107,17 @@ class ServiceBase(ServiceControl):
         self._desk = OrderDesk(self)
         self._timers: list[Timer] = []
         self._background = Background(self.process_id, self._count_error)
+        self._calls = Calls(self.process_id, self._spawn, self._hook_failed)
+        self._timer_tasks: list[asyncio.Task[Any]] = []
         self._stop_requested = asyncio.Event()
+        self._status: StatusFile | None = None
+        self._last_status: dict[str, Any] = {}
+        self._watchdog = LoopWatchdog(
+            self.process_id,
+            config.setting.watchdog.threshold,
+            self._tell_stall,
+            lambda lag_ns: self.record_latency("loop_lag", lag_ns),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
 
@@ -154,7 +171,7 @@ class ServiceBase(ServiceControl):
         ValueError
             If an argument is no such thing, or there is no (single) gateway.
         TradingRefused
-            If the service is paused.
+            If the service is paused or warming up; or is stopping, and this is not called from `on_stop`.
         """
         self._check_trading()
         return self._desk.place(
@@ -170,11 +187,21 @@ class ServiceBase(ServiceControl):
         """Ask every gateway to cancel this service's orders (of one symbol); returns the commands' ids."""
         return self._desk.cancel_all(symbol)
 
-    def run_once(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call a function, or run a coroutine function, once on the service's loop. From any thread."""
-        if self._loop is None:
-            raise RuntimeError("run_once needs a service that is started")
-        self._loop.call_soon_threadsafe(self._call, function, args, kwargs)
+    def run_once(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> OneCall:
+        """Call a function, or run a coroutine function, once on the service's loop. From any thread.
+
+        Returns
+        -------
+        OneCall
+            A `concurrent.futures.Future` that can be awaited too; may be dropped. What the call raises is there, and
+            is logged and counted in any case.
+
+        Raises
+        ------
+        RuntimeError
+            If the service is not started, or has stopped.
+        """
+        return self._calls.submit(function, args, kwargs)
 
     def request_stop(self) -> None:
         """Stop the service. From any thread."""
@@ -212,7 +239,8 @@ class ServiceBase(ServiceControl):
             If something could not be set up, or a stream gave up.
         """
         self._loop = asyncio.get_running_loop()
-        status = StatusFile(self.process_id)
+        self._calls.start()
+        status = self._status = StatusFile(self.process_id)
         interrupted = False
         is_owner = True
         try:
@@ -223,6 +251,9 @@ class ServiceBase(ServiceControl):
             else:
                 self.has_run = True
                 self.state = "paused" if self.paused else "running"
+                self._begin_keeping()
+                self._last_status = self._status_or_less()
+                self._watchdog.start()
                 self._spawn(self._write_status(status), "status")
                 log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
                 await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
@@ -234,11 +265,14 @@ class ServiceBase(ServiceControl):
             raise
         finally:
             self.state = "stopping"
-            await self._end_rounds()
+            await self._end_own_work(self._timer_tasks)
             if self.has_run:
                 await self._guard("on_stop", self._call_on_stop)
+                await self._save_last()
             last = self._status_or_less() if self.has_run else ServiceBase.status(self)
             await self._release()
+            self._calls.end()
+            self._watchdog.stop()
             self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
             if is_owner:
                 content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
@@ -252,6 +286,7 @@ class ServiceBase(ServiceControl):
         await self._start()
 
     async def _call_on_stop(self) -> None:
+        IN_ON_STOP.set(True)
         async with asyncio.timeout(STOP_HOOK_S):
             result = self.on_stop()
             if inspect.isawaitable(result):
@@ -274,6 +309,9 @@ class ServiceBase(ServiceControl):
             "service": self.config.class_name,
             "state": self.state,
             **self._control_status(),
+            **self._keeping_status(),
+            "loop": self._watchdog.status(),
+            "tasks": {timer.name: timer.status() for timer in self._timers},
             "counters": dict(self.counters),
             "queues": self._delivery.status(),
             "latency": {hop: histogram.to_dict() for hop, histogram in self._hops() if histogram.count},
@@ -301,6 +339,7 @@ class ServiceBase(ServiceControl):
             result = await result
         if result is False:
             raise SetupAborted(f"{self.process_id}: on_setup returned False")
+        await self._load_state()
 
     async def _start(self) -> None:
         setting = self.config.setting
@@ -321,7 +360,7 @@ class ServiceBase(ServiceControl):
         ):
             self._spawn(self._run_or_fail(running), name)
         for timer in self._timers:
-            self._spawn(self._run_timer(timer), f"task_{timer.name}")
+            self._timer_tasks.append(self._spawn(self._run_timer(timer), f"task_{timer.name}"))
 
     def _addresses(self) -> set[tuple[Exchange, Channel]]:
         """What this service publishes."""
@@ -385,20 +424,23 @@ class ServiceBase(ServiceControl):
         self._count_error()
         self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
 
-    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._spawn(
-            self._guard(getattr(function, "__name__", "run_once"), lambda: function(*args, **kwargs)), "run_once"
-        )
-
     async def _run_timer(self, timer: Timer) -> None:
         async for overruns in timer.ticks():
             self.counters["task_overruns"] += overruns
-            await self._guard(f"task_{timer.name}", timer.function)
+            with timer.running():
+                await self._guard(f"task_{timer.name}", timer.function)
 
     async def _write_status(self, status: StatusFile) -> None:
         while True:
-            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._status_or_less())))
+            self._last_status = self._status_or_less()
+            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._last_status)))
             await asyncio.sleep(INTERVAL_S)
+
+    def _tell_stall(self) -> None:
+        # From the watchdog's thread: the loop, which tells the status otherwise, stands.
+        if self._status is not None and self._last_status:
+            told = {"state": "stalled", "loop": self._watchdog.status()}
+            self._status.write(self._status.encode(self._last_status | told))
 
     def _status_or_less(self) -> dict[str, Any]:
         try:

@@ -4,13 +4,14 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from hftpy.errors import ConfigError, TradingRefused
 from hftpy.ipc import IPCCommand, IPCCommandSystem
-from hftpy.service.background import Background
+from hftpy.service.background import STUCK_S, Background
 from hftpy.service.config import ServiceConfig
 from hftpy.service.hooks import ServiceHooks
 from hftpy.service.interrupts import Interrupts, Left
@@ -19,6 +20,7 @@ from hftpy.service.rounds import Rounds
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+IN_ON_STOP: ContextVar[bool] = ContextVar("IN_ON_STOP", default=False)
 ENDED = ("stopping", "stopped", "failed")
 
 
@@ -228,6 +230,8 @@ class ServiceControl(ServiceHooks):
             raise RuntimeError(f"{what} needs a service that is not {self.state}")
 
     def _check_trading(self) -> None:
+        if self.state in ENDED and not IN_ON_STOP.get():
+            raise TradingRefused(f"{self.process_id} is {self.state}: place_order is refused")
         if self._paused:
             raise TradingRefused(f"{self.process_id} is paused: place_order is refused")
 
@@ -253,11 +257,16 @@ class ServiceControl(ServiceHooks):
         if "next" in vars(self) or type(self).next is not ServiceHooks.next:
             self._rounds_task = self._spawn(self._rounds.run(), "next")
 
-    async def _end_rounds(self) -> None:
-        if self._rounds_task is not None:
-            self._rounds.end(self._local_command("stop"))
-            await self._rounds.unmasked()
-            await self._background.cancel((self._rounds_task,))
+    async def _end_own_work(self, timers: Iterable[asyncio.Task[Any]]) -> None:
+        """End the round and the timers, so that `on_stop` is the last to act; what is uninterruptible first ends."""
+        tasks = [*timers, *([self._rounds_task] if self._rounds_task is not None else [])]
+        self._interrupts.close()
+        self._rounds.end(self._local_command("stop"))
+        for task in timers:
+            self._interrupts.when_unmasked(task, task.cancel)
+        if not await self._interrupts.unmasked(STUCK_S):
+            log.error("%s: uninterruptible for more than %.0f s: cancelled all the same", self.process_id, STUCK_S)
+        await self._background.cancel(tasks)
 
     def _register_control(self, commands: IPCCommandSystem) -> None:
         """The commands that every service knows; a subclass may register others in their place."""

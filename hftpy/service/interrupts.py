@@ -75,7 +75,7 @@ class _Mask:
     __slots__ = ("held", "left")
 
     def __init__(self) -> None:
-        self.held: list[Callable[[], None]] = []
+        self.held: list[Callable[[], object]] = []
         self.left = asyncio.Event()
 
 
@@ -128,6 +128,7 @@ class Interrupts:
         self._name = name
         self._points: dict[Task, list[_Point]] = {}
         self._pending: WeakKeyDictionary[Task, deque[IPCCommand]] = WeakKeyDictionary()
+        self._closed = False
         self.delivered = 0
         self.swallowed = 0
 
@@ -222,6 +223,8 @@ class Interrupts:
         int
             How many were reached; those that are masked are reached later.
         """
+        if self._closed:
+            return 0
         current = _running_task()
         tasks = [task for task in self._points if task is not current]
         for task in tasks:
@@ -231,23 +234,34 @@ class Interrupts:
     def end_round(self, task: Task, command: IPCCommand) -> None:
         """Cancel the outermost scope of a task, whatever points it is in, as soon as no mask forbids it."""
         points = self._points.get(task, ())
-        mask = _mask_of(points)
-        if mask is not None:
-            mask.held.append(lambda: self.end_round(task, command))
-            return
         scope = next((point for point in points if isinstance(point, _Scope)), None)
         if scope is not None:
-            self._cancel(scope, command)
+            self.when_unmasked(task, lambda: scope in self._points.get(task, ()) and self._cancel(scope, command))
 
-    async def unmasked(self, task: Task, timeout_s: float) -> bool:
-        """Wait until no mask protects a task; False if it took too long."""
+    def when_unmasked(self, task: Task, act: Callable[[], object]) -> None:
+        """Act on a task now, or right after the mask that protects it."""
+        mask = _mask_of(self._points.get(task, ()))
+        if mask is None:
+            act()
+        else:
+            mask.held.append(act)
+
+    async def unmasked(self, timeout_s: float) -> bool:
+        """Wait until the masks of now are left; False if it took too long."""
+        current = asyncio.current_task()
+        masks = [_mask_of(points) for task, points in self._points.items() if task is not current]
         try:
             async with asyncio.timeout(timeout_s):
-                while (mask := _mask_of(self._points.get(task, ()))) is not None:
-                    await mask.left.wait()
+                for mask in masks:
+                    if mask is not None:
+                        await mask.left.wait()
         except TimeoutError:
             return False
         return True
+
+    def close(self) -> None:
+        """Deliver no more interrupts: the service stops."""
+        self._closed = True
 
     def _deliver(self, task: Task, command: IPCCommand) -> None:
         points = self._points.get(task)

@@ -8,7 +8,6 @@ from typing import Any
 
 from hftpy.errors import Interrupted
 from hftpy.ipc import IPCCommand
-from hftpy.service.background import STUCK_S
 from hftpy.service.interrupts import Interrupts
 
 log = logging.getLogger(__name__)
@@ -139,11 +138,6 @@ class Rounds:
     async def ended_round(self) -> None:
         """Wait until no round is being run."""
         await self._between.wait()
-
-    async def unmasked(self) -> None:
-        """Wait until a round that is to be cancelled may be, though not for ever."""
-        if self._task is not None and not await self._interrupts.unmasked(self._task, STUCK_S):
-            log.error("%s: next() is uninterruptible for more than %.0f s: cancelled all the same", self._name, STUCK_S)
 
     def status(self) -> dict[str, Any]:
         """For the status file."""
