@@ -234,6 +234,7 @@ class _VenueDecoder(_Decoder):
             rows.append(_error(number, self._exchange, str(error)))
         if rows:
             return iter(rows)
+        self._books.take_acknowledgement(frame)
         return iter([self._named_row(name_frame(self._exchange, frame), number)])
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
