@@ -205,7 +205,8 @@ def iter_session(path: Path, on_cut: Callable[[str], None] = _tell_cut) -> Itera
                 return
             raise ValueError(f"session line {number} cannot be read: {error!r} ({name})") from error
     if number == 0:
-        raise ValueError(f"session must begin with a header line, was empty ({name})")
+        found = "cut off before it" if cuts else "empty"
+        raise ValueError(f"session must begin with a header line, was {found} ({name})")
 
 
 def _entry(line: bytes) -> SessionEntry:

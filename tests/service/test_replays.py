@@ -39,7 +39,7 @@ async def test_a_rotated_recording_is_replayed_as_a_whole(compression, tmp_path,
     if compression == "zstd":
         pytest.importorskip("zstandard")
     live, files, setting = await live_log(
-        "okx", tmp_path, CHANNELS, eventually, compression=compression, max_file_bytes=4096
+        "okx", tmp_path, CHANNELS, eventually, compression=compression, max_file_bytes=4096, count=200
     )
     assert len(files) > 2
     log, said = await twice(files, tmp_path, setting)
@@ -51,7 +51,7 @@ async def test_a_rotated_recording_is_replayed_as_a_whole(compression, tmp_path,
     assert "okx.book: no snapshot was recorded that btc/usd waits for" in said and ("book", "btc/usd") not in log
     log, said = await twice([files[0], *files[2:]], tmp_path, setting)
     assert f"{files[2]} does not go on where {files[0]} ends" in said
-    assert ("gap", "not recorded", None, "recording") in log["ticker", "btc/usd"]
+    assert ("gap", "not recorded", None, "recording", "") in log["gaps", "ticker"]
     log, said = await twice(files[:1], tmp_path, setting)
     assert f"note: {files[0]} is continued by {files[1]}, which was not given" in said
 
@@ -66,7 +66,12 @@ async def test_a_recorder_that_was_killed_leaves_what_it_wrote(compression, tmp_
     before = None
     for at in (size - 1, *sorted((rng.randrange(size // 8, size) for _ in range(5)), reverse=True)):
         session.write_bytes(whole[:at])
-        log, said = await twice(session, tmp_path, setting)
+        try:
+            log, said = await twice(session, tmp_path, setting)
+        except ValueError as error:
+            # What zstd has not brought to the end of a block: not even the header can be read.
+            assert compression == "zstd" and "was cut off before it" in str(error)
+            break
         if compression != "none" or not whole[:at].rstrip(b"\n").endswith(b"}"):
             assert f"note: {session} ends in the middle of " in said
         for key, rows in log.items():
@@ -74,7 +79,7 @@ async def test_a_recorder_that_was_killed_leaves_what_it_wrote(compression, tmp_
         count = sum(map(len, log.values()))
         assert count <= (before if before is not None else sum(map(len, live.values())))
         before = count
-    assert before > 0
+    assert before is not None and before > 0
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
