@@ -133,7 +133,8 @@ class CommandPublisher:
             if not command.for_many or delivery.reason != "nobody listens":
                 self._log.warning(f"dropped {delivery.reason}", "command %s dropped: %s", name, delivery.reason)
         elif delivery.state is not CommandState.UNKNOWN or delivery.first_boot:
-            self._log.warning(
+            self._log.log(
+                logging.INFO if self._reader is None else logging.WARNING,  # at the stop it is no surprise
                 f"{delivery.state} {delivery.reason}",
                 "command %s (%s) is %s: %s %s",
                 name, command.id, delivery.state, delivery.reason, delivery.error,
@@ -201,7 +202,7 @@ class CommandPublisher:
             self.malformed += 1
             self._log.warning("malformed", "malformed answer: %s: %s", error, shown(frame, 64))
             return
-        self.sender.on_answer(now, answer)
+        self.sender.on_answer(now, answer, len(frame))
 
     # -- time ---------------------------------------------------------------------------------------------------
 
