@@ -57,7 +57,7 @@ public:
             operation();
         }
         most_injections_ = 0;
-        while (ring_.ready()) pop(1 + ring_.size());
+        while (ring_.ready()) pop(1 + ring_.size(), false);
         expect("left", 0, ring_.size());
         ring_.close();
         Item item = next_item(0);
@@ -134,6 +134,7 @@ private:
             case hft::OFFER_REFUSED:
                 if (policy_ == hft::OVERFLOW_DROP_OLDEST || policy_ == hft::OVERFLOW_BLOCK) fail("refused", 0, 1);
                 ++refused_;
+                if (policy_ == hft::OVERFLOW_HALT && !ring_.halted()) fail("halted by a refusal", 1, 0);
                 if (fate != UNDER_WAY) fail("a refused item came out", 0, item.words[0]);
                 fate = NOT_TAKEN;
                 break;
@@ -149,6 +150,7 @@ private:
         const std::size_t producer = offers_++;
         const Item item = next_item(producer);
         waits_ = true;
+        room_made_ = false;
         room_before_look_ = chance_() % 2;
         const hft::Offer answer = ring_.push_within(&item, LONG_NS);
         waits_ = false;
@@ -159,25 +161,22 @@ private:
 
     // The consumer makes room before the waiting producer's last look, or after it.
     void wait_step(const char* name) {
-        if (std::strcmp(name, "waits for room") == 0 && room_before_look_) {
-            waits_ = false;
-            pop(1);
-            waits_ = true;
-        } else if (std::strcmp(name, "looked for room") == 0) {
-            if (room_before_look_) {
-                expect("size after a look at a ring with room", ring_.capacity(), ring_.size());
-                return;
-            }
-            waits_ = false;
-            pop(1);
-            waits_ = true;
+        const bool looked = std::strcmp(name, "looked for room") == 0;
+        if (looked) expect("size after a look for room", ring_.capacity(), ring_.size());
+        if (room_made_ || !(looked ? !room_before_look_ : std::strcmp(name, "waits for room") == 0 && room_before_look_)) {
+            return;
         }
+        room_made_ = true;
+        waits_ = false;
+        pop(1, false);
+        waits_ = true;
+        expect("size after room was made", ring_.capacity() - 1, ring_.size());
     }
 
-    void pop(std::size_t limit) {
+    void pop(std::size_t limit, bool may_end_early = true) {
         pops_ = true;
         std::vector<Item> items(limit);
-        const std::uint64_t until = chance_() % 8 == 0 ? ring_.mark() : hft::NO_LIMIT;
+        const std::uint64_t until = !may_end_early || chance_() % 4 ? hft::NO_LIMIT : ring_.position() + chance_() % 3;
         std::uint64_t first = 0;
         const std::size_t n = ring_.pop(items.data(), limit, until, &first);
         if (n > limit) fail("limit", limit, n);
@@ -237,7 +236,7 @@ private:
     std::mt19937_64 chance_;
     int depth_ = 0, injections_ = 0, most_injections_ = 6;
     std::size_t offers_ = 0;  // under way, one within the other
-    bool pops_ = false, waits_ = false, room_before_look_ = false;
+    bool pops_ = false, waits_ = false, room_before_look_ = false, room_made_ = false;
     std::uint64_t number_ = 0, end_ = 0, taken_in_ = 0, refused_ = 0, given_ = 0;
     std::vector<std::uint8_t> fate_;
     std::vector<std::uint64_t> next_;  // by producer
