@@ -85,8 +85,8 @@ void conflate_round(std::uint64_t seed) {
                 if (unread.size() > most) most = unread.size();
             }
         } else if (what < 60) {
-            // Sometimes more than the ring takes under its lock at once.
-            const std::size_t limit = 1 + chance() % (what < 50 ? 2 : items.size() - 1);
+            // Mostly fewer than came, so that the ring is full; sometimes more than it takes under its lock at once.
+            const std::size_t limit = 1 + chance() % (chance() % 16 ? 3 : items.size() - 1);
             const std::uint64_t until = chance() % 4 ? hft::NO_LIMIT : (chance() % 2 ? barrier : tail);
             std::size_t wanted = 0;
             while (wanted < unread.size() && wanted < limit && unread[wanted].position < until) ++wanted;
