@@ -27,7 +27,7 @@ MISTAKES = {
         "if (!Reader::ready(view_, position) && live(view_)) return true;",
         "if (!Reader::ready(view_, position)) return true;",
     ),
-    "a loop that is always told that there is something": ("        arm(view_.park->word);\n", "        return false;\n"),
+    "a loop that is always told of something": ("        arm(view_.park->word);\n", "        return false;\n"),
     "a signal to a loop that is awake": (
         "if (armed_.exchange(false, std::memory_order_acq_rel)) signal();", "signal();",
     ),
@@ -42,7 +42,7 @@ MISTAKES = {
         "return found.st_dev != device_ || found.st_ino != inode_;", "return false;",
     ),
     "any file is another": ("return found.st_dev != device_ || found.st_ino != inode_;", "return true;"),
-    "an older position": ("        position_.store(position, std::memory_order_relaxed);", "        position_.store(0);"),
+    "an older position": ("position_.store(position, std::memory_order_relaxed);", "position_.store(0);"),
 }  # fmt: skip
 
 
