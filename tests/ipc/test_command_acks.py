@@ -77,8 +77,14 @@ async def test_errors_and_rejections(systems: Systems) -> None:
 
     got: list[Any] = []
 
-    def on_order(command: Order) -> None:
-        got.append(command.payload)  # type: ignore[attr-defined]
+    def on_order(order: Order, command: IPCCommand) -> str:
+        got.append(order)
+        return command.sender_id
+
+    def alone(order: Order) -> float:
+        return order.price
+
+    b.register_handler("alone", alone)
 
     def fails(command: IPCCommand) -> None:
         raise KeyError("x" * 1000)
@@ -106,7 +112,8 @@ async def test_errors_and_rejections(systems: Systems) -> None:
     result = await a.call("b", "order", {"price": "many"})
     assert (result.state, result.reason) == (CommandState.REJECTED, Rejection.BAD_PAYLOAD)
     assert "Expected `float`, got `str`" in result.error
-    assert (await a.call("b", "order", {"price": 1.5, "tags": ["x"]})).ok and got == [Order(1.5, ["x"])]
+    assert (await a.call("b", "order", {"price": 1.5, "tags": ["x"]})).value == "a" and got == [Order(1.5, ["x"])]
+    assert (await a.call("b", "alone", {"price": 2.5})).value == 2.5
     stats = b.stats
     assert (stats["no_handler"], stats["not_allowed"], stats["bad_payload"]) == (1, 1, 1)
 
@@ -185,7 +192,7 @@ async def test_received_is_told_before_the_end_and_a_late_answer_resolves_unknow
 
     b.register_handler("slow", slow)
     await a.ready("b")
-    first, second = (a.send_command("b", "slow", {}, timeout=1.0) for _ in range(2))
+    first, second = (a.send_command("b", "slow", {}, timeout=timeout) for timeout in (1.0, 0.5))
     result = await a.wait(first, until="recv")
     assert result.state is CommandState.RECEIVED and not result.final
     assert (await a.wait(first)).state is CommandState.UNKNOWN
@@ -401,3 +408,68 @@ async def test_what_a_hostile_peer_says_is_refused_and_counted(systems: Systems,
     (folder / "liar.ipc").unlink(missing_ok=True)
     assert (await a.call("b", "go")).value == 1
     assert b.stats["handled"] == 2
+
+
+DURABLE_CHILD = """
+import asyncio, sys
+from hftpy.ipc import IPCCommandSystem
+async def main():
+    system = IPCCommandSystem('b', sys.argv[1])
+    async def pay(command):
+        print('start', command.command_id, flush=True)
+        await asyncio.sleep(float(command.payload))
+        return 'paid'
+    system.register_handler('pay', pay, durable=True)
+    system.register_handler('again', pay, durable=True, idempotent=True)
+    system.connect_to_process('a')
+    system.start()
+    await asyncio.sleep(300)
+asyncio.run(main())
+"""
+
+
+async def test_durable_commands_across_a_crash(root: Path, until: Callable[..., Any]) -> None:
+    a = IPCCommandSystem("a", root)
+    await a.start()
+    children: list[subprocess.Popen[str]] = []
+
+    def child() -> subprocess.Popen[str]:
+        made = subprocess.Popen([sys.executable, "-c", DURABLE_CHILD, root], stdout=subprocess.PIPE, text=True)
+        children.append(made)
+        return made
+
+    async def line(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+    try:
+        first = child()
+        assert await a.ready("b", 60)
+        ended = await a.call("b", "pay", 0, timeout=60)
+        assert ended.value == "paid" and await line(first) == f"start {ended.command_id}"
+        running, *behind = (a.send_command("b", "pay", n, timeout=60) for n in (30, 0, 0))
+        assert await line(first) == f"start {running}"
+        await a.wait(behind[-1], "recv")
+        first.kill()
+        first.wait()
+        second = child()
+        # What was started is not started again; what was not is run now, in its order.
+        for command_id in behind:
+            assert (await a.wait(command_id)).value == "paid"
+            assert await line(second) == f"start {command_id}"
+        result = await a.wait(running)
+        assert (result.state, result.reason) == (CommandState.UNKNOWN, "the receiver was restarted")
+        again = a.send_command("b", "again", 0.3, timeout=60)
+        assert await line(second) == f"start {again}"
+        second.kill()
+        second.wait()
+        third = child()
+        assert await line(third) == f"start {again}"
+        assert (await a.wait(again)).value == "paid"
+    finally:
+        for process in children:
+            process.kill()
+            process.communicate()
+        await a.stop()
+        for left in [*(root / "zmq" / "command").glob("b.ipc*"), *(root / "commands").iterdir()]:
+            left.unlink()
