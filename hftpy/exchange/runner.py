@@ -113,13 +113,11 @@ class Runner:
         tls: TlsContext | None = None,
         deflate: bool = False,
         dial: Dial | None = None,
-        ping_always: bool = False,
     ) -> None:
         self._session = session
         self._dial = dial or self._connect
         self._tls = tls
         self._deflate = deflate
-        self._ping_always = ping_always
         self._policy = policy
         self._client: ClientName = client
         tap = FRAME_TAP.get()
@@ -229,7 +227,6 @@ class Runner:
             self._client,
             tls=self._tls,
             deflate=self._deflate,
-            ping_always=self._ping_always,
         )
 
     async def _send(self, connection: Connection, messages: Sequence[str | bytes]) -> None:

@@ -83,7 +83,6 @@ class VenueProtocol(ABC):
     max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
-    pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -485,7 +484,6 @@ class NativeStream(StreamBase):
             client,
             tls=self._tls,
             deflate=protocol.needs_deflate,
-            ping_always=protocol.pings_always,
         )
         try:
             await runner.run()
