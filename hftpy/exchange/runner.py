@@ -61,6 +61,11 @@ class Session(ABC):
     def frame(self, data: bytes) -> None:
         """One message arrived; must not raise."""
 
+    @property
+    def delivered(self) -> bool:
+        """Whether this connection has brought anything, ready or not: its loss is told then, and so is the next one."""
+        return False
+
     def sent(self) -> None:  # noqa: B027  most sessions need not know
         """All messages of `opened` are sent."""
 
@@ -210,7 +215,7 @@ class Runner:
             live = False
             connection.attach(None)
             session._wake = None
-            was_ready = self._ready_at is not None
+            was_ready = self._ready_at is not None or session.delivered
             session.ready = False
             if was_ready and self._down_since is None:
                 self._down_since = time.monotonic()

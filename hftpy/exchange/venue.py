@@ -213,6 +213,10 @@ class VenueSession(Session):
         """The venue's side."""
         return self._protocol
 
+    @property
+    def delivered(self) -> bool:
+        return self._exposed or (self.feed is not None and self.feed.exposed)
+
     async def url(self) -> str:
         return self._url
 
