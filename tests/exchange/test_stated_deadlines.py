@@ -1,4 +1,4 @@
-"""The deadlines of docs/streams.md are those of the code: read from its table, and proven on a clock of the test's own."""
+"""The deadlines of docs/streams.md are those of the code: read from its table, proven on a clock of the test's own."""
 
 import asyncio
 import heapq
