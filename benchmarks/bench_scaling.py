@@ -7,6 +7,7 @@ not how much memory the input takes.
 
 import asyncio
 import itertools
+import json
 import string
 import tempfile
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
 from hftcore.parse import Parser
 from hftcore.ring import Ring
@@ -90,6 +92,45 @@ def test_symbols_parser_and_ring(versus):
     compare_symbols(versus, "parser → ring → Python", side, versus.scale(10))
 
 
+def test_symbols_books(versus):
+    """Updates of Binance's order books to their callback: every update of a symbol of its own, or all of one."""
+
+    def side(symbols: int, times: int) -> Callable[[], float]:
+        bids, asks = ([[f"{250 + sign * n / 100:.8f}", "1.50000000"] for n in range(1, 21)] for sign in (-1, 1))
+        snapshot = json.dumps({"lastUpdateId": 0, "bids": bids, "asks": asks}).encode()
+        names = [f"{base.lower()}/usdt" for base in BASES[:symbols]]
+        feed = BookFeed(Exchange.BINANCE, names, snapshots="outside")
+        observer = Counting()
+        feed.bind(observer)
+        frames = [
+            (
+                f'{{"stream":"{BASES[n % symbols].lower()}usdt@depth@100ms","data":{{"e":"depthUpdate",'
+                f'"E":1617647603573,"s":"{BASES[n % symbols]}USDT","U":{n // symbols + 1},"u":{n // symbols + 1},'
+                f'"b":[["249.{99 - n % 20}000000","{n % 9}.50000000"]],'
+                f'"a":[["250.{n % 20 + 10}000000","1.25000000"]]}}}}'
+            ).encode()
+            for n in range(MESSAGES)
+        ]
+
+        def run() -> float:
+            taken = 0.0
+            for _ in range(times):
+                feed.reset()
+                for name in names:
+                    assert feed.snapshot(name, snapshot)
+                observer.count = 0
+                started = time.perf_counter()
+                for frame in frames:
+                    feed.feed(frame)
+                taken += time.perf_counter() - started
+                assert observer.count == MESSAGES
+            return taken
+
+        return run
+
+    compare_symbols(versus, "order book updates → Python", side, versus.scale(3))
+
+
 def test_symbols_encode(versus):
     codec = versus.peer("hftcore.codec")
     if codec is None:
@@ -134,7 +175,7 @@ class Counting:
         self.count = 0
         self.ticker_queue = self
 
-    def put_nowait(self, ticker: Ticker) -> bool:
+    def put_nowait(self, event: object) -> bool:
         self.count += 1
         return True
 

@@ -110,6 +110,10 @@ class Versus:
             self._results.skipped[name] = str(error)
             return None
 
+    def leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Say in the table which peers have no row for what, and why."""
+        self._results.skipped.update(reasons)
+
     def __call__(
         self,
         target: str,

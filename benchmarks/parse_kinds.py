@@ -349,7 +349,7 @@ def same(rows: list[Row], others: list[Row]) -> bool:
     if len(rows) != len(others):
         return False
     for row, other in zip(rows, others, strict=True):
-        exact = 6 if len(row) == 7 and not isinstance(row[3], bool) else 5
+        exact = 5 if isinstance(row[3], bool) else len(row) - 1  # a trade has two times, the others one
         times = zip(row[exact:], other[exact:], strict=True)
         if row[:exact] != other[:exact] or any(abs(int(a) - int(b)) >= 1000 for a, b in times):  # type: ignore[call-overload]
             return False

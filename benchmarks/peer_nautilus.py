@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nautilus_trader.adapters.binance.config import BinanceDataClientConfig
+from nautilus_trader.adapters.binance.futures.data import BinanceFuturesDataClient
+from nautilus_trader.adapters.binance.futures.providers import BinanceFuturesInstrumentProvider
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.spot.data import BinanceSpotDataClient
 from nautilus_trader.adapters.binance.spot.providers import BinanceSpotInstrumentProvider
@@ -34,38 +36,42 @@ def quote_tick() -> QuoteTick:
 
 
 class BinanceFeed:
-    """Raw combined-stream frames → QuoteTick or TradeTick → data engine (with its cache) → bus → `on_tick`.
+    """Raw combined-stream frames → ticks or book deltas → data engine (with its cache) → bus → `on_event`.
 
     Parameters
     ----------
     symbols
-        Venue symbols, such as BNBUSDT, whose quotes and trades are delivered.
-    on_tick
-        Called with each QuoteTick and TradeTick.
+        Venue symbols, such as BNBUSDT, whose quotes, trades and book deltas are delivered.
+    on_event
+        Called with each QuoteTick, TradeTick and OrderBookDeltas. Deltas are not applied to a book.
+    future
+        USD-M futures, not spot.
     """
 
-    def __init__(self, symbols: list[str], on_tick: Callable[[Any], None]) -> None:
+    def __init__(self, symbols: list[str], on_event: Callable[[Any], None], *, future: bool = False) -> None:
         self.loop = asyncio.new_event_loop()
         clock = LiveClock()
         cache = Cache(database=None)
         bus = MessageBus(trader_id=TraderId("BENCH-001"), clock=clock)
         self.engine = DataEngine(msgbus=bus, cache=cache, clock=clock)
         http = BinanceHttpClient(clock, "key", "secret", "http://127.0.0.1:9")
-        self.client = BinanceSpotDataClient(
+        make = BinanceFuturesDataClient if future else BinanceSpotDataClient
+        provide = BinanceFuturesInstrumentProvider if future else BinanceSpotInstrumentProvider
+        self.client = make(
             loop=self.loop,
             client=http,
             msgbus=bus,
             cache=cache,
             clock=clock,
-            instrument_provider=BinanceSpotInstrumentProvider(client=http, clock=clock),
+            instrument_provider=provide(client=http, clock=clock),
             base_url_ws="ws://127.0.0.1:9",
             config=BinanceDataClientConfig(use_agg_trade_ticks=True),
         )
         self.engine.register_client(self.client)
         self.engine.start()
         for symbol in symbols:
-            bus.subscribe(f"data.quotes.BINANCE.{symbol}", on_tick)
-            bus.subscribe(f"data.trades.BINANCE.{symbol}", on_tick)
+            for kind in ("quotes", "trades", "book.deltas"):
+                bus.subscribe(f"data.{kind}.BINANCE.{symbol}{'-PERP' if future else ''}", on_event)
 
     def feed(self, frames: list[bytes]) -> None:
         """Hand the frames to the client's own raw handler, which its WebSocket client calls."""

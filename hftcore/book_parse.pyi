@@ -1,23 +1,38 @@
 from collections.abc import Mapping
-from typing import NamedTuple, final
+from typing import NoReturn, final
 
 from hftcore.enums import Exchange
 from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair
 
-class BookUpdate(NamedTuple):
-    symbol: CurrencyPair
-    exchange: Exchange
-    snapshot: bool
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
-    exchangeTimeNs: int
-    localTimeNs: int
-    firstSeq: int | None
-    lastSeq: int | None
-    prevSeq: int | None
-    checksum: int | None
-    native: str
+@final
+class BookUpdate:
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
+    @property
+    def symbol(self) -> CurrencyPair: ...
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def native(self) -> str: ...
+    @property
+    def snapshot(self) -> bool: ...
+    @property
+    def bids(self) -> list[tuple[str, str]]: ...
+    @property
+    def asks(self) -> list[tuple[str, str]]: ...
+    @property
+    def exchangeTimeNs(self) -> int: ...
+    @property
+    def localTimeNs(self) -> int: ...
+    @property
+    def firstSeq(self) -> int | None: ...
+    @property
+    def lastSeq(self) -> int | None: ...
+    @property
+    def prevSeq(self) -> int | None: ...
+    @property
+    def checksum(self) -> int | None: ...
+    def __reduce__(self) -> NoReturn: ...
 
 @final
 class BookParser:

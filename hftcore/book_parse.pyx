@@ -9,13 +9,14 @@ Source: the venues' documentation, named in include/hftcore/<venue>_book.hpp.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from hftcore.book cimport BookLevel, Lexeme, string_view
 from hftcore.parse cimport FRAME_ERROR
-
-from typing import NamedTuple
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
@@ -37,35 +38,145 @@ def _forget(exchange):
 on_instruments(_forget)
 
 
-class BookUpdate(NamedTuple):
-    """One symbol's levels out of one frame, as the venue wrote them.
+cdef object text_of(const Lexeme& lexeme):
+    return PyUnicode_DecodeASCII(lexeme.data, lexeme.size, NULL)
 
-    `bids` and `asks` are (price, volume) texts in the venue's order; volume zero: the level is gone. `firstSeq`, `lastSeq`:
-    the venue's numbers, None where it has none; `prevSeq`: the number of the update before, where the venue says it.
+
+cdef inline char* keep_text(Lexeme* lexeme, char* place) noexcept nogil:
+    """Copy the digits to `place` and let the lexeme show them there; gives the place behind them."""
+    memcpy(place, lexeme.data, lexeme.size)
+    lexeme.data = place
+    return place + lexeme.size
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class BookUpdate:
+    """One symbol's levels out of one frame, as the venue wrote them. Made by `BookParser.parse` alone.
+
+    Immutable, and whole without its parser and its frame. The lists of levels are made anew each time they are read.
     Times in ns since 1970; 0: the venue says none.
+
+    Notes
+    -----
+    Thread safety: any thread.
     """
 
-    symbol: CurrencyPair
-    exchange: Exchange
-    snapshot: bool
-    bids: list
-    asks: list
-    exchangeTimeNs: int
-    localTimeNs: int
-    firstSeq: object
-    lastSeq: object
-    prevSeq: object
-    checksum: object
-    native: str
+    cdef CUpdate c  # begins and ends are in `levels`
+    cdef BookLevel* levels  # one block: the levels, then their digits, then the native symbol
+    cdef const char* _native
+    cdef size_t _native_size
 
+    def __init__(self):
+        raise TypeError("a BookUpdate is made by BookParser.parse alone")
 
-cdef object text_of(const Lexeme& lexeme):
-    return lexeme.data[:lexeme.size].decode()
+    def __dealloc__(self):
+        PyMem_Free(self.levels)
 
+    cdef int take(self, const CUpdate* update, const BookLevel* levels, const char* native, size_t size) except -1:
+        # Which side stands first is the frame's.
+        cdef size_t first = min(update.bidsBegin, update.asksBegin)
+        cdef size_t index, count = max(update.bidsEnd, update.asksEnd) - first, digits = 0
+        cdef char* place
+        levels += first
+        for index in range(count):
+            digits += levels[index].priceText.size + levels[index].volumeText.size
+        self.levels = <BookLevel*>PyMem_Malloc(count * sizeof(BookLevel) + digits + size + 1)
+        if self.levels == NULL:
+            raise MemoryError
+        memcpy(self.levels, levels, count * sizeof(BookLevel))
+        place = <char*>(self.levels + count)
+        for index in range(count):
+            place = keep_text(&self.levels[index].priceText, place)
+            place = keep_text(&self.levels[index].volumeText, place)
+        memcpy(place, native, size)
+        self._native, self._native_size = place, size
+        self.c = update[0]
+        self.c.bidsBegin -= first
+        self.c.bidsEnd -= first
+        self.c.asksBegin -= first
+        self.c.asksEnd -= first
+        return 0
 
-cdef list levels_of(const BookLevel* levels, size_t begin, size_t end):
-    cdef size_t index
-    return [(text_of(levels[index].priceText), text_of(levels[index].volumeText)) for index in range(begin, end)]
+    cdef list _levels(self, size_t begin, size_t end):
+        cdef size_t index
+        return [
+            (text_of(self.levels[index].priceText), text_of(self.levels[index].volumeText))
+            for index in range(begin, end)
+        ]
+
+    @property
+    def symbol(self):
+        """The pair."""
+        return pair_of_id(self.c.symbol)
+
+    @property
+    def exchange(self):
+        """The venue."""
+        return Exchange(self.c.exchange)
+
+    @property
+    def native(self):
+        """The symbol in the venue's own spelling."""
+        return self._native[:self._native_size].decode()
+
+    @property
+    def snapshot(self):
+        """Whether it is the whole book, or as much of it as was asked for."""
+        return self.c.snapshot
+
+    @property
+    def bids(self):
+        """Pairs of price and volume as texts, in the venue's order; volume zero: the level is gone."""
+        return self._levels(self.c.bidsBegin, self.c.bidsEnd)
+
+    @property
+    def asks(self):
+        """As `bids`."""
+        return self._levels(self.c.asksBegin, self.c.asksEnd)
+
+    @property
+    def exchangeTimeNs(self):
+        """When the venue published it."""
+        return self.c.exchangeTimeNs
+
+    @property
+    def localTimeNs(self):
+        """When it was received."""
+        return self.c.localTimeNs
+
+    @property
+    def firstSeq(self):
+        """The first of the venue's numbers that it holds; None where it has none."""
+        return self.c.firstSeq if self.c.hasSeq else None
+
+    @property
+    def lastSeq(self):
+        """The last of the venue's numbers that it holds; None where it has none."""
+        return self.c.lastSeq if self.c.hasSeq else None
+
+    @property
+    def prevSeq(self):
+        """The number of the update before, where the venue says it."""
+        return self.c.prevSeq if self.c.hasPrevSeq else None
+
+    @property
+    def checksum(self):
+        """The venue's, where it sends one (OKX: signed)."""
+        if not self.c.hasChecksum:
+            return None
+        return <int><unsigned int>self.c.checksum if self.c.checksumKind == CHECKSUM_OKX else self.c.checksum
+
+    def __repr__(self):
+        names = (
+            "symbol", "exchange", "native", "snapshot", "bids", "asks", "exchangeTimeNs", "localTimeNs", "firstSeq",
+            "lastSeq", "prevSeq", "checksum",
+        )
+        return "BookUpdate(" + ", ".join([f"{name}={getattr(self, name)!r}" for name in names]) + ")"
+
+    def __reduce__(self):
+        raise TypeError("a BookUpdate cannot be pickled")
 
 
 @cython.final
@@ -171,22 +282,15 @@ cdef class BookParser:
 
     cdef list _updates(self):
         cdef size_t index
-        cdef const CUpdate* update
-        cdef const BookLevel* levels = self.decoder.levels()
+        cdef BookUpdate made
         cdef list found = []
         for index in range(self.decoder.count()):
-            update = &self.decoder.update(index)
-            checksum = None
-            if update.hasChecksum:
-                checksum = <int><unsigned int>update.checksum if update.checksumKind == CHECKSUM_OKX else update.checksum
-            found.append(BookUpdate(
-                pair_of_id(update.symbol), self._exchange, update.snapshot,
-                levels_of(levels, update.bidsBegin, update.bidsEnd), levels_of(levels, update.asksBegin, update.asksEnd),
-                update.exchangeTimeNs, update.localTimeNs,
-                update.firstSeq if update.hasSeq else None, update.lastSeq if update.hasSeq else None,
-                update.prevSeq if update.hasPrevSeq else None, checksum,
-                self.decoder.native_data(index)[:self.decoder.native_size(index)].decode(),
-            ))
+            made = BookUpdate.__new__(BookUpdate)
+            made.take(
+                &self.decoder.update(index), self.decoder.levels(),
+                self.decoder.native_data(index), self.decoder.native_size(index),
+            )
+            found.append(made)
         return found
 
     @property

@@ -8,6 +8,8 @@ Source: Kraken documentation, Futures symbols; Coinbase Developer Documentation,
 
 import re
 
+from hftcore.errors import shown
+
 # Perpetuals (P) and dated futures (F): multi-collateral (F), inverse (I), vanilla (V).
 _KRAKEN_FUTURE = re.compile(r"([PF])([FIV])_([^_/:\-]+)(?:_([0-9]{6}))?", re.ASCII | re.IGNORECASE)
 # No product of this venue is quoted in busd, tusd and the like, which would cut a base short.
@@ -33,7 +35,7 @@ def kraken_future_pair(native: str) -> str:
             if base and base != product:
                 settle = base if match[2] in "Ii" else quote
                 return f"{base}/{quote}:{settle}" + (f"-{match[4]}" if match[4] else "")
-    raise ValueError(f"a symbol of Kraken Futures must read as PF_XBTUSD or FI_XBTUSD_210625, was {native!r}")
+    raise ValueError(f"a symbol of Kraken Futures must read as PF_XBTUSD or FI_XBTUSD_210625, was {shown(native)}")
 
 
 def kraken_future_native(base: str, quote: str, settle: str, contract: str) -> str:
@@ -68,7 +70,7 @@ def coinbase_pair(native: str) -> str:
     if (match := _COINBASE_DATED.fullmatch(native)) is not None and match[3] in _MONTHS:
         return f"{match[1]}/usd:usd-{match[4]}{_MONTHS.index(match[3]) + 1:02}{match[2]}"
     if native.count("-") != 1 or set(native) & set("/:_"):
-        raise ValueError(f"a product of Coinbase must read BASE-QUOTE, -PERP-INTX or -DDMMMYY-CDE, was {native!r}")
+        raise ValueError(f"a product of Coinbase must read BASE-QUOTE, -PERP-INTX or -DDMMMYY-CDE, was {shown(native)}")
     return native
 
 

@@ -23,3 +23,11 @@ class SegmentInUseError(SegmentError):
 
 class BookError(HftError):
     """An order book cannot go on: it is invalid, and needs a snapshot first."""
+
+
+_SHOWN_CHARACTERS = 80
+
+
+def shown(text: str) -> str:
+    """A text as an error quotes it: cut, for what a venue sends may be as long as a frame."""
+    return repr(text) if len(text) <= _SHOWN_CHARACTERS else repr(text[:_SHOWN_CHARACTERS])[:-1] + "…'"

@@ -17,7 +17,7 @@ import numpy as np
 
 from hftcore.enums import Exchange, Flag
 from hftcore.errors import ParseError
-from hftcore.symbols import CurrencyPair, pair_of_id, pair_of_native
+from hftcore.symbols import CurrencyPair, on_instruments, pair_of_id, pair_of_native
 
 
 cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
@@ -70,6 +70,20 @@ cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
         size_t native_size(size_t index) noexcept
         const char* reason_data() noexcept
         size_t reason_size() noexcept
+
+
+# How often a venue's instruments have changed: what parsers remember of symbols is as old.
+cdef unsigned long long instrument_changes = 0
+# More than any venue lists: what nonsense a peer sends must not grow a parser for ever.
+cdef Py_ssize_t MOST_PAIRS = 65536
+
+
+def _forget(exchange):
+    global instrument_changes
+    instrument_changes += 1
+
+
+on_instruments(_forget)
 
 
 KLINE_DTYPE = np.dtype(
@@ -352,7 +366,12 @@ cdef class PeriodicParser:
     cdef PeriodicDecoder decoder
     cdef object _exchange
     cdef dict _symbols
+    cdef dict _pairs  # by the venue's spelling, as far as they were looked up
+    cdef unsigned long long _pairs_as_of
     cdef int _kind
+
+    def __cinit__(self):
+        self._pairs = {}
 
     def __init__(self, exchange, *, symbols=None):
         self._exchange = Exchange.parse(exchange)
@@ -404,12 +423,20 @@ cdef class PeriodicParser:
 
     cdef object _pair(self, size_t index):
         cdef bytes native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
-        try:
-            pair = self._symbols.get(native.decode())
-            return pair_of_native(self._exchange, native.decode()) if pair is None else pair
-        except ValueError as error:
-            self._kind = FRAME_ERROR
-            raise ParseError(f"symbol: {error}") from error
+        if self._pairs_as_of != instrument_changes or len(self._pairs) >= MOST_PAIRS:
+            self._pairs.clear()
+            self._pairs_as_of = instrument_changes
+        pair = self._pairs.get(native)
+        if pair is None:
+            try:
+                pair = self._symbols.get(native.decode())
+                if pair is None:
+                    pair = pair_of_native(self._exchange, native.decode())
+            except ValueError as error:
+                self._kind = FRAME_ERROR
+                raise ParseError(f"symbol: {error}") from error
+            self._pairs[native] = pair
+        return pair
 
     cdef dict _funding(self, size_t index):
         cdef FundingStruct* told = self.decoder.fundings() + index

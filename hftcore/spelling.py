@@ -9,6 +9,7 @@ import re
 
 from hftcore.derivatives import coinbase_native, coinbase_pair, kraken_future_native, kraken_future_pair
 from hftcore.enums import Exchange
+from hftcore.errors import shown
 
 # Longest first: an unseparated spelling is split by the longest that fits.
 QUOTES = tuple(
@@ -58,7 +59,7 @@ def split_unseparated(lower: str, text: str) -> tuple[str, str]:
             if base + quote[0] in BASES and quote[1:] in QUOTES:
                 return base + quote[0], quote[1:]
             return base, quote
-    raise ValueError(f"a currency pair must read base/quote or end in a known quote currency, was {text!r}")
+    raise ValueError(f"a currency pair must read base/quote or end in a known quote currency, was {shown(text)}")
 
 
 def pair_text(exchange: Exchange, native: str) -> str:
@@ -121,7 +122,8 @@ def _okx_pair(native: str) -> str:
             return f"{parts[0]}/{parts[1]}:{settle}"
         if CONTRACT.fullmatch(contract):
             return f"{parts[0]}/{parts[1]}:{settle}-{contract}"
-    raise ValueError(f"an instrument of OKX must read BASE-QUOTE, -SWAP, -YYMMDD or an option's end, was {native!r}")
+    rule = "an instrument of OKX must read BASE-QUOTE, -SWAP, -YYMMDD or an option's end"
+    raise ValueError(f"{rule}, was {shown(native)}")
 
 
 def _binance_future_pair(native: str) -> str:
@@ -140,7 +142,7 @@ def _binance_future_pair(native: str) -> str:
                 return f"{name[: -len(quote)]}/{quote}:{quote}{end}"
         if name.lower().endswith("usd") and len(name) > 3:
             return f"{name[:-3]}/usd:{name[:-3]}{end}"
-    raise ValueError(f"a symbol of Binance futures must read BASEQUOTE, with _PERP or _YYMMDD, was {native!r}")
+    raise ValueError(f"a symbol of Binance futures must read BASEQUOTE, with _PERP or _YYMMDD, was {shown(native)}")
 
 
 def _binance_future_native(base: str, quote: str, settle: str, contract: str) -> str:

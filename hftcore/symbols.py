@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from hftcore.enums import Exchange
+from hftcore.errors import shown
 from hftcore.spelling import CONTRACT, native_text, pair_text, split_unseparated
 
 MAX_SYMBOL_BYTES = 64
@@ -100,9 +101,9 @@ def _split(text: str) -> tuple[str, str, str, str]:
     base, quote, settle = (ALIASES.get(part, part) for part in (base, quote, settle))
     for part in (base, quote, settle):
         if any(character in "/-_:" or character.isspace() or not character.isprintable() for character in part):
-            raise ValueError(f"a currency pair must read base/quote, was {text!r}")
+            raise ValueError(f"a currency pair must read base/quote, was {shown(text)}")
     if not base or not quote or (":" in lower and not settle) or (dash and not CONTRACT.fullmatch(contract)):
-        raise ValueError(f"a currency pair must read base/quote, was {text!r}")
+        raise ValueError(f"a currency pair must read base/quote, was {shown(text)}")
     return base, quote, settle, contract
 
 
@@ -110,12 +111,12 @@ def _intern(base: str, quote: str, settle: str, contract: str) -> CurrencyPair:
     text = f"{base}/{quote}" + (f":{settle}" if settle else "") + (f"-{contract}" if contract else "")
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_SYMBOL_BYTES:
-        raise ValueError(f"a currency pair must have at most {MAX_SYMBOL_BYTES} bytes, was {text!r} ({size})")
+        raise ValueError(f"a currency pair must have at most {MAX_SYMBOL_BYTES} bytes, was {shown(text)} ({size})")
     with _lock:
         pair = _by_text.get(text)
         if pair is None:
             if len(_pairs) >= MAX_SYMBOLS:
-                raise ValueError(f"more than {MAX_SYMBOLS} currency pairs, the last was {text!r}")
+                raise ValueError(f"more than {MAX_SYMBOLS} currency pairs, the last was {shown(text)}")
             pair = str.__new__(CurrencyPair, text)
             pair.base, pair.quote, pair.settle, pair.contract = base, quote, settle, contract
             pair.id = len(_pairs)

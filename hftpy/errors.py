@@ -10,13 +10,16 @@ HftError
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
 ├── ObserverError (TypeError)      an observer lacks a queue that its subscriptions need
+├── Interrupted                    a command interrupted what a service waited for
+├── StateError                     a service's saved state is damaged, or cannot be saved
+├── TradingRefused                 the service sends no orders now: it is paused, warming up, or stopping
 └── VenueError                     the venue refused, failed or did not answer
     ├── SubscribeError             a subscription was refused
     ├── RequestRejected            the request was refused: it had no effect
     └── RequestUnknown             it is not known whether the request had an effect
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from hftcore.errors import BookError, HftError, ParseError, RingClosed, SegmentError, SegmentInUseError
 
@@ -37,6 +40,28 @@ class AddressInUseError(HftError, OSError):
 
 class ObserverError(HftError, TypeError):
     """An observer lacks a queue that its subscriptions need."""
+
+
+class Interrupted(HftError):
+    """A command interrupted what a service waited for.
+
+    Parameters
+    ----------
+    command : hftpy.ipc.IPCCommand
+        The command. Its handler has begun already.
+    """
+
+    def __init__(self, command: Any) -> None:
+        super().__init__(f"interrupted by {command.command_type} of {command.sender_id}")
+        self.command = command
+
+
+class StateError(HftError):
+    """A service's saved state is damaged, or cannot be saved; the message names the file."""
+
+
+class TradingRefused(HftError):
+    """The service sends no orders now: it is paused, warming up, or stopping. Nothing was sent."""
 
 
 class VenueError(HftError):
@@ -83,6 +108,7 @@ __all__ = [
     "BookError",
     "ConfigError",
     "HftError",
+    "Interrupted",
     "ObserverError",
     "Outcome",
     "ParseError",
@@ -92,6 +118,8 @@ __all__ = [
     "RootError",
     "SegmentError",
     "SegmentInUseError",
+    "StateError",
     "SubscribeError",
+    "TradingRefused",
     "VenueError",
 ]

@@ -93,7 +93,7 @@ def notes(results: Results) -> list[str]:
         lines.append("limits of this machine: " + ", ".join(limits))
     if results.skipped:
         reasons = (f"{name} ({reason})" for name, reason in sorted(results.skipped.items()))
-        lines.append("skipped, not installed here: " + ", ".join(reasons))
+        lines.append("left out: " + ", ".join(reasons))
     return lines
 
 

@@ -219,19 +219,22 @@ class _VenueDecoder(_Decoder):
 
     def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
         parser = self._parser
+        rows: list[dict[str, Any]] = []
         try:
             events = parser.parse(frame, local_time_ns)
             kind = parser.kind
-            rows = [self._event_row(number, *event) for event in zip(events, parser.nativeSymbols, strict=True)]
+            rows += [self._event_row(number, *event) for event in zip(events, parser.nativeSymbols, strict=True)]
             if kind is FrameKind.OTHER or parser.frameNumber is not None:
                 # A number that counts all frames of a connection proves the books, whatever the frame carries.
                 rows += [self._row("book", number) | row for row in self._books.rows(frame, local_time_ns) or ()]
             if kind is FrameKind.OTHER or (events and self._exchange in TICKERS_TELL_FUNDING):
                 rows += self._periodic_rows(number, frame, local_time_ns)
         except ParseError as error:
-            return iter([_error(number, self._exchange, str(error))])
+            # Events of another reading of the same frame stand.
+            rows.append(_error(number, self._exchange, str(error)))
         if rows:
             return iter(rows)
+        self._books.take_acknowledgement(frame)
         return iter([self._named_row(name_frame(self._exchange, frame), number)])
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Books for `hftpy decode`: each update's own book, judged as a stream would, as rows."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ from hftcore.symbols import CurrencyPair
 
 DEFAULT_DEPTH = 10
 KRAKEN_DEPTHS = (10, 25, 100, 500, 1000)
+V1_CHANNEL = re.compile(rb'"book-(10|25|100|500|1000)"')
 NAMELESS = "a depth without a symbol"
 OUTSIDE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)
 
@@ -36,6 +38,8 @@ class BookRows:
         self._parser = BookParser(exchange)
         self._feeds: dict[CurrencyPair, BookFeed] = {}
         self._natives: dict[str, CurrencyPair] = {}
+        self._depths: dict[CurrencyPair, int] = {}  # Kraken: what each feed was made for
+        self._told_depths: dict[str, int] = {}  # by the venue's spelling: what an acknowledgement says
 
     def rows(self, frame: bytes, local_ns: int) -> list[dict[str, Any]] | None:
         """One row for each update; None: the frame brings no book.
@@ -60,9 +64,11 @@ class BookRows:
                     feed.feed(frame)  # it counts
             return [] if self._parser.kind is FrameKind.EVENTS and not self._parser.otherEvents else None
         for update in updates:
-            if update.symbol not in self._feeds:
-                self._feeds[update.symbol] = self._make_feed(update)
+            depth = self._depth_of(update, frame)
+            if update.symbol not in self._feeds or depth != self._depths[update.symbol]:
+                self._feeds[update.symbol] = self._make_feed(update, depth)
                 self._natives[update.native] = update.symbol
+                self._depths[update.symbol] = depth
         # A venue that counts all frames of a connection has each book see them all.
         counted = self._parser.frameSeq is not None
         for pair in self._feeds if counted else dict.fromkeys(update.symbol for update in updates):
@@ -99,12 +105,34 @@ class BookRows:
             "exchangeTimeNs": update.exchangeTimeNs, "localTimeNs": update.localTimeNs, "seq": update.lastSeq or 0,
         }  # fmt: skip
 
-    def _make_feed(self, update: BookUpdate) -> BookFeed:
-        depth = 0
-        if self._exchange is Exchange.KRAKEN:
-            # The depth that was subscribed, which only the acknowledgement says: the snapshot is as deep, mostly.
-            deepest = max(len(update.bids), len(update.asks))
-            depth = next((depth for depth in KRAKEN_DEPTHS if deepest <= depth), KRAKEN_DEPTHS[-1])
+    def take_acknowledgement(self, frame: bytes) -> None:
+        """Learn how deep the books are that Kraken was asked for; any other frame tells nothing."""
+        if self._exchange is not Exchange.KRAKEN or b'"book' not in frame:
+            return
+        root = json.loads(frame)  # which the parser has taken
+        told = root.get("result", root.get("subscription")) if isinstance(root, dict) else None
+        native = root.get("pair", told.get("symbol")) if isinstance(told, dict) else None
+        depth = told.get("depth") if isinstance(told, dict) else None
+        if isinstance(native, str) and depth in KRAKEN_DEPTHS:
+            self._told_depths[native] = depth
+
+    def _depth_of(self, update: BookUpdate, frame: bytes) -> int:
+        """How deep the book is that an update belongs to; 0: as deep as the venue's."""
+        if self._exchange is not Exchange.KRAKEN:
+            return 0
+        named = V1_CHANNEL.search(frame)
+        if named is not None:
+            return int(named[1])
+        if update.native in self._told_depths:
+            return self._told_depths[update.native]
+        known = self._depths.get(update.symbol, 0)
+        if known and not update.snapshot:
+            return known
+        # What was subscribed, if no acknowledgement says it: a snapshot is as deep, mostly.
+        deepest = max(len(update.bids), len(update.asks))
+        return next((depth for depth in KRAKEN_DEPTHS if deepest <= depth), KRAKEN_DEPTHS[-1])
+
+    def _make_feed(self, update: BookUpdate, depth: int) -> BookFeed:
         snapshots: Any = "outside" if self._exchange in OUTSIDE else "in_band"
         return BookFeed(
             self._exchange, [update.symbol], depth=depth, snapshots=snapshots, natives={update.native: update.symbol}

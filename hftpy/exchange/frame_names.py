@@ -41,9 +41,9 @@ class FrameName(NamedTuple):
 
 
 OURS: Mapping[Exchange, re.Pattern[str]] = {
-    Exchange.KRAKEN: re.compile("ticker|trade|ohlc|book(-.*)?"),
+    Exchange.KRAKEN: re.compile("ticker|trade|(book|ohlc)(-.*)?"),
     Exchange.KRAKEN_FUTURE: re.compile("ticker(_lite)?|trade(_snapshot)?|book(_snapshot)?"),
-    Exchange.COINBASE: re.compile("ticker(_batch)?|market_trades|l2_data|match|last_match|l2update|snapshot"),
+    Exchange.COINBASE: re.compile("ticker(_batch)?|market_trades|l2_data|candles|match|last_match|l2update|snapshot"),
     Exchange.BINANCE: re.compile("trade|aggTrade|bookTicker|depth.*|kline"),
     Exchange.BINANCE_FUTURE: re.compile("trade|aggTrade|bookTicker|depth.*|kline|markPriceUpdate"),
 }

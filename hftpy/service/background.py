@@ -12,6 +12,22 @@ STUCK_S = 5.0  # how long cancelled tasks may take to end
 Task = asyncio.Task[Any]
 
 
+def whereabouts(task: Task) -> str:
+    """Where a task that waits is, from its outermost coroutine to the innermost: ``FILE:LINE in FUNCTION, …``."""
+    places = []
+    waiting: Any = task.get_coro()
+    while waiting is not None:
+        # Coroutines, generators and asynchronous generators spell it differently.
+        kind = next((kind for kind in ("cr", "gi", "ag") if hasattr(waiting, f"{kind}_frame")), None)
+        if kind is None:
+            break
+        frame = getattr(waiting, f"{kind}_frame")
+        if frame is not None:
+            places.append(f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}")
+        waiting = getattr(waiting, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
+    return ", ".join(places)
+
+
 class Background:
     """Tasks of one owner.
 
@@ -21,12 +37,18 @@ class Background:
         The owner's, before the names of its tasks.
     count_error
         Called for each task that failed, or does not end.
+
+    Attributes
+    ----------
+    stuck : set of Task
+        Those that did not end when they were cancelled.
     """
 
     def __init__(self, name: str, count_error: Callable[[], None]) -> None:
         self._name = name
         self._count_error = count_error
         self._tasks: set[Task] = set()
+        self.stuck: set[Task] = set()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Task:
         """Run a coroutine; if it fails, that is logged and counted."""
@@ -41,15 +63,19 @@ class Background:
         await self.cancel(task for task in self._tasks if task is not current)
 
     async def cancel(self, tasks: Iterable[Task]) -> None:
-        """Cancel tasks and wait until they have ended, though not for ever for one that does not want to."""
-        chosen = set(tasks)
-        for task in chosen:
-            task.cancel()
-        if chosen:
-            _, stuck = await asyncio.wait(chosen, timeout=STUCK_S)
-            for task in stuck:
-                self._count_error()
-                log.error("task %s does not end when it is cancelled", task.get_name())
+        """Cancel tasks and wait until they have ended, though not for ever for one that does not want to: one that
+        still runs after half the time is cancelled once more.
+        """
+        left = {task for task in tasks if not task.done()}
+        for _ in range(2):
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=STUCK_S / 2)
+        for task in left:
+            self.stuck.add(task)
+            self._count_error()
+            log.error("task %s does not end when it is cancelled: it is at %s", task.get_name(), whereabouts(task))
 
     async def run_until(self, stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
         """Do some work; False if `stop` was set before it was done. What it raises is raised here."""

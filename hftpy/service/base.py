@@ -7,40 +7,31 @@ A service lives on one event loop; of its methods only `run_once` and `request_s
 import asyncio
 import inspect
 import logging
+import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from hftcore.latency import LatencyHistogram
 from hftcore.strategy import NativeStrategy
-from hftpy.common import (
-    Channel,
-    Exchange,
-    Funding,
-    Gap,
-    Kline,
-    MyOrder,
-    MyTrade,
-    Reconnected,
-    Side,
-    Snapshot,
-    Stale,
-    Ticker,
-    Trade,
-)
+from hftpy.common import Channel, Exchange, Side
 from hftpy.common.log import LimitedLog
-from hftpy.errors import AddressInUseError, ConfigError
+from hftpy.errors import AddressInUseError, Interrupted, TradingRefused
 from hftpy.exchange import StreamBase
-from hftpy.ipc import IPCCommand, IPCCommandSystem, IPCPublisher, IPCSubscriber
+from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
+from hftpy.service.calls import Calls, OneCall
 from hftpy.service.config import ServiceConfig
+from hftpy.service.control import IN_ON_STOP
 from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
 from hftpy.service.inbox import QueueInlet
+from hftpy.service.keeping import ServiceKeeping
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
+from hftpy.service.watchdog import LoopWatchdog
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +42,19 @@ class SetupAborted(Exception):
     """`on_setup` returned False, or the user's code raised before the service ran."""
 
 
-class ServiceBase:
+class ServiceBase(ServiceKeeping):
     """One strategy, gateway or tool in one process.
 
-    Subclasses override the hooks they need: ``on_setup`` (False aborts), ``on_start``, ``on_stop``, ``on_ticker``,
-    ``on_trade``, ``on_my_order``, ``on_my_order_batch``, ``on_my_trade``, ``on_gap``, ``on_stale``,
-    ``on_reconnected``, and ``task_NAME`` for timers named in the config. Each may be a function or a coroutine
-    function. A hook that raises is logged and counted; the service goes on.
+    Subclasses override the hooks they need (see `ServiceHooks`): ``on_setup`` (False aborts), ``on_start``,
+    ``on_stop``, ``on_ticker``, ``on_trade`` and so on, ``next`` for a loop of its own, and ``task_NAME`` for timers
+    named in the config. Each may be a function or a coroutine function. A hook that raises is logged and counted; the
+    service goes on. ``sleep``, ``interruptible`` and ``uninterruptible`` are for coroutines that commands interrupt.
 
     Attributes
     ----------
     process_id : str
         The name under which other processes know this one.
-    params : dict
+    params : dict, or `params_type`
         `params` of the config.
     ipc_publisher : IPCPublisher
         For publishing more than the config's `ipc_publish` does by itself.
@@ -72,6 +63,11 @@ class ServiceBase:
     ----------
     config
         The service's section of the config.
+
+    Raises
+    ------
+    ConfigError
+        If its `params` are not as `params_type` says.
     """
 
     all_orders = False
@@ -83,9 +79,7 @@ class ServiceBase:
     `on_signal` is called like a hook. May be set at any time, best in `on_setup`."""
 
     def __init__(self, config: ServiceConfig) -> None:
-        self.config = config
-        self.process_id = config.process_id
-        self.params: dict[str, Any] = dict(config.setting.params)
+        super().__init__(config)
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
             "gaps": 0, "lost": 0, "stale": 0, "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0,
@@ -108,78 +102,26 @@ class ServiceBase:
         self.ipc_publisher = IPCPublisher(transport=publish.transport if publish is not None else "zmq")
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
-        self.state = "created"
-        self.has_run = False
         self._ipc_command: IPCCommandSystem | None = None
         self._apis: dict[str, Any] = {}
         self._desk = OrderDesk(self)
         self._timers: list[Timer] = []
         self._background = Background(self.process_id, self._count_error)
+        self._calls = Calls(self.process_id, self._spawn, self._hook_failed)
+        self._timer_tasks: list[asyncio.Task[Any]] = []
         self._stop_requested = asyncio.Event()
+        self._status: StatusFile | None = None
+        self._last_status: dict[str, Any] = {}
+        self._watchdog = LoopWatchdog(
+            self.process_id,
+            config.setting.watchdog.threshold,
+            self._tell_stall,
+            lambda lag_ns: self.record_latency("loop_lag", lag_ns),
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
 
-    # Hooks
-
-    def on_setup(self) -> bool | Awaitable[bool | None] | None:
-        """Register command handlers, check the config. Nothing is connected yet. False aborts the start."""
-        return True
-
-    def on_start(self) -> Any:
-        """Everything is connected or connecting."""
-
-    def on_stop(self) -> Any:
-        """The last call, while commands can still be sent."""
-
-    def on_ticker(self, ticker: Ticker) -> Any:
-        """A new best bid or ask."""
-
-    def on_trade(self, trade: Trade) -> Any:
-        """A trade of the venue."""
-
-    def on_book(self, book: Snapshot) -> Any:
-        """The best levels of an order book, after an update that left it whole."""
-
-    def on_kline(self, kline: Kline) -> Any:
-        """A kline began, changed or closed (`Flag.CLOSED`)."""
-
-    def on_funding(self, funding: Funding) -> Any:
-        """A contract's funding or mark price changed."""
-
-    def on_my_order(self, my_order: MyOrder) -> Any:
-        """One of our orders changed."""
-
-    def on_my_order_batch(self, my_orders: list[MyOrder]) -> Any:
-        """All live orders, from time to time: repairs what was lost."""
-
-    def on_my_trade(self, my_trade: MyTrade) -> Any:
-        """One of our orders was filled, wholly or in part."""
-
-    def on_gap(self, gap: Gap) -> Any:
-        """Messages were, or may have been, lost."""
-
-    def on_stale(self, stale: Stale) -> Any:
-        """A channel has been silent for longer than its limit."""
-
-    def on_reconnected(self, reconnected: Reconnected) -> Any:
-        """A stream is connected and subscribed again."""
-
     # What a subclass may call
-
-    @property
-    def ipc_command(self) -> IPCCommandSystem:
-        """The command system.
-
-        Raises
-        ------
-        ConfigError
-            If the config does not name `ipc_command_publisher`.
-        """
-        if self._ipc_command is None:
-            raise ConfigError(
-                f"{self.config.section}.setting.ipc_command_publisher is not set, so there are no commands"
-            )
-        return self._ipc_command
 
     def __getattr__(self, name: str) -> Any:
         # Built-in accounts: kraken_api, kraken_ws_api.
@@ -228,7 +170,10 @@ class ServiceBase:
         ------
         ValueError
             If an argument is no such thing, or there is no (single) gateway.
+        TradingRefused
+            If the service is paused or warming up; or is stopping, and this is not called from `on_stop`.
         """
+        self._check_trading()
         return self._desk.place(
             symbol=symbol, side=side, amount=amount, price=price, order_type=order_type, post_only=post_only,
             exchange=exchange,
@@ -242,11 +187,21 @@ class ServiceBase:
         """Ask every gateway to cancel this service's orders (of one symbol); returns the commands' ids."""
         return self._desk.cancel_all(symbol)
 
-    def run_once(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call a function, or run a coroutine function, once on the service's loop. From any thread."""
-        if self._loop is None:
-            raise RuntimeError("run_once needs a service that is started")
-        self._loop.call_soon_threadsafe(self._call, function, args, kwargs)
+    def run_once(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> OneCall:
+        """Call a function, or run a coroutine function, once on the service's loop. From any thread.
+
+        Returns
+        -------
+        OneCall
+            A `concurrent.futures.Future` that can be awaited too; may be dropped. What the call raises is there, and
+            is logged and counted in any case.
+
+        Raises
+        ------
+        RuntimeError
+            If the service is not started, or has stopped.
+        """
+        return self._calls.submit(function, args, kwargs)
 
     def request_stop(self) -> None:
         """Stop the service. From any thread."""
@@ -284,7 +239,8 @@ class ServiceBase:
             If something could not be set up, or a stream gave up.
         """
         self._loop = asyncio.get_running_loop()
-        status = StatusFile(self.process_id)
+        self._calls.start()
+        status = self._status = StatusFile(self.process_id)
         interrupted = False
         is_owner = True
         try:
@@ -294,20 +250,29 @@ class ServiceBase:
                 log.info("%s: asked to stop before it was running", self.process_id)
             else:
                 self.has_run = True
-                self.state = "running"
+                self.state = "paused" if self.paused else "running"
+                self._begin_keeping()
+                self._last_status = self._status_or_less()
+                self._watchdog.start()
                 self._spawn(self._write_status(status), "status")
                 log.info("%s runs (%s), root %s", self.process_id, self.config.class_name, status.path.parent.parent)
                 await self._background.run_until(self._stop_requested, self._guard("on_start", self.on_start))
+                if not self._stop_requested.is_set():
+                    self._begin_rounds()
                 await self._stop_requested.wait()
         except AddressInUseError:
             is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
             raise
         finally:
             self.state = "stopping"
+            await self._end_own_work(self._timer_tasks)
             if self.has_run:
                 await self._guard("on_stop", self._call_on_stop)
+                await self._save_last()
             last = self._status_or_less() if self.has_run else ServiceBase.status(self)
             await self._release()
+            self._calls.end()
+            self._watchdog.stop()
             self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
             if is_owner:
                 content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
@@ -321,6 +286,7 @@ class ServiceBase:
         await self._start()
 
     async def _call_on_stop(self) -> None:
+        IN_ON_STOP.set(True)
         async with asyncio.timeout(STOP_HOOK_S):
             result = self.on_stop()
             if inspect.isawaitable(result):
@@ -342,6 +308,10 @@ class ServiceBase:
             "process_id": self.process_id,
             "service": self.config.class_name,
             "state": self.state,
+            **self._control_status(),
+            **self._keeping_status(),
+            "loop": self._watchdog.status(),
+            "tasks": {timer.name: timer.status() for timer in self._timers},
             "counters": dict(self.counters),
             "queues": self._delivery.status(),
             "latency": {hop: histogram.to_dict() for hop, histogram in self._hops() if histogram.count},
@@ -359,7 +329,7 @@ class ServiceBase:
         self._apis = wiring.make_apis(self.config)
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
-            self._ipc_command.register_handler("shutdown", self._on_shutdown)
+            self._register_control(self._ipc_command)
         self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
         gateways = QueueInlet(self, self._desk.is_ours)
         self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions())
@@ -369,6 +339,7 @@ class ServiceBase:
             result = await result
         if result is False:
             raise SetupAborted(f"{self.process_id}: on_setup returned False")
+        await self._load_state()
 
     async def _start(self) -> None:
         setting = self.config.setting
@@ -389,7 +360,7 @@ class ServiceBase:
         ):
             self._spawn(self._run_or_fail(running), name)
         for timer in self._timers:
-            self._spawn(self._run_timer(timer), f"task_{timer.name}")
+            self._timer_tasks.append(self._spawn(self._run_timer(timer), f"task_{timer.name}"))
 
     def _addresses(self) -> set[tuple[Exchange, Channel]]:
         """What this service publishes."""
@@ -416,10 +387,6 @@ class ServiceBase:
         except Exception:
             self._count_error()
             log.exception("%s: a part did not stop cleanly", self.process_id)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run a coroutine until the service stops; if it fails, that is logged and counted."""
-        return self._background.spawn(coroutine, name)
 
     def _count_error(self) -> None:
         self.counters["errors"] += 1
@@ -450,23 +417,30 @@ class ServiceBase:
             self._hook_failed(name or hook.__name__.replace("_deliver", "on"))
 
     def _hook_failed(self, name: str) -> None:
+        error = sys.exception()
+        if isinstance(error, Interrupted | TradingRefused):  # it ended as it was told to
+            self._limited.log(logging.WARNING, name, "%s: %s: %s", self.process_id, name, error)
+            return
         self._count_error()
         self._limited.log(logging.ERROR, name, "%s: %s failed", self.process_id, name, exc_info=True)
-
-    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._spawn(
-            self._guard(getattr(function, "__name__", "run_once"), lambda: function(*args, **kwargs)), "run_once"
-        )
 
     async def _run_timer(self, timer: Timer) -> None:
         async for overruns in timer.ticks():
             self.counters["task_overruns"] += overruns
-            await self._guard(f"task_{timer.name}", timer.function)
+            with timer.running():
+                await self._guard(f"task_{timer.name}", timer.function)
 
     async def _write_status(self, status: StatusFile) -> None:
         while True:
-            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._status_or_less())))
+            self._last_status = self._status_or_less()
+            await self._guard("status", lambda: asyncio.to_thread(status.write, status.encode(self._last_status)))
             await asyncio.sleep(INTERVAL_S)
+
+    def _tell_stall(self) -> None:
+        # From the watchdog's thread: the loop, which tells the status otherwise, stands.
+        if self._status is not None and self._last_status:
+            told = {"state": "stalled", "loop": self._watchdog.status()}
+            self._status.write(self._status.encode(self._last_status | told))
 
     def _status_or_less(self) -> dict[str, Any]:
         try:
@@ -474,10 +448,6 @@ class ServiceBase:
         except Exception:  # noqa: BLE001 - a status that cannot be told is reported, and must stop nothing
             self._hook_failed("status")
             return ServiceBase.status(self)
-
-    def _on_shutdown(self, command: IPCCommand) -> None:
-        log.info("%s: shutdown asked by %s", self.process_id, command.sender_id)
-        self.request_stop()
 
 
 __all__ = ["QUEUE_CAPACITY", "RING_CAPACITY", "ServiceBase", "SetupAborted"]

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+import os
 import signal
 import sys
 
@@ -52,8 +53,8 @@ def run_service(config: ServiceConfig) -> int:
     Returns
     -------
     int
-        Exit status: 0 stopped, 1 failed, 2 not started (its set-up aborted, its config cannot be used, or an address
-        or the root is not to be had).
+        Exit status: 0 stopped, 1 failed (or a task did not end when it was cancelled), 2 not started (its set-up
+        aborted, its config cannot be used, or an address or the root is not to be had).
     """
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -91,4 +92,17 @@ async def _run(service: ServiceBase) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, service.request_stop)
     watch_lifeline(service.request_stop)
-    await service.run()
+    try:
+        await service.run()
+    finally:
+        if stuck := service.stuck_tasks:
+            _leave(service.process_id, stuck)
+
+
+def _leave(process_id: str, stuck: list[str]) -> None:
+    """End a process whose loop would wait for ever for tasks that swallow their cancellation."""
+    log.critical("%s: ends without waiting for %s", process_id, ", ".join(stuck))
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

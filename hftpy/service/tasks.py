@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hftpy.errors import ConfigError
@@ -23,6 +24,11 @@ class Timer:
         What to call.
     interval_s, delay_s
         Seconds between two calls; before the first.
+
+    Attributes
+    ----------
+    runs, overruns : int
+        How often it was called; how many times of the schedule passed while a call lasted.
     """
 
     def __init__(self, name: str, function: Callable[[], Any], interval_s: float, delay_s: float) -> None:
@@ -30,6 +36,27 @@ class Timer:
         self.function = function
         self.interval_s = interval_s
         self.delay_s = delay_s
+        self.runs = self.overruns = 0
+        self._began_s: float | None = None
+        self._last_s = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While a call lasts."""
+        self.runs += 1
+        self._began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._last_s = time.monotonic() - self._began_s
+            self._began_s = None
+
+    def status(self) -> dict[str, Any]:
+        """For the status file; `running_s` is None between two calls."""
+        running_s = None if self._began_s is None else round(time.monotonic() - self._began_s, 6)
+        return {
+            "runs": self.runs, "overruns": self.overruns, "last_s": round(self._last_s, 6), "running_s": running_s,
+        }  # fmt: skip
 
     async def ticks(self) -> AsyncIterator[int]:
         """Yields at each time of the schedule the number of times that were missed since the last."""
@@ -40,6 +67,7 @@ class Timer:
             yield missed
             late = time.monotonic() - due
             missed = max(0, int(late / self.interval_s))
+            self.overruns += missed
             due += (missed + 1) * self.interval_s
 
 

@@ -212,7 +212,7 @@ def test_empty_file(tmp_path: Path) -> None:
 
 def test_random_bytes_do_not_crash(tmp_path: Path) -> None:
     path = tmp_path / "noise"
-    noise = b"{" + os.urandom(200_000)
+    noise = b"{" + os.urandom(200_000) + b"}"  # not a line end
     path.write_bytes(noise)
     rows = output("binance", path)
     assert {row["line"] for row in rows} == set(range(1, len(noise.split(b"\n")) + 1))

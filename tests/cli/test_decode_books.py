@@ -85,3 +85,31 @@ def test_a_small_book_that_does_not_say_whose_it_is():
     (row,) = lines("binance", {"lastUpdateId": 7, "bids": [["1.0", "2"]], "asks": [["1.10", "3"]]})
     assert (row["type"], row["symbol"], row["seq"], row["valid"]) == ("book", None, 7, True)
     assert row["asks"] == [("1.10", "3")]
+
+
+def kraken_book(kind: str, prices: range, volume: int = 1) -> bytes:
+    levels = [{"price": price, "qty": volume} for price in prices]
+    data = [{"symbol": "BTC/USD", "bids": levels, "asks": [{"price": 1000, "qty": 1}]}]
+    return json.dumps({"channel": "book", "type": kind, "data": data}).encode()
+
+
+def test_a_kraken_book_is_as_deep_as_its_acknowledgement_says() -> None:
+    acknowledgement = (
+        b'{"method":"subscribe","success":true,"result":{"channel":"book","symbol":"BTC/USD","depth":25,"snapshot":true}}'
+    )
+    frames = [kraken_book("snapshot", range(100, 101)), kraken_book("update", range(80, 100))]
+    told = list(decode_lines(Exchange.KRAKEN, [acknowledgement, *frames], 50))[-1]
+    assert len(told["bids"]) == 21 and told["valid"]
+    # Nobody said it: as deep as the snapshot seems to be.
+    guessed = list(decode_lines(Exchange.KRAKEN, frames, 50))[-1]
+    assert len(guessed["bids"]) == 10
+
+
+def test_a_kraken_book_that_is_subscribed_again_may_be_deeper() -> None:
+    frames = [kraken_book("snapshot", range(91, 101)), kraken_book("snapshot", range(76, 101))]
+    shallow, deep = decode_lines(Exchange.KRAKEN, frames, 50)
+    assert (len(shallow["bids"]), len(deep["bids"])) == (10, 25)
+    v1 = b'[1,{"as":[],"bs":[%s]},"book-%d","XBT/USD"]'
+    levels = b",".join(b'["%d.0","1.0","1616333924.7"]' % price for price in range(76, 101))
+    rows = list(decode_lines(Exchange.KRAKEN, [v1 % (levels, 10), v1 % (levels, 25)], 50))
+    assert [len(row["bids"]) for row in rows] == [10, 25]

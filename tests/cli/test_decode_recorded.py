@@ -10,12 +10,14 @@ import io
 import json
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hftcore.enums import Exchange
-from hftpy.cli.decode import decode_files
+from hftpy.cli.decode import decode_files, decode_lines
 
 pytestmark = [
     pytest.mark.recorded,
@@ -163,3 +165,52 @@ def test_every_line_of_the_sessions(prefix: str, venue: str) -> None:
         assert NAMELESS not in {label(row) for row in rows}
         events += sum(row["type"] in ("ticker", "trade") for row in rows)
     assert events > 0
+
+
+# Rows of a session before the snapshot of the REST API is recorded.
+EARLY = {
+    "binance_spot__hftbacktest_spot_btcusdt_20240808.jsonl.gz": 1,
+    "binance_usdm__hftbacktest_usdm_btcusdt_20240808.jsonl.gz": 2,
+}
+# What a source rounded: its checksums are those of prices with 1 and volumes with 8 decimals.
+PADDED = "v2_book_pks.jsonl"
+
+
+def padded(line: bytes) -> bytes:
+    def pad(match: re.Match[bytes]) -> bytes:
+        digits = {b"price": ".1f", b"qty": ".8f"}[match[1]]
+        return b'"%s":%s' % (match[1], format(Decimal(match[2].decode()), digits).encode())
+
+    return re.sub(rb'"(price|qty)":\s*([0-9.eE+-]+)', pad, line)
+
+
+@pytest.mark.parametrize("folder", ["kraken", "okx_spot", "okx_swap", "binance_spot", "binance_us", "binance_usdm"])
+def test_best_of_every_book_that_is_proven(folder: str) -> None:
+    """Every row of DERIVED_TOB, of the files of channels and of the sessions, is the best of a book that is valid."""
+    derived: dict[str, list[dict[str, Any]]] = {}
+    with gzip.open(ROOT / folder / "DERIVED_TOB.jsonl.gz") as file:
+        for line in file:
+            row = json.loads(line)
+            derived.setdefault(row["file"], []).append(row)
+    assert derived
+    for name, rows in derived.items():
+        path = ROOT / folder / name
+        path = path if path.exists() else path.with_name(path.name + ".gz")
+        books = {}
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            lines = map(padded, stream) if name == PADDED else stream
+            for book in decode_lines(Exchange.parse(VENUES[folder]), lines, 1):
+                if book["type"] == "book":
+                    books[book["line"], book["nativeSymbol"]] = book
+        early = 0
+        for row in rows:
+            book = books[row["line"], row["symbol"]]
+            if not book["valid"]:
+                assert book["why"] == "no snapshot yet", (name, row, book)
+                early += 1
+                continue
+            tops, stated = [list(book["bids"][0]), list(book["asks"][0])], [row["bid"], row["ask"]]
+            if name == PADDED:
+                tops, stated = ([list(map(Decimal, side)) for side in sides] for sides in (tops, stated))
+            assert tops == stated, (name, row)
+        assert early == EARLY.get(path.name, 0), name

@@ -1,11 +1,12 @@
 """Parsers of order book frames: every venue's shapes, the digits as they came, and what is refused."""
 
+import copy
 import json
 import random
 
 import pytest
 
-from hftcore.book_parse import BookParser
+from hftcore.book_parse import BookParser, BookUpdate
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind
@@ -223,3 +224,34 @@ def test_what_venues_write_where_there_is_nothing():
     assert (update.native, update.asks) == ("BTCUSD_PERP", [("1", "2")])
     zero = b'{"type":"snapshot","product_id":"BTC-USD","bids":[],"asks":[],"time":"0001-01-01T00:00:00.000000Z"}'
     assert BookParser("coinbase").parse(zero)[0].exchangeTimeNs == 0
+
+
+def test_an_update_is_whole_without_its_parser_and_its_frame():
+    """And whichever side a frame tells first: OKX tells the asks."""
+    rng = random.Random(3)
+    kept = []
+    parser = BookParser("okx")
+    for count in (0, 1, 3, 400):
+        asks, bids = (
+            [[str(rng.randrange(1, 10**9)), str(rng.random()), "0", "1"] for _ in range(n)] for n in (count, 2)
+        )
+        frame = json.loads(OKX)
+        frame["data"][0] |= {"asks": asks, "bids": bids}
+        (update,) = parser.parse(bytearray(json.dumps(frame).encode()))
+        kept.append((update, [(p, v) for p, v, *_ in bids], [(p, v) for p, v, *_ in asks]))
+    parser.parse(OKX)
+    del parser
+    for update, bids, asks in kept:
+        assert (update.bids, update.asks, update.native, str(update.symbol)) == (bids, asks, "BTC-USDT", "btc/usdt")
+        assert (update.lastSeq, update.prevSeq, update.checksum) == (kept[0][0].lastSeq, 123455, -855196043)
+    assert repr(kept[1][0]).startswith("BookUpdate(symbol=CurrencyPair('btc/usdt'), exchange=<Exchange.OKX")
+
+
+def test_an_update_is_made_by_its_parser_alone():
+    with pytest.raises(TypeError, match=r"made by BookParser\.parse alone"):
+        BookUpdate()
+    (update,) = BookParser("okx").parse(OKX)
+    with pytest.raises(AttributeError):
+        update.lastSeq = 5
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        copy.copy(update)

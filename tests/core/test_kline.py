@@ -10,6 +10,7 @@ import pytest
 from hftcore.enums import Exchange, Flag
 from hftcore.errors import ParseError
 from hftcore.kline import KLINE_DTYPE, Kline, PeriodicParser, klines_from_array, klines_to_array
+from hftcore.symbols import register_instruments
 
 MINUTE_NS = 60 * 10**9
 T = 1790000040000
@@ -293,3 +294,13 @@ def test_the_struct():
     with pytest.raises(ValueError, match="exchange must be one with klines or funding"):
         PeriodicParser("ib")
     assert isinstance(array, np.ndarray)
+
+
+def test_a_pair_that_was_looked_up_is_looked_up_again_when_the_instruments_change():
+    parser = PeriodicParser(Exchange.BINANCE)
+    frame = encode({**SPOT, "s": "FOOQQZK"})
+    with pytest.raises(ParseError, match="FOOQQZK"):
+        parser.parse(frame)
+    for pair in ("foo/qqzk", "fooq/qzk"):
+        register_instruments(Exchange.BINANCE, {"FOOQQZK": pair})
+        assert [str(kline.symbol) for _ in range(2) for kline in parser.parse(frame)] == [pair, pair]

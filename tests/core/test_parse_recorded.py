@@ -1,20 +1,18 @@
-"""Recorded messages of the venues against the slow reading, and against what sources state.
+"""Recorded messages of the venues against the slow reading.
 
 The folder of recorded messages is named by the environment variable HFTPY_FIXTURES.
 """
 
-import datetime
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import parse_oracle as oracle
 import pytest
 
-from hftcore.enums import Exchange, Side
+from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.parse import FrameKind, Parser
 from hftcore.types import Ticker, Trade
@@ -189,174 +187,6 @@ def test_templates_read_the_venues_own_spelling(folder: str, share: float) -> No
         assert [event.to_bytes() for event in results[0]] == [event.to_bytes() for event in results[1]], frame
         frames += fast.kind is FrameKind.EVENTS
     assert slow.templateHits == 0 and frames * share <= fast.templateHits <= frames
-
-
-def time_ns(text: str) -> int:
-    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (delta.days * 86400 + delta.seconds) * 10**9 + delta.microseconds * 1000
-
-
-Check = Callable[[dict[str, Any], list[Ticker | Trade], list[str]], None]
-
-
-def trade_number(text: str | int) -> int:
-    """The trade's number as the struct has it: 0 for a UUID."""
-    return int(text) if str(text).isdigit() else 0
-
-
-def _tardis(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
-    # What this source derives beside the event: none of our structs.
-    derived = ("derivative_ticker", "liquidation")
-    stated = [item for item in row["tardis_normalized"] if item["type"] not in derived]
-    for item, event, native in zip(stated, events, natives, strict=True):
-        # Of a trade, this source states when it happened.
-        ns = event.exchangeTimeNs if item["type"] == "book_ticker" else event.tradeTimeNs
-        assert item["symbol"] == native and time_ns(item["timestamp"]) == ns // 1000 * 1000
-        if item["type"] == "book_ticker":
-            stated = (item["bidPrice"], item["bidAmount"], item["askPrice"], item["askAmount"])
-            assert stated == (event.bidPrice, event.bidVolume, event.askPrice, event.askVolume)
-        else:
-            assert item["type"] == "trade"
-            assert (item["price"], item["amount"], item["side"]) == (event.price, event.volume, str(event.side))
-            assert trade_number(item["id"]) == event.tradeId
-
-
-CONTRACT_VALUES = {"BTC-USDT-SWAP": 0.01}
-
-
-def _parsed(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
-    (event,) = events
-
-    def in_base(volume: float) -> float:
-        # OKX's swaps count contracts; this source multiplies by what one is worth.
-        return volume * CONTRACT_VALUES.get(natives[0], 1.0)
-
-    fields: dict[str, Callable[[], Any]] = {
-        "ts_ms": lambda: event.exchangeTimeNs // 10**6 or None,
-        "trades.len()": lambda: len(events),
-        "trade.quantity_base": lambda: in_base(event.volume),
-        "trade.side": lambda: str(event.side),
-        "trade.timestamp": lambda: event.tradeTimeNs // 10**6,
-        "trade.price": lambda: event.price,
-        "trade.quantity_contract": lambda: event.volume if event.symbol.settle else None,
-        # Of an inverse contract, which is worth one unit of the quote currency.
-        "trade.quantity_quote": lambda: event.volume,
-        "symbol_normalized": lambda: f"{event.symbol.base}/{event.symbol.quote}".upper(),
-        "raw_symbol": lambda: natives[0],
-        "bbo_msg.symbol": lambda: natives[0],
-        "bbo_msg.id": lambda: event.seq or None,
-        "bbo_msg.timestamp": lambda: event.exchangeTimeNs // 10**6 or None,
-        "bbo_msg.ask_price": lambda: event.askPrice,
-        "bbo_msg.ask_quantity_base": lambda: in_base(event.askVolume),
-        "bbo_msg.ask_quantity_contract": lambda: event.askVolume if event.symbol.settle else None,
-        "bbo_msg.bid_price": lambda: event.bidPrice,
-        "bbo_msg.bid_quantity_base": lambda: in_base(event.bidVolume),
-        "bbo_msg.bid_quantity_contract": lambda: event.bidVolume if event.symbol.settle else None,
-    }
-    for key, value in row["parsed"].items():
-        assert fields[key]() == value, key
-
-
-def _checks(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
-    checks = row["checks"]
-    assert set(checks) == {"channel", "type"} and events
-    assert all(isinstance(event, Ticker if checks["channel"] == "ticker" else Trade) for event in events)
-    assert all(bool(event.flags & 1) == (checks["type"] == "snapshot") for event in events)
-
-
-def stated_ms(time: int | str) -> int:
-    return time if isinstance(time, int) else time_ns(time) // 10**6
-
-
-OPPOSITE = {"buy": "sell", "sell": "buy"}
-
-
-def _stated_trade(trade: dict[str, Any], event: Any) -> None:
-    """Every field that the source states of one trade."""
-    checks: dict[str, Callable[[Any], bool]] = {
-        "symbol": lambda value: value == str(event.symbol).upper().replace("/", "-"),
-        "id": lambda value: trade_number(value) == event.tradeId,
-        "price": lambda value: value == event.price,
-        "size": lambda value: value == event.volume,
-        "qty": lambda value: value == event.volume,
-        "side": lambda value: value == (OPPOSITE[str(event.side)] if "maker" in note else str(event.side)),
-        "aggressor": lambda value: value == str(event.side),
-        "time": lambda value: event.tradeTimeNs // 10**6 == stated_ms(value),
-        "ts_ms": lambda value: event.tradeTimeNs == value * 10**6,
-        "note": lambda value: "maker" in value,
-    }
-    note = trade.get("note", "")
-    for key, value in trade.items():
-        assert checks[key](value), (key, value)
-
-
-def _normalized(row: dict[str, Any], events: list[Any], natives: list[str]) -> None:
-    item = row["normalized"]
-    stated = item.get("trades", [item["trade"]] if "trade" in item else None)
-    if isinstance(stated, list):
-        for trade, event in zip(stated, events, strict=True):
-            _stated_trade(trade, event)
-        return
-    (event,) = events
-    if "quote" in item:
-        quote = item["quote"]
-        assert (quote["bid"], quote["ask"]) == (event.bidPrice, event.askPrice)
-        assert (time_ns(quote["time"]) if quote["time"] else 0) // 10**6 == event.exchangeTimeNs // 10**6
-    elif item.get("type") == "ticker":
-        assert (item["symbol"], item["bid"], item["ask"]) == (natives[0], event.bidPrice, event.askPrice)
-        sizes = ("bid_size", "ask_size") if "bid_size" in item else ("bid_qty", "ask_qty")
-        assert (item[sizes[0]], item[sizes[1]]) == (event.bidVolume, event.askVolume)
-        if "timestamp" in item:
-            assert time_ns(item["timestamp"]) == event.exchangeTimeNs
-        if "ts_ms" in item:
-            assert item["ts_ms"] * 10**6 == event.exchangeTimeNs
-    elif item.get("type") == "trade":
-        assert (item["symbol"], item["side"]) == (natives[0], str(event.side))
-        assert (int(item["trade_id"]), item["qty"]) == (event.tradeId, event.volume)
-        assert item.get("price", event.price) == event.price
-        assert item.get("event_ts_ms", event.exchangeTimeNs // 10**6) * 10**6 == event.exchangeTimeNs
-        assert item.get("trade_ts_ms", event.tradeTimeNs // 10**6) * 10**6 == event.tradeTimeNs
-    elif item["event_type"] == "bookTicker":
-        assert (item["symbol"], item["order_book_update_id"]) == (natives[0], event.seq)
-        for side, price, volume in (("bid", event.bidPrice, event.bidVolume), ("ask", event.askPrice, event.askVolume)):
-            assert (float(item[f"best_{side}_price"]), float(item[f"best_{side}_quantity"])) == (price, volume)
-    else:
-        assert item["event_type"] in ("trade", "aggTrade")
-        number = item["trade_id" if item["event_type"] == "trade" else "aggregate_trade_id"]
-        assert (item["symbol"], number) == (natives[0], event.tradeId)
-        assert (float(item["price"]), float(item["quantity"])) == (event.price, event.volume)
-        assert (item["event_time"] * 10**6, item["trade_time"] * 10**6) == (event.exchangeTimeNs, event.tradeTimeNs)
-        assert event.side is (Side.SELL if item["is_market_maker"] else Side.BUY)
-
-
-MAPPINGS: dict[str, Check] = {
-    "tardis_normalized": _tardis, "parsed": _parsed, "checks": _checks, "normalized": _normalized,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("folder", "least"),
-    [
-        ("kraken", 5), ("binance_spot", 5), ("coinbase", 3), ("kraken_futures", 7), ("okx_spot", 6), ("okx_swap", 5),
-        ("okx_other", 3), ("binance_usdm", 8), ("binance_coinm", 2),
-    ],
-)  # fmt: skip
-def test_what_sources_state(folder: str, least: int) -> None:
-    parser = Parser(Exchange.parse(VENUES[folder]))
-    checked = 0
-    for line in lines_of(ROOT / folder / "EXPECTED.jsonl"):
-        row = json.loads(line)
-        if KINDS[VENUES[folder]].get(row["file"].split(".")[0]) != "events":
-            continue
-        path = ROOT / folder / row["file"]
-        path = path if path.exists() else path.with_name(path.name + ".gz")
-        frame = list(lines_of(path))[row["line"] - 1]
-        (shape,) = row["expect"]
-        events = parser.parse(frame)
-        MAPPINGS[shape](row["expect"], events, parser.nativeSymbols)
-        checked += 1
-    assert checked >= least
 
 
 @pytest.mark.parametrize("folder", ["binance_spot", "binance_us", "binance_usdm"])

@@ -307,6 +307,7 @@ def test_uvloop_is_woken_from_a_thread():
         assert runner.run(main()) == [3]
 
 
+@pytest.mark.leak  # a sanitizer keeps what was freed for a while
 def test_memory_is_given_back():
     def resident_pages() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1])

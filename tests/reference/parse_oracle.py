@@ -251,7 +251,8 @@ def _readers_of_other_files() -> dict[str, Reader]:
     """The `READERS` of every *_oracle.py beside this file: from a venue's name to its reading."""
     readers: dict[str, Reader] = {}
     for path in sorted(Path(__file__).parent.glob("*_oracle.py")):
-        if path.name != "parse_oracle.py":
+        # The reading of klines and funding is another one of the same venues.
+        if path.name not in ("parse_oracle.py", "periodic_oracle.py"):
             spec = importlib.util.spec_from_file_location(path.stem, path)
             assert spec is not None and spec.loader is not None
             module = importlib.util.module_from_spec(spec)

@@ -5,6 +5,7 @@ the venue does not. It raises ValueError for what is no frame.
 """
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from parse_oracle import NUMBER, Integer, Row, amount, bounded, epoch, load, rfc3339, seconds, symbol
@@ -19,6 +20,8 @@ def signed(value: Any) -> float | None:
     """A number of either sign; None for empty text."""
     if value == "":
         return None
+    if not isinstance(value, str | Decimal):
+        raise ValueError(f"not a number: {value!r}")
     text = value[1:] if isinstance(value, str) and value.startswith("-") else value
     if isinstance(text, str) and not NUMBER.fullmatch(text):
         raise ValueError(f"not a number: {value!r}")
@@ -69,11 +72,8 @@ def members(value: Any) -> dict[str, Any]:
 
 def binance(root: Any) -> tuple[str, list[Row]]:
     if isinstance(root, list):
-        rows = []
-        for item in root:
-            if not isinstance(item, dict) or item.get("e") != "markPriceUpdate":
-                return "other", []
-            rows.append(_binance_funding(item))
+        marks = [item for item in root if isinstance(item, dict) and item.get("e") == "markPriceUpdate"]
+        rows = [_binance_funding(item) for item in marks]
         return ("events" if rows else "other"), rows
     if not isinstance(root, dict):
         return "other", []
@@ -100,7 +100,7 @@ def _binance_kline(event: Row) -> Row:
 
 
 def _binance_funding(event: Row) -> Row:
-    time = 0 if event["T"] == "0" or event["T"] == 0 else epoch(event["T"])
+    time = 0 if str(event["T"]) == "0" else epoch(event["T"])
     index = signed(event["i"]) if "i" in event else None
     return funding(
         event["s"], epoch(event["E"]), rate=signed(event["r"]), markPrice=signed(event["p"]), indexPrice=index,
@@ -217,7 +217,7 @@ def coinbase(root: Any) -> tuple[str, list[Row]]:
     if "type" in root:
         return ("control" if root["type"] in COINBASE_CONTROL else "other"), []
     channel = root.get("channel")
-    if "sequence_num" in root and channel is not None:
+    if "sequence_num" in root and "channel" in root:
         number = root["sequence_num"]
         if not isinstance(number, Integer) or number.is_signed() or number >= 2**64:
             raise ValueError("not a number of 64 bits")

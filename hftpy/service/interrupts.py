@@ -1,0 +1,374 @@
+"""Interruption: what waits in a service is reached by a command at once, by structured cancellation and no polling.
+
+An interruption point is a `sleep`, or a scope around an awaitable. Each task has a stack of the points that it is in;
+an interrupt goes to the innermost one of every task: a sleep returns what was left, a scope is cancelled in place and
+raises `Interrupted`. No task is made for it. A mask holds interrupts back until it is left.
+
+A scope takes back its own requests to cancel alone, so that a cancel by somebody else, a TaskGroup or a timeout inside
+or outside keep their meaning. What `Task.cancelling` counted before the interrupt is taken for spent: TaskGroup leaves
+such counts behind (before Python 3.13, where a child fails while the group is being left). A cancel that has not
+arrived yet is let through first.
+"""
+
+import asyncio
+import inspect
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from hftpy.errors import Interrupted
+from hftpy.ipc import IPCCommand
+from hftpy.service.background import whereabouts
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 1.0  # for the clean-up of what was interrupted, before it is cancelled again
+CANCELS = 4  # how often in all
+MAX_PENDING = 1024  # interrupts of one task that came before it went on
+LEAST_LEFT_S = 1e-9
+
+Task = asyncio.Task[Any]
+Result = TypeVar("Result")
+
+
+class Left(float):
+    """The seconds of a sleep that were left: 0.0 if it slept its time, above 0 exactly if it was interrupted.
+
+    Attributes
+    ----------
+    command : IPCCommand or None
+        What interrupted it.
+    """
+
+    __slots__ = ("command",)
+    command: IPCCommand | None
+
+    def __new__(cls, seconds: float, command: IPCCommand | None = None) -> "Left":
+        """A number with the command."""
+        self = super().__new__(cls, seconds)
+        self.command = command
+        return self
+
+
+class _Sleep:
+    __slots__ = ("command", "waiter")
+
+    def __init__(self, waiter: asyncio.Future[None]) -> None:
+        self.waiter = waiter
+        self.command: IPCCommand | None = None
+
+    def take(self, command: IPCCommand) -> bool:
+        # Even if its time is just up: until the coroutine goes on, the interrupt is its own.
+        if self.command is not None:
+            return False
+        self.command = command
+        if not self.waiter.done():
+            self.waiter.set_result(None)
+        return True
+
+
+class _Mask:
+    __slots__ = ("held", "left")
+
+    def __init__(self) -> None:
+        self.held: list[Callable[[], object]] = []
+        self.left = asyncio.Event()
+
+
+class _Scope:
+    __slots__ = ("base", "cancels", "command", "task", "timer")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.base = 0
+        self.cancels = 0
+        self.command: IPCCommand | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        if not self.cancels:
+            self.base = self.task.cancelling()
+        self.cancels += 1
+        self.task.cancel()
+
+    def settle(self) -> bool:
+        """Take back our requests to cancel; whether nobody else has made one since."""
+        for _ in range(self.cancels):
+            if self.task.cancelling() > self.base:
+                self.task.uncancel()
+        return self.task.cancelling() <= self.base
+
+
+_Point = _Sleep | _Scope | _Mask
+
+
+class Interrupts:
+    """The interruption points of one service.
+
+    Parameters
+    ----------
+    name
+        The service's, for log lines.
+
+    Attributes
+    ----------
+    delivered : int
+        How many interrupts reached a point.
+    swallowed : int
+        How often a coroutine went on although it was interrupted.
+
+    Thread safety: one thread, that of the event loop.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._points: dict[Task, list[_Point]] = {}
+        self._pending: WeakKeyDictionary[Task, deque[IPCCommand]] = WeakKeyDictionary()
+        self._closed = False
+        self.delivered = 0
+        self.swallowed = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks are at an interruption point."""
+        return len(self._points)
+
+    # Points
+
+    async def sleep(self, seconds: float) -> Left:
+        """Sleep; see `ServiceBase.sleep`."""
+        if not seconds >= 0:
+            raise ValueError(f"seconds must be at least 0, was {seconds!r}")
+        task = _current_task()
+        pending = self._take_pending(task)
+        if pending is not None:
+            await asyncio.sleep(0)  # a loop of sleeps that are all interrupted lets others have their turn
+            return Left(max(seconds, LEAST_LEFT_S), pending)
+        loop = task.get_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        point = _Sleep(waiter)
+        ends = loop.time() + seconds
+        timer = loop.call_at(ends, _wake, waiter) if seconds != math.inf else None
+        self._push(task, point)
+        try:
+            await waiter
+        finally:
+            self._pop(task, point)
+            if timer is not None:
+                timer.cancel()
+        if point.command is None:
+            return Left(0.0)
+        return Left(max(ends - loop.time(), LEAST_LEFT_S), point.command)
+
+    async def run(self, awaitable: Awaitable[Result], *, is_round: bool = False) -> Result:
+        """Await something inside a scope; see `ServiceBase.interruptible`. A round takes no earlier interrupts, and
+        those that follow the one that ended it are one with it.
+        """
+        task = _current_task()
+        pending = None if is_round else self._take_pending(task)
+        if pending is not None:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise Interrupted(pending)
+        scope = _Scope(task)
+        self._push(task, scope)
+        try:
+            result = await awaitable
+        except asyncio.CancelledError:
+            if scope.command is not None and scope.settle():
+                raise Interrupted(scope.command) from None
+            raise
+        except BaseException:
+            scope.settle()
+            raise
+        else:
+            if scope.command is not None and scope.settle():
+                # It ended as if it had not been cancelled: it, or what it awaited, swallowed that.
+                self._report_swallowed(scope, "ended")
+                raise Interrupted(scope.command)
+            return result
+        finally:
+            if scope.timer is not None:
+                scope.timer.cancel()
+            self._pop(task, scope)
+            if is_round:
+                self._pending.pop(task, None)
+
+    @contextmanager
+    def mask(self) -> Iterator[None]:
+        """Hold interrupts back; see `ServiceBase.uninterruptible`."""
+        task = _current_task()
+        mask = _Mask()
+        self._push(task, mask)
+        try:
+            yield
+        finally:
+            self._pop(task, mask)
+            mask.left.set()
+            for deliver in mask.held:
+                # Not now: this very task is running, and can be cancelled only where it waits.
+                task.get_loop().call_soon(deliver)
+
+    # Interrupts
+
+    def interrupt(self, command: IPCCommand) -> int:
+        """Interrupt every task that is at a point, except the one that calls.
+
+        Returns
+        -------
+        int
+            How many were reached; those that are masked are reached later.
+        """
+        if self._closed:
+            return 0
+        current = _running_task()
+        tasks = [task for task in self._points if task is not current]
+        for task in tasks:
+            self._deliver(task, command)
+        return len(tasks)
+
+    def end_round(self, task: Task, command: IPCCommand) -> None:
+        """Cancel the outermost scope of a task, whatever points it is in, as soon as no mask forbids it."""
+        points = self._points.get(task, ())
+        scope = next((point for point in points if isinstance(point, _Scope)), None)
+        if scope is not None:
+            self.when_unmasked(task, lambda: scope in self._points.get(task, ()) and self._cancel(scope, command))
+
+    def when_unmasked(self, task: Task, act: Callable[[], object]) -> None:
+        """Act on a task now, or right after the mask that protects it."""
+        mask = _mask_of(self._points.get(task, ()))
+        if mask is None:
+            act()
+        else:
+            mask.held.append(act)
+
+    async def unmasked(self, timeout_s: float) -> bool:
+        """Wait until the masks of now are left; False if it took too long."""
+        current = asyncio.current_task()
+        masks = [_mask_of(points) for task, points in self._points.items() if task is not current]
+        try:
+            async with asyncio.timeout(timeout_s):
+                for mask in masks:
+                    if mask is not None:
+                        await mask.left.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Deliver no more interrupts: the service stops."""
+        self._closed = True
+
+    def _deliver(self, task: Task, command: IPCCommand) -> None:
+        points = self._points.get(task)
+        if not points:
+            return  # it went on meanwhile, and is not waiting
+        mask = _mask_of(points)
+        if mask is not None:
+            mask.held.append(lambda: self._deliver(task, command))
+            return
+        point = points[-1]
+        taken = point.take(command) if isinstance(point, _Sleep) else self._cancel(point, command)
+        if taken:
+            self.delivered += 1
+            return
+        # Interrupted already, and it has not gone on since: for the next point.
+        pending = self._pending.setdefault(task, deque(maxlen=MAX_PENDING))
+        pending.append(command)
+
+    def _cancel(self, scope: _Point, command: IPCCommand) -> bool:
+        assert isinstance(scope, _Scope)
+        if scope.command is not None:
+            return False
+        task = scope.task
+        loop = task.get_loop()
+        if task._must_cancel:  # type: ignore[attr-defined]
+            loop.call_soon(self._deliver, task, command)
+            return True
+        waiter = task._fut_waiter  # type: ignore[attr-defined]
+        if waiter is not None and _is_being_cancelled(waiter):
+            # By somebody else. If the task goes on after it, then is our time.
+            waiter.add_done_callback(lambda _: loop.call_soon(self._deliver, task, command))
+            return True
+        scope.command = command
+        scope.cancel()
+        scope.timer = scope.task.get_loop().call_later(GRACE_S, self._check, scope)
+        return True
+
+    def _check(self, scope: _Scope) -> None:
+        # Still there: a long clean-up, or somebody's `except CancelledError` that goes on.
+        points = self._points.get(scope.task, ())
+        if scope not in points:
+            return
+        mask = _mask_of(points)
+        if mask is not None:
+            mask.held.append(lambda: self._check(scope))
+            return
+        self._report_swallowed(scope, "goes on")
+        if scope.cancels >= CANCELS:
+            return
+        scope.cancel()
+        scope.timer = scope.task.get_loop().call_later(GRACE_S, self._check, scope)
+
+    def _report_swallowed(self, scope: _Scope, what: str) -> None:
+        self.swallowed += 1
+        command = scope.command.command_type if scope.command is not None else "?"
+        log.warning(
+            "%s: %s %s although %r cancelled it (an except CancelledError that does not raise?): %s",
+            self._name, scope.task.get_name(), what, command, whereabouts(scope.task),
+        )  # fmt: skip
+
+    def _take_pending(self, task: Task) -> IPCCommand | None:
+        if _mask_of(self._points.get(task, ())) is not None:
+            return None
+        pending = self._pending.get(task)
+        if not pending:
+            return None
+        self.delivered += 1
+        command = pending.popleft()
+        if not pending:
+            del self._pending[task]
+        return command
+
+    def _push(self, task: Task, point: _Point) -> None:
+        self._points.setdefault(task, []).append(point)
+
+    def _pop(self, task: Task, point: _Point) -> None:
+        points = self._points[task]
+        points.remove(point)
+        if not points:
+            del self._points[task]
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _is_being_cancelled(waiter: Any) -> bool:
+    # A future; a task that is unwinding; what gather() returns.
+    if waiter.cancelled() or getattr(waiter, "_cancel_requested", False):
+        return True
+    return isinstance(waiter, asyncio.Task) and waiter.cancelling() > 0
+
+
+def _mask_of(points: list[_Point] | tuple[()]) -> _Mask | None:
+    return next((point for point in points if isinstance(point, _Mask)), None)
+
+
+def _current_task() -> Task:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("an interruption point must be in a task")
+    return task
+
+
+def _running_task() -> Task | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
