@@ -179,14 +179,17 @@ def record(
 
 @app.command()
 def replay(
-    session: Annotated[Path, typer.Argument(help="A recorded session; plain, gzip or zstd.")],
+    session: Annotated[list[Path], typer.Argument(help="A recording: one file, or several in their order.")],
     config: Annotated[Path, typer.Argument(help="The config of the service.")],
     service: Annotated[str | None, typer.Option(help="The section, where there are several.")] = None,
     speed: Annotated[float, typer.Option(min=0.0, help="1 is the recording's own pace, 0 flat out.")] = 0.0,
     events: Annotated[Path | None, typer.Option(help="Write each call of a hook there, as a JSON line.")] = None,
     root: Root = None,
 ) -> None:
-    """Play a recording into a service in place of its streams: same order, same times, every time."""
+    """Play a recording into a service in place of its streams: same order, same times, every time.
+
+    Files may be plain, gzip or zstd.
+    """
     configure_logging("WARNING")
     set_root(root)
     from hftpy.cli.replay import replay as run_replay
