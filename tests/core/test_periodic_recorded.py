@@ -3,7 +3,6 @@
 The folder of recorded messages is named by the environment variable HFTPY_FIXTURES.
 """
 
-import datetime
 import gzip
 import json
 import math
@@ -61,12 +60,6 @@ def sessions_of(folder: str) -> list[Path]:
 def files_of(folder: str) -> list[Path]:
     found = sorted((ROOT / folder).glob("*.jsonl*"))
     return [path for path in found if path.name.partition(".")[0].islower() and "rest_" not in path.name]
-
-
-def time_ns(text: str) -> int:
-    moment = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    delta = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (delta.days * 86400 + delta.seconds) * 10**9 + delta.microseconds * 1000
 
 
 def bits(value: Any) -> Any:
@@ -198,7 +191,7 @@ def check_stated(stated: dict[str, Any], event: dict[str, Any] | Kline, native: 
         if isinstance(mine, float) and isinstance(value, str):
             value = float(value)
         elif isinstance(value, str) and isinstance(mine, int) and "T" in value:
-            value = time_ns(value)
+            value = oracle.rfc3339(value)
         elif name == "timestamp" and isinstance(event, dict) and isinstance(value, int):
             value *= 10**6
         assert mine == value, (name, native)
