@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 IN_ON_STOP: ContextVar[bool] = ContextVar("IN_ON_STOP", default=False)
+UNREADY = ("created", "setting up")
 ENDED = ("stopping", "stopped", "failed")
 
 
@@ -128,7 +129,8 @@ class ServiceControl(ServiceHooks):
         handler
             As of `IPCCommandSystem.register_handler`; None: `on_interrupt`.
         **options
-            As of `IPCCommandSystem.register_handler`.
+            As of `IPCCommandSystem.register_handler`; the default `lane` is one of its own for each such type, so that
+            an interrupt does not wait behind another handler.
 
         Raises
         ------
@@ -146,7 +148,7 @@ class ServiceControl(ServiceHooks):
             self._interrupts.interrupt(command)
             return called(command)
 
-        self.ipc_command.register_handler(command_type, take, **options)
+        self.ipc_command.register_handler(command_type, take, **{"lane": command_type, **options})
 
     def interrupt(self, command_type: str, payload: dict[str, Any] | None = None) -> int:
         """Interrupt from within the service, such as from a hook: everything that waits at an interruption point, but
@@ -230,6 +232,8 @@ class ServiceControl(ServiceHooks):
             raise RuntimeError(f"{what} needs a service that is not {self.state}")
 
     def _check_trading(self) -> None:
+        if self.state in UNREADY:
+            raise TradingRefused(f"{self.process_id} does not run yet: place_order is refused")
         if self.state in ENDED and not IN_ON_STOP.get():
             raise TradingRefused(f"{self.process_id} is {self.state}: place_order is refused")
         if self._paused:
@@ -242,7 +246,8 @@ class ServiceControl(ServiceHooks):
 
     async def _call_on_pause(self) -> None:
         async with self._changing:
-            await self._rounds.ended_round()
+            if not await self._rounds.ended_round(STUCK_S):
+                log.error("%s: the round of next() does not end for the pause", self.process_id)
             await self._guard("on_pause", self.on_pause)
 
     async def _call_on_resume(self, change: int) -> None:
@@ -283,8 +288,14 @@ class ServiceControl(ServiceHooks):
             log.info("%s: %s asked by %s", self.process_id, command.command_type, command.sender_id)
             self.request_stop()
 
-        for command_type, handler in (("pause", pause), ("resume", resume), ("stop", stop), ("shutdown", stop)):
-            commands.register_handler(command_type, handler)
+        # Lanes of their own: none of them waits behind a handler of the service.
+        for lane, command_type, handler in (
+            ("pause", "pause", pause),
+            ("pause", "resume", resume),
+            ("shutdown", "stop", stop),
+            ("shutdown", "shutdown", stop),
+        ):
+            commands.register_handler(command_type, handler, lane=lane)
 
     def _control_status(self) -> dict[str, Any]:
         interrupts = self._interrupts
