@@ -396,8 +396,12 @@ class CommandReceiver:
             return False
         registered, session = entry.registered, entry.session
         if registered is not None and registered.durable and session is not None and self._journal is not None:
-            until = entry.deadline + KEEP_S if entry.deadline else 0.0
-            self._journal().started(session.sender, session.boot, entry.command.command_id, until)
+            try:
+                self._journal().started(session.sender, session.boot, entry.command.command_id, entry.deadline)
+            except OSError as error:
+                self.log("journal", "refused %r: it cannot be journalled: %s", entry.command, error)
+                self._reject(entry, Rejection.BUSY, f"it cannot be journalled: {error}")
+                return False
         entry.started = True
         return True
 
@@ -409,7 +413,10 @@ class CommandReceiver:
         done = Done(entry.command.command_id, outcome, "", error, found)
         registered, session = entry.registered, entry.session
         if registered is not None and registered.durable and session is not None and self._journal is not None:
-            self._journal().done(session.sender, session.boot, done)
+            try:
+                self._journal().done(session.sender, session.boot, done)
+            except OSError as error:
+                self.log("journal", "the end of %r cannot be journalled: %s", entry.command, error)
         self._end(entry, done)
 
     def abandon(self, entry: Received) -> None:

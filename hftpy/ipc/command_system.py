@@ -12,6 +12,7 @@ from hftcore.topic import check_process_id, check_target, command_topic, subscri
 from hftpy.common.paths import get_root, socket_path
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
 from hftpy.ipc.command_handlers import Handler, make_registered
+from hftpy.ipc.command_journal import CommandJournal
 from hftpy.ipc.command_protocol import (
     PREFIX,
     Answer,
@@ -60,6 +61,8 @@ class IPCCommandSystem:
         How many commands may wait in one lane, for one target, and for one peer that does not read.
     dedupe_window
         How many commands of one sender are remembered until it knows their outcome; further ones are refused.
+    journal_fsync
+        Whether each line about a durable command is forced to the disk, to survive the death of the machine too.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class IPCCommandSystem:
         hold_s: float = HOLD_S,
         queue_size: int = 10_000,
         dedupe_window: int = 100_000,
+        journal_fsync: bool = False,
     ) -> None:
         self._process_id = check_process_id(process_id)
         self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
@@ -88,7 +92,12 @@ class IPCCommandSystem:
             process_id, self._boot, join_s=hold_s, capacity=queue_size, send_hwm=queue_size
         )
         self._dispatcher = CommandDispatcher(
-            process_id, self._boot, capacity=queue_size, window=dedupe_window, answer=self._answer
+            process_id,
+            self._boot,
+            capacity=queue_size,
+            window=dedupe_window,
+            answer=self._answer,
+            journal=lambda: CommandJournal(self._root(), process_id, fsync=journal_fsync),
         )
         self._dispatcher.lanes.on_left = self._close_remotes
         self._counter = 0
@@ -171,6 +180,7 @@ class IPCCommandSystem:
         lane: str | None = None,
         timeout: float | None = None,
         idempotent: bool = False,
+        durable: bool = False,
         senders: Iterable[str] | None = None,
     ) -> None:
         """Let `handler`, a function or a coroutine function, take the commands of a type, instead of one before.
@@ -189,6 +199,10 @@ class IPCCommandSystem:
             Seconds after which a coroutine is cancelled; its sender is told so as an error.
         idempotent
             It may run again where it is not known whether an earlier life of this process ran it.
+        durable
+            Its starts and ends are journalled under the root: what an earlier life of this process did not start is
+            run by this one, what it ended is answered from the journal, and what it started and did not end is
+            UNKNOWN and not run again, unless it is idempotent.
         senders
             Who may send it; None: everybody this process is connected to.
 
@@ -203,7 +217,7 @@ class IPCCommandSystem:
             lane=lane,
             timeout=timeout,
             idempotent=idempotent,
-            durable=False,
+            durable=durable,
             senders=senders,
         )
 
@@ -464,6 +478,7 @@ class IPCCommandSystem:
             for remote in self._remotes.values():
                 remote.close()
             self._remotes.clear()
+            self._dispatcher.close()
 
     async def _settle(self) -> None:
         self._attach()

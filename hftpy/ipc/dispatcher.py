@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hftpy.common.log import LimitedLog, shown
 from hftpy.ipc.command_handlers import Registered
+from hftpy.ipc.command_journal import CommandJournal
 from hftpy.ipc.command_lanes import CommandLanes
 from hftpy.ipc.command_protocol import (
     ASK,
@@ -38,10 +39,19 @@ class CommandDispatcher:
         How many commands of one sender are remembered.
     answer
         Sends an answer through the socket of a process.
+    journal
+        Opens the journal of durable commands.
     """
 
     def __init__(
-        self, process_id: str, boot: str, *, capacity: int, window: int, answer: Callable[[str, Answer], None]
+        self,
+        process_id: str,
+        boot: str,
+        *,
+        capacity: int,
+        window: int,
+        answer: Callable[[str, Answer], None],
+        journal: Callable[[], CommandJournal],
     ) -> None:
         self._protocol_topic = protocol_topic(process_id)
         self._answer = answer
@@ -59,11 +69,25 @@ class CommandDispatcher:
             run=self.lanes.put,
             capacity=window,
             window=window,
+            journal=self._open_journal,
         )
+        self._make_journal = journal
+        self._journal: CommandJournal | None = None
         self.receiver.wall = lambda: time.time() - time.monotonic()
         self.receiver.log = self._log_refused
         self.lanes.decisions = self.receiver
         self.lanes.on_answer = self._answer_soon
+
+    def _open_journal(self) -> CommandJournal:
+        if self._journal is None:
+            self._journal = self._make_journal()
+        return self._journal
+
+    def close(self) -> None:
+        """No handler will end any more: close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run handlers on this loop."""

@@ -401,3 +401,68 @@ async def test_what_a_hostile_peer_says_is_refused_and_counted(systems: Systems,
     (folder / "liar.ipc").unlink(missing_ok=True)
     assert (await a.call("b", "go")).value == 1
     assert b.stats["handled"] == 2
+
+
+DURABLE_CHILD = """
+import asyncio, sys
+from hftpy.ipc import IPCCommandSystem
+async def main():
+    system = IPCCommandSystem('b', sys.argv[1])
+    async def pay(command):
+        print('start', command.command_id, flush=True)
+        await asyncio.sleep(float(command.payload))
+        return 'paid'
+    system.register_handler('pay', pay, durable=True)
+    system.register_handler('again', pay, durable=True, idempotent=True)
+    system.connect_to_process('a')
+    system.start()
+    await asyncio.sleep(300)
+asyncio.run(main())
+"""
+
+
+async def test_durable_commands_across_a_crash(root: Path, until: Callable[..., Any]) -> None:
+    a = IPCCommandSystem("a", root)
+    await a.start()
+    children: list[subprocess.Popen[str]] = []
+
+    def child() -> subprocess.Popen[str]:
+        made = subprocess.Popen([sys.executable, "-c", DURABLE_CHILD, root], stdout=subprocess.PIPE, text=True)
+        children.append(made)
+        return made
+
+    async def line(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return (await asyncio.to_thread(process.stdout.readline)).strip()
+
+    try:
+        first = child()
+        assert await a.ready("b", 60)
+        ended = await a.call("b", "pay", 0, timeout=60)
+        assert ended.value == "paid" and await line(first) == f"start {ended.command_id}"
+        running, *behind = (a.send_command("b", "pay", n, timeout=60) for n in (30, 0, 0))
+        assert await line(first) == f"start {running}"
+        await a.wait(behind[-1], "recv")
+        first.kill()
+        first.wait()
+        second = child()
+        # What was started is not started again; what was not is run now, in its order.
+        for command_id in behind:
+            assert (await a.wait(command_id)).value == "paid"
+            assert await line(second) == f"start {command_id}"
+        result = await a.wait(running)
+        assert (result.state, result.reason) == (CommandState.UNKNOWN, "the receiver was restarted")
+        again = a.send_command("b", "again", 0.3, timeout=60)
+        assert await line(second) == f"start {again}"
+        second.kill()
+        second.wait()
+        third = child()
+        assert await line(third) == f"start {again}"
+        assert (await a.wait(again)).value == "paid"
+    finally:
+        for process in children:
+            process.kill()
+            process.communicate()
+        await a.stop()
+        for left in [*(root / "zmq" / "command").glob("b.ipc*"), *(root / "commands").iterdir()]:
+            left.unlink()

@@ -1,4 +1,4 @@
-"""The commands that every service knows, called and acknowledged: in a process of its own, on the loop of `hftpy run`."""
+"""The commands that every service knows, called and acknowledged, in a process of its own and on uvloop."""
 
 import asyncio
 import json
