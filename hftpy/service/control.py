@@ -1,7 +1,6 @@
 """What stands between a service's coroutines and those who want something of it: interruption, pausing, rounds."""
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from hftpy.errors import ConfigError, TradingRefused
 from hftpy.ipc import IPCCommand, IPCCommandSystem
+from hftpy.ipc.command_handlers import make_registered
 from hftpy.service.background import STUCK_S, Background
 from hftpy.service.config import ServiceConfig
 from hftpy.service.hooks import ServiceHooks
@@ -140,15 +140,21 @@ class ServiceControl(ServiceHooks):
             As `IPCCommandSystem.register_handler`.
         """
         called = handler if handler is not None else self.on_interrupt
-        if not callable(called):
-            raise TypeError(f"a handler must be callable, was {called!r}")
+        # How the handler is to be called: with the command, or with what its annotation says of the payload.
+        registered = make_registered(
+            command_type, called, lane=None, timeout=None, idempotent=False, durable=False, senders=None
+        )
 
-        @functools.wraps(called)
         def take(command: IPCCommand) -> Any:
             self._interrupts.interrupt(command)
-            return called(command)
+            return registered.call(command)
 
-        self.ipc_command.register_handler(command_type, take, **{"lane": command_type, **options})
+        def take_both(_payload: Any, command: IPCCommand) -> Any:
+            return take(command)
+
+        take_both.__annotations__["_payload"] = registered.schema
+        chosen = take if registered.schema is None else take_both
+        self.ipc_command.register_handler(command_type, chosen, **{"lane": command_type, **options})
 
     def interrupt(self, command_type: str, payload: dict[str, Any] | None = None) -> int:
         """Interrupt from within the service, such as from a hook: everything that waits at an interruption point, but

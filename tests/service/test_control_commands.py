@@ -31,6 +31,7 @@ class Rebalancer(ServiceBase):
     def on_setup(self):
         self.register_interrupt("rebalance", self.on_rebalance)
         self.register_interrupt("typed", self.on_typed)
+        self.register_interrupt("both", self.on_both)
         self.ipc_command.register_handler("slow", self.on_slow)
         return True
 
@@ -38,8 +39,11 @@ class Rebalancer(ServiceBase):
         self.tell(f"handler {command.payload['n']}")
         return {"n": command.payload["n"]}
 
-    async def on_typed(self, command: Weight):
-        return command.payload.weight
+    async def on_typed(self, payload: Weight):
+        return payload.weight
+
+    def on_both(self, payload: Weight, command):
+        return [payload.weight, command.command_type]
 
     async def on_slow(self, command):
         await asyncio.sleep(900)
@@ -89,6 +93,8 @@ async def test_a_service_in_its_own_process_answers_at_once(root, tmp_path):
             assert [await told() for _ in range(3)] == [f"handler {number}", "woken True", "round"]
         assert (await call("typed", {"weight": 0.5})).value == 0.5
         assert [await told() for _ in range(2)] == ["woken True", "round"]
+        assert (await call("both", {"weight": 0.5})).value == [0.5, "both"]
+        assert [await told() for _ in range(2)] == ["woken True", "round"]
         assert (await call("typed", {"weight": "x"})).state == "rejected"
 
         assert (await call("pause")).value == {"state": "paused"}
@@ -121,7 +127,7 @@ class Weight(msgspec.Struct):
 @pytest.mark.parametrize("lane", [None, "main"])
 async def test_the_options_of_register_handler_hold_for_interrupts(root, lane):
     class Options(ServiceBase):
-        def on_typed(self, command: Weight):
+        def on_typed(self, payload: Weight):
             """Typed."""
 
     service = Options(parse_section("x.s", {"class_name": "x:Y", "setting": {"ipc_command_publisher": "s"}}, None))
