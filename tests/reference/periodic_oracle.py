@@ -5,6 +5,7 @@ the venue does not. It raises ValueError for what is no frame.
 """
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from parse_oracle import NUMBER, Integer, Row, amount, bounded, epoch, load, rfc3339, seconds, symbol
@@ -19,6 +20,8 @@ def signed(value: Any) -> float | None:
     """A number of either sign; None for empty text."""
     if value == "":
         return None
+    if not isinstance(value, str | Decimal):
+        raise ValueError(f"not a number: {value!r}")
     text = value[1:] if isinstance(value, str) and value.startswith("-") else value
     if isinstance(text, str) and not NUMBER.fullmatch(text):
         raise ValueError(f"not a number: {value!r}")
@@ -100,7 +103,7 @@ def _binance_kline(event: Row) -> Row:
 
 
 def _binance_funding(event: Row) -> Row:
-    time = 0 if event["T"] == "0" or event["T"] == 0 else epoch(event["T"])
+    time = 0 if event["T"] == "0" or (event["T"] == 0 and event["T"] is not False) else epoch(event["T"])
     index = signed(event["i"]) if "i" in event else None
     return funding(
         event["s"], epoch(event["E"]), rate=signed(event["r"]), markPrice=signed(event["p"]), indexPrice=index,
