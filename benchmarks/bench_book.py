@@ -1,8 +1,13 @@
 """T17: frame → updated order book → best bid and ask, against cryptofeed's book path and sortedcontainers in Python.
 
 Each side replays a whole session: the snapshots, then every update of all its symbols, with Kraken's checksum checked
-for each. The snapshots are not timed: they come once. What each side saw as the best bid and ask after each update is
-compared before anything is timed.
+for each. The snapshots are not timed: they come once. What each side saw as the best bid and ask after each update, and
+all levels at the end, digit by digit, are compared before anything is timed; while it is timed each side reads the best
+prices after each update and keeps the last ones.
+
+Our book holds exactly what the venue wrote: two prices of 18 digits that one float cannot tell apart are two levels.
+The peer in Python that a floor stands for does so too: its levels are Decimals. One with floats, which does less, is
+measured as well, without a floor.
 """
 
 import gzip
@@ -11,7 +16,9 @@ import os
 import random
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +27,18 @@ import pytest
 from hftcore.book_feed import BookFeed
 from hftcore.symbols import CurrencyPair
 
-FLOORS = {"cryptofeed": 15.0, "orjson + sortedcontainers": 30.0}
-GOALS = {"cryptofeed": 30.0, "orjson + sortedcontainers": 60.0}
+EXACT = "orjson + sortedcontainers of Decimals"
+FLOATS = "orjson + sortedcontainers of floats (not exact)"
+FLOORS = {"cryptofeed": 15.0, EXACT: 30.0}
+GOALS = {"cryptofeed": 30.0, EXACT: 60.0}
 SESSIONS = {
     "binance, 10 symbols": "binance_spot__b38f7c_20210405",
     "binance, one busy symbol": "binance_spot__hftbacktest_spot_btcusdt_20240808",
     "kraken, 10 symbols": "kraken__v1_book1000_20210405",
 }
 Top = tuple[str, float, float]
+# Of each symbol, all bids and all asks as (price, volume), best first.
+Books = dict[str, tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]]
 
 
 @dataclass
@@ -104,7 +115,7 @@ def written_kraken(rng: random.Random) -> Session:
     """A session of Kraken's v1 books of 1000 levels, with right checksums."""
     session = Session("kraken")
     natives = [f"{'ABCDEFGHIJ'[n]}BC/USD" for n in range(10)]
-    peer = SortedBooks("kraken")
+    peer = SortedBooks("kraken", Decimal)
     for native in natives:
         sides = {
             side: [[f"{6400 + sign * (n + 1) / 10:.5f}", "1.50000000", "1617666422.1"] for n in range(1000)]
@@ -125,70 +136,72 @@ def written_kraken(rng: random.Random) -> Session:
 
 
 class SortedBooks:
-    """What one would write in Python: a SortedDict of floats for each side, with texts for Kraken's checksum."""
+    """What one would write in Python: a SortedDict for each side, with texts for Kraken's checksum.
 
-    def __init__(self, exchange: str) -> None:
+    Parameters
+    ----------
+    exchange
+        "binance" or "kraken" (v1).
+    number
+        Of which type prices and volumes are: Decimal, or float.
+    """
+
+    def __init__(self, exchange: str, number: type[Decimal] | type[float]) -> None:
         from sortedcontainers import SortedDict
 
         self._make = SortedDict
-        self.exchange = exchange
+        self._number: Any = number
         self.books: dict[str, tuple[Any, Any]] = {}
         self.ids: dict[str, int] = {}
-        self.tops: list[Top] = []
+        self.handle: Callable[[Any], tuple[str, Any, Any] | None] = (
+            self._binance if exchange == "binance" else self._kraken
+        )
 
     def snapshot(self, native: str, message: dict[str, Any]) -> None:
         """Take the answer of Binance's REST."""
-        bids, asks = self.books[native] = (self._make(), self._make())
-        for price, volume in message["bids"]:
-            bids[-float(price)] = float(volume)
-        for price, volume in message["asks"]:
-            asks[float(price)] = float(volume)
+        number = self._number
+        self.books[native] = (
+            self._make((number(price), number(volume)) for price, volume in message["bids"]),
+            self._make((number(price), number(volume)) for price, volume in message["asks"]),
+        )
         self.ids[native] = message["lastUpdateId"]
 
     def checksum(self, native: str) -> int:
         """Kraken's, over the texts."""
         bids, asks = self.books[native]
         parts = []
-        for side in (asks, bids):
-            for price, volume in side.values()[:10]:
+        for best in (asks.values()[:10], bids.values()[:-11:-1]):
+            for price, volume in best:
                 parts.append(price.replace(".", "").lstrip("0"))
                 parts.append(volume.replace(".", "").lstrip("0"))
         return zlib.crc32("".join(parts).encode())
 
-    def handle(self, message: Any) -> None:
-        """Apply one frame that was read."""
-        if self.exchange == "binance":
-            self._binance(message["data"])
-        else:
-            self._kraken(message)
-
-    def _binance(self, data: dict[str, Any]) -> None:
+    def _binance(self, message: Any) -> tuple[str, Any, Any] | None:
+        """Apply one frame that was read. Returns the symbol and its best prices."""
+        data = message["data"]
         native = data["s"]
         last = self.ids[native]
         if data["u"] <= last:
-            return
+            return None
         if data["U"] > last + 1:
             raise ValueError(f"{native}: {data['U']} after {last}")
         self.ids[native] = data["u"]
+        number = self._number
         bids, asks = self.books[native]
-        for price, volume in data["b"]:
-            size = float(volume)
-            if size:
-                bids[-float(price)] = size
-            else:
-                bids.pop(-float(price), None)
-        for price, volume in data["a"]:
-            size = float(volume)
-            if size:
-                asks[float(price)] = size
-            else:
-                asks.pop(float(price), None)
-        self.tops.append((native, -bids.peekitem(0)[0], asks.peekitem(0)[0]))
+        for side, levels in ((bids, data["b"]), (asks, data["a"])):
+            for price, volume in levels:
+                size = number(volume)
+                if size:
+                    side[number(price)] = size
+                else:
+                    side.pop(number(price), None)
+        return native, bids.peekitem(-1)[0], asks.peekitem(0)[0]
 
-    def _kraken(self, message: list[Any]) -> None:
+    def _kraken(self, message: list[Any]) -> tuple[str, Any, Any] | None:
         native = message[-1]
         if "as" in message[1]:
             self.books[native] = (self._make(), self._make())
+        number = self._number
         bids, asks = self.books[native]
         checksum = None
         for part in message[1:-2]:
@@ -196,20 +209,33 @@ class SortedBooks:
                 if key == "c":
                     checksum = int(levels)
                     continue
-                side, sign = (bids, -1.0) if key[0] == "b" else (asks, 1.0)
+                side = bids if key[0] == "b" else asks
                 for level in levels:
-                    price = sign * float(level[0])
-                    if float(level[1]):
-                        side[price] = (level[0], level[1])
+                    price, volume = level[0], level[1]
+                    if number(volume):
+                        side[number(price)] = (price, volume)
                     else:
-                        side.pop(price, None)
-        for side in (bids, asks):
-            while len(side) > 1000:
-                side.popitem()
+                        side.pop(number(price), None)
+        while len(bids) > 1000:
+            bids.popitem(0)
+        while len(asks) > 1000:
+            asks.popitem()
         if checksum is not None and checksum != self.checksum(native):
             raise ValueError(f"{native}: checksum {checksum}, was {self.checksum(native)}")
-        if bids and asks:
-            self.tops.append((native, -bids.peekitem(0)[0], asks.peekitem(0)[0]))
+        return (native, bids.peekitem(-1)[0], asks.peekitem(0)[0]) if bids and asks else None
+
+    def all(self) -> Books:
+        """Every level of every book."""
+
+        def side_of(items: Any) -> list[tuple[Decimal, Decimal]]:
+            return [
+                (Decimal(price), Decimal(volume[1] if isinstance(volume, tuple) else volume)) for price, volume in items
+            ]
+
+        return {
+            native: (side_of(reversed(bids.items())), side_of(asks.items()))
+            for native, (bids, asks) in self.books.items()
+        }
 
 
 class Tops:
@@ -222,46 +248,88 @@ class Tops:
         self.tops.append((snapshot.symbol, snapshot.bidPrice, snapshot.askPrice))
 
 
-def replay_ours(session: Session) -> tuple[float, list[Top]]:
+class LastTop:
+    """As Tops, and keeps the last ones."""
+
+    def put_nowait(self, snapshot: Any) -> None:
+        self.bid = snapshot.bidPrice
+        self.ask = snapshot.askPrice
+
+
+def feed_of(session: Session) -> BookFeed:
+    """Our feed of a session, with its snapshots taken."""
     gaps: list[object] = []
-    natives = {pair_of(native): native for native in session.natives}
+    pairs = [pair_of(native) for native in session.natives]
     feed = BookFeed(
         session.exchange,
-        list(natives),
+        pairs,
         depth=1000 if session.exchange == "kraken" else 0,
         levels=1,
         snapshots="outside" if session.rest else "in_band",
         on_gap=lambda *gap: gaps.append(gap),
     )
-    sink = Tops()
-    feed.bind(sink)
     for frame in session.first:
         feed.feed(frame)
-    if session.rest:
-        for native, answer in session.rest.items():
-            assert feed.snapshot(pair_of(native), answer)
-    sink.tops.clear()
+    for native, answer in session.rest.items():
+        assert feed.snapshot(pair_of(native), answer)
+    assert not gaps, gaps[0]
+    return feed
+
+
+def check_ours(session: Session) -> tuple[list[Top], Books]:
+    """What our books show after each update, and what they hold in the end."""
+    feed, sink = feed_of(session), Tops()
+    feed.bind(sink)
+    for frame in session.updates:
+        feed.feed(frame)
+    natives = {pair_of(native): native for native in session.natives}
+    books: Books = {}
+    for pair, native in natives.items():
+        book = feed.book(pair)
+        assert str(book.state) == "valid", (native, book.why)
+        bids, asks = book.top_texts(max(book.bidCount, book.askCount))
+        books[native] = (
+            [(Decimal(price), Decimal(volume)) for price, volume in bids],
+            [(Decimal(price), Decimal(volume)) for price, volume in asks],
+        )
+    return [(natives[pair], bid, ask) for pair, bid, ask in sink.tops], books
+
+
+def time_ours(session: Session) -> float:
+    feed = feed_of(session)
+    feed.bind(LastTop())
     take = feed.feed
     started = time.perf_counter()
     for frame in session.updates:
         take(frame)
-    elapsed = time.perf_counter() - started
-    assert not gaps, gaps[0]
-    return elapsed, [(natives[pair], bid, ask) for pair, bid, ask in sink.tops]
+    return time.perf_counter() - started
 
 
-def replay_sorted(session: Session, loads: Any) -> tuple[float, list[Top]]:
-    books = SortedBooks(session.exchange)
+def books_in_python(session: Session, loads: Any, number: type[Decimal] | type[float]) -> SortedBooks:
+    """The peer's books of a session, with its snapshots taken."""
+    books = SortedBooks(session.exchange, number)
     for native, answer in session.rest.items():
         books.snapshot(native, loads(answer))
     for frame in session.first:
         books.handle(loads(frame))
-    books.tops.clear()
+    return books
+
+
+def check_sorted(session: Session, loads: Any, number: type[Decimal] | type[float]) -> tuple[list[Top], Books]:
+    books = books_in_python(session, loads, number)
+    shown = [books.handle(loads(frame)) for frame in session.updates]
+    return [(top[0], float(top[1]), float(top[2])) for top in shown if top is not None], books.all()
+
+
+def time_sorted(session: Session, loads: Any, number: type[Decimal] | type[float]) -> float:
+    books = books_in_python(session, loads, number)
     handle = books.handle
     started = time.perf_counter()
     for frame in session.updates:
-        handle(loads(frame))
-    return time.perf_counter() - started, books.tops
+        last = handle(loads(frame))
+    elapsed = time.perf_counter() - started
+    assert last is not None
+    return elapsed
 
 
 def replay_cryptofeed(session: Session, module: Any) -> tuple[float, list[Top]]:
@@ -304,20 +372,25 @@ def test_book(versus: Any, name: str) -> None:
     if containers is None:
         pytest.skip("sortedcontainers is not installed: the extra bench has it")
     session = session_of(name, versus.quick)
+    wanted, books = check_ours(session)
+    assert len(wanted) > len(session.updates) * 0.9
     peers: dict[str, Any] = {}
+    found: dict[str, list[Top]] = {}
     if orjson is not None:
-        peers["orjson + sortedcontainers"] = lambda: replay_sorted(session, orjson.loads)
+        loads = orjson.loads
+        peers[EXACT] = lambda: time_sorted(session, loads, Decimal)
+        peers[FLOATS] = lambda: time_sorted(session, loads, float)
+        found[EXACT], exact = check_sorted(session, loads, Decimal)
+        assert exact == books
+        found[FLOATS], _ = check_sorted(session, loads, float)
     if cryptofeed is not None:
         module = versus.peer("peer_cryptofeed_book")
-        peers["cryptofeed"] = lambda: replay_cryptofeed(session, module)
-    _, wanted = replay_ours(session)
-    assert len(wanted) > len(session.updates) * 0.9
-    for peer, replay in peers.items():
-        _, tops = replay()
+        peers["cryptofeed"] = lambda: replay_cryptofeed(session, module)[0]
+        _, found["cryptofeed"] = replay_cryptofeed(session, module)
+    for peer, tops in found.items():
         assert tops == wanted, (peer, next(pair for pair in zip(tops, wanted, strict=False) if pair[0] != pair[1]))
     versus(
-        "T17", f"order book: {name}", operations=len(session.updates), ours=lambda: replay_ours(session)[0],
-        peers={peer: lambda replay=replay: replay()[0] for peer, replay in peers.items()},
+        "T17", f"order book: {name}", operations=len(session.updates), ours=lambda: time_ours(session), peers=peers,
         floors={peer: floor for peer, floor in FLOORS.items() if peer in peers},
         goals={peer: goal for peer, goal in GOALS.items() if peer in peers},
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Klines and, where the venue has it, funding of one pair, printed as they come.
+"""Klines and funding of one pair, as far as the venue has them, printed as they come.
 
     python examples/stream_klines.py --exchange binance_future --pair btc/usdt --interval 5m
     python examples/stream_klines.py --exchange kraken --pair btc/usd --count 3
+    python examples/stream_klines.py --exchange kraken_future --pair btc/usd     # which has no klines
 """
 
 import argparse
@@ -11,7 +12,11 @@ import os
 from hftpy.common import Channel, Funding, Kline
 from hftpy.exchange import get_exchange_stream
 
-FUTURES = ("binance_future", "okx_swap")
+CHANNELS = {
+    "binance_future": [Channel.KLINE, Channel.FUNDING],
+    "okx_swap": [Channel.KLINE, Channel.FUNDING],
+    "kraken_future": [Channel.FUNDING],
+}
 
 
 class Printer:
@@ -46,18 +51,17 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exchange", default="kraken")
     parser.add_argument("--pair", default="btc/usd")
-    parser.add_argument("--interval", default="1m")
+    parser.add_argument("--interval", default="", help="default: 1m; Coinbase has 5m alone")
     parser.add_argument("--api-host", default=os.environ.get("HFT_API_HOST", ""), help="default: the venue itself")
     parser.add_argument("--count", type=int, default=0, help="stop after so many lines; 0: never")
     options = parser.parse_args()
 
-    channels = [Channel.KLINE, Channel.FUNDING] if options.exchange in FUTURES else [Channel.KLINE]
     stream = get_exchange_stream(
         exchange=options.exchange,
         currency_pairs=[options.pair],
-        subscribe_channels=channels,
+        subscribe_channels=CHANNELS.get(options.exchange, [Channel.KLINE]),
         api_host=options.api_host,
-        subscribe_args={"kline": {"interval": options.interval}},
+        subscribe_args={"kline": {"interval": options.interval} if options.interval else {}},
     )
     printer = Printer(options.count)
     stream.bind_observer(printer)

@@ -96,8 +96,8 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
         size_t ask_count() noexcept
         const BookRow* bids() noexcept
         const BookRow* asks() noexcept
-        const LevelText& bid_text(size_t rank) noexcept
-        const LevelText& ask_text(size_t rank) noexcept
+        LevelText bid_text(size_t rank) noexcept
+        LevelText ask_text(size_t rank) noexcept
         double best_bid() noexcept
         double best_bid_volume() noexcept
         double best_ask() noexcept

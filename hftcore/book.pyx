@@ -329,8 +329,8 @@ cdef class OrderBook:
         cdef size_t wanted = checked_levels(levels), rank
         cdef size_t bids = min(wanted, self.c.bid_count()), asks = min(wanted, self.c.ask_count())
         return (
-            [(text_of(self.c.bid_text(rank).price()), text_of(self.c.bid_text(rank).volume())) for rank in range(bids)],
-            [(text_of(self.c.ask_text(rank).price()), text_of(self.c.ask_text(rank).volume())) for rank in range(asks)],
+            [texts_of(self.c.bid_text(rank)) for rank in range(bids)],
+            [texts_of(self.c.ask_text(rank)) for rank in range(asks)],
         )
 
     def volume_at(self, side, price):
@@ -532,6 +532,10 @@ cdef int read_levels(object pairs, vector[BookLevel]& levels, list kept) except 
         read_number(volume, "volume", &level.volumeText, &level.volume, kept)
         levels.push_back(level)
     return 0
+
+
+cdef tuple texts_of(LevelText text):
+    return text_of(text.price()), text_of(text.volume())
 
 
 cdef str text_of(string_view text):

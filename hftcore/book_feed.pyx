@@ -21,7 +21,7 @@ from hftcore.book_parse cimport (
 )
 from hftcore.latency cimport now_ns
 from hftcore.parse cimport FRAME_ERROR, FRAME_EVENTS
-from hftcore.watch cimport watch_now_ns
+from hftcore.watch cimport watch_tick_ns
 
 from hftcore.book import Snapshot
 from hftcore.errors import ParseError
@@ -161,7 +161,7 @@ cdef class BookFeed:
         if not self._in_batch:
             self._in_batch = True
             self._localTimeNs = now_ns()
-            self.watch.state.lastFrameNs = watch_now_ns()
+            self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs)
         if kind != FRAME_ERROR and self.parser.decoder.has_frame_seq():
             place = self._frame_sync.check(self.parser.decoder.frame_seq(), self.parser.decoder.frame_time_ns())

@@ -23,7 +23,7 @@ from hftcore.types cimport Ticker, TickerStruct, Trade, TradeStruct, ticker_of, 
 from hftcore.watch cimport (
     TICKERS_ALL, TICKERS_NEWEST, TICKERS_NEWEST_OR_ANEW, TRADES_ALL, TRADES_BY_ONE, TRADES_RISING, VERDICT_ANEW,
     VERDICT_DELIVER, VERDICT_DUPLICATE, VERDICT_GAP, VERDICT_OUTDATED, VERDICT_UNWANTED, SilenceWatch, TickerRule,
-    TradeRule, watch_now_ns,
+    TradeRule, watch_tick_ns,
 )
 
 import asyncio
@@ -169,7 +169,7 @@ cdef class Feed:
         if not self._in_batch:
             self._in_batch = True
             self._localTimeNs = now_ns()
-            self.watch.state.lastFrameNs = watch_now_ns()
+            self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs, self._flags)
         if kind != FRAME_EVENTS:
             if self.parser.decoder.is_numbered():

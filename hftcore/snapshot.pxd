@@ -19,6 +19,8 @@ cdef class Snapshot:
     cdef uint8_t _block_class  # of the memory's size
     # Best first: the asks' prices, their volumes, the bids' prices, their volumes. NULL if there are none.
     cdef double* _levels
+    # Where they are if there is at most one of each side.
+    cdef double _few[4]
     cdef tuple _key(self)
 
 

@@ -1,6 +1,6 @@
 """Snapshot: a copy of the top of an order book, up to 256 levels of each side.
 
-A Snapshot owns its memory, which is as large as its levels: 16 bytes a level beside the object. Its arrays are read-only
+A Snapshot owns its memory: one level of each side in the object, more of them beside it, 16 bytes a level. Its arrays are read-only
 numpy views of that memory and keep the Snapshot alive; nothing that happens to the book changes it. It may be read from
 any thread. Memory of snapshots that have died is kept for the next ones, up to 64 blocks of each size.
 """
@@ -115,7 +115,7 @@ cdef class Snapshot:
         self._bid_count = len(bid_list)
 
     def __dealloc__(self):
-        if self._levels != NULL:
+        if self._levels != NULL and self._levels != self._few:
             give_block(self._levels, self._block_class)
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
@@ -294,6 +294,9 @@ cdef class Snapshot:
 
 
 cdef int make_room(Snapshot snapshot, size_t asks, size_t bids) except -1:
+    if asks + bids <= 2:
+        snapshot._levels = snapshot._few
+        return 0
     snapshot._levels = take_block(16 * (asks + bids), &snapshot._block_class)
     if snapshot._levels == NULL:
         raise MemoryError(f"no memory for {asks + bids} levels")

@@ -9,6 +9,8 @@ from hftcore.types cimport TickerStruct, TradeStruct
 cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
     # time.monotonic() in ns
     int64_t watch_now_ns() noexcept
+    # as of the kernel's last tick, at most 10 ms before
+    int64_t watch_tick_ns() noexcept
 
     enum TickerRule "hft::TickerRule":
         TICKERS_ALL "hft::TICKERS_ALL"

@@ -11,6 +11,7 @@ HftError
 ├── AddressInUseError (OSError)    another process owns the address
 ├── ObserverError (TypeError)      an observer lacks a queue that its subscriptions need
 ├── Interrupted                    a command interrupted what a service waited for
+├── StateError                     a service's saved state is damaged, or cannot be saved
 ├── TradingRefused                 the service sends no orders now: it is paused, warming up, or stopping
 └── VenueError                     the venue refused, failed or did not answer
     ├── SubscribeError             a subscription was refused
@@ -53,6 +54,10 @@ class Interrupted(HftError):
     def __init__(self, command: Any) -> None:
         super().__init__(f"interrupted by {command.command_type} of {command.sender_id}")
         self.command = command
+
+
+class StateError(HftError):
+    """A service's saved state is damaged, or cannot be saved; the message names the file."""
 
 
 class TradingRefused(HftError):
@@ -113,6 +118,7 @@ __all__ = [
     "RootError",
     "SegmentError",
     "SegmentInUseError",
+    "StateError",
     "SubscribeError",
     "TradingRefused",
     "VenueError",

@@ -24,9 +24,10 @@ from hftpy.service import wiring
 from hftpy.service.background import Background
 from hftpy.service.calls import Calls, OneCall
 from hftpy.service.config import ServiceConfig
-from hftpy.service.control import IN_ON_STOP, ServiceControl
+from hftpy.service.control import IN_ON_STOP
 from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
 from hftpy.service.inbox import QueueInlet
+from hftpy.service.keeping import ServiceKeeping
 from hftpy.service.ordering import OrderDesk, OrderHandle
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
@@ -41,7 +42,7 @@ class SetupAborted(Exception):
     """`on_setup` returned False, or the user's code raised before the service ran."""
 
 
-class ServiceBase(ServiceControl):
+class ServiceBase(ServiceKeeping):
     """One strategy, gateway or tool in one process.
 
     Subclasses override the hooks they need (see `ServiceHooks`): ``on_setup`` (False aborts), ``on_start``,
@@ -53,7 +54,7 @@ class ServiceBase(ServiceControl):
     ----------
     process_id : str
         The name under which other processes know this one.
-    params : dict
+    params : dict, or `params_type`
         `params` of the config.
     ipc_publisher : IPCPublisher
         For publishing more than the config's `ipc_publish` does by itself.
@@ -62,6 +63,11 @@ class ServiceBase(ServiceControl):
     ----------
     config
         The service's section of the config.
+
+    Raises
+    ------
+    ConfigError
+        If its `params` are not as `params_type` says.
     """
 
     all_orders = False
@@ -74,7 +80,6 @@ class ServiceBase(ServiceControl):
 
     def __init__(self, config: ServiceConfig) -> None:
         super().__init__(config)
-        self.params: dict[str, Any] = dict(config.setting.params)
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
             "gaps": 0, "lost": 0, "stale": 0, "reconnects": 0, "errors": 0, "task_overruns": 0, "private_dropped": 0,
@@ -166,7 +171,7 @@ class ServiceBase(ServiceControl):
         ValueError
             If an argument is no such thing, or there is no (single) gateway.
         TradingRefused
-            If the service is paused; or is stopping, and this is not called from `on_stop`.
+            If the service is paused or warming up; or is stopping, and this is not called from `on_stop`.
         """
         self._check_trading()
         return self._desk.place(
@@ -246,6 +251,7 @@ class ServiceBase(ServiceControl):
             else:
                 self.has_run = True
                 self.state = "paused" if self.paused else "running"
+                self._begin_keeping()
                 self._last_status = self._status_or_less()
                 self._watchdog.start()
                 self._spawn(self._write_status(status), "status")
@@ -262,6 +268,7 @@ class ServiceBase(ServiceControl):
             await self._end_own_work(self._timer_tasks)
             if self.has_run:
                 await self._guard("on_stop", self._call_on_stop)
+                await self._save_last()
             last = self._status_or_less() if self.has_run else ServiceBase.status(self)
             await self._release()
             self._calls.end()
@@ -302,6 +309,7 @@ class ServiceBase(ServiceControl):
             "service": self.config.class_name,
             "state": self.state,
             **self._control_status(),
+            **self._keeping_status(),
             "loop": self._watchdog.status(),
             "tasks": {timer.name: timer.status() for timer in self._timers},
             "counters": dict(self.counters),
@@ -331,6 +339,7 @@ class ServiceBase(ServiceControl):
             result = await result
         if result is False:
             raise SetupAborted(f"{self.process_id}: on_setup returned False")
+        await self._load_state()
 
     async def _start(self) -> None:
         setting = self.config.setting

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -91,6 +91,22 @@ class WatchdogSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     threshold: float = 1.0
 
 
+class StateSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where `on_save`'s state is kept (None: under the root), how often it is saved in seconds (0: at the end and on
+    demand), and what a damaged file does: ``fail`` the start, or be put aside (``discard``)."""
+
+    folder: str | None = None
+    interval: float = 60.0
+    on_corrupt: Literal["fail", "discard"] = "fail"
+
+
+class WarmUpSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Before orders are sent: seconds that must pass, and events per channel that must have come."""
+
+    seconds: float = 0.0
+    events: dict[str, int] = {}
+
+
 class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Everything under ``setting``; all of it is optional."""
 
@@ -103,6 +119,8 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ipc_command_subscribers: list[str] = []
     tasks: dict[str, TaskSetting] = {}
     next_interval: float = 0.0
+    state: StateSetting = msgspec.field(default_factory=StateSetting)
+    warm_up: WarmUpSetting = msgspec.field(default_factory=WarmUpSetting)
     watchdog: WatchdogSetting = msgspec.field(default_factory=WatchdogSetting)
     queues: dict[str, QueueSetting] = {}
     params: dict[str, Any] = {}
@@ -133,6 +151,13 @@ OVERFLOWS: dict[str, tuple[str, ...]] = {
     "my_order": ("halt",),
     "my_order_batch": ("halt",),
     "my_trade": ("halt",),
+}
+WARMING = frozenset({"ticker", "trade", "book", "kline", "funding"})
+_NESTED_ONE: dict[str, type[msgspec.Struct]] = {
+    "ipc_publish": PublishSetting,
+    "state": StateSetting,
+    "warm_up": WarmUpSetting,
+    "watchdog": WatchdogSetting,
 }
 _NESTED: dict[str, type[msgspec.Struct]] = {
     "apis": ApiSetting,
@@ -218,7 +243,7 @@ def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
             for index, entry in enumerate(entries if isinstance(entries, list) else []):
                 _convert(f"{key}.{name}[{index}]", entry, nested)
         if kind is Setting:
-            for name, nested in (("ipc_publish", PublishSetting), ("watchdog", WatchdogSetting)):
+            for name, nested in _NESTED_ONE.items():
                 if isinstance(value.get(name), dict):
                     _convert(f"{key}.{name}", value[name], nested)
             for group, nested in (("tasks", TaskSetting), ("queues", QueueSetting)):
@@ -282,6 +307,9 @@ def _check_values(key: str, setting: Setting) -> None:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
     if not (setting.watchdog.threshold == 0 or 0.01 <= setting.watchdog.threshold < math.inf):
         raise ConfigError(f"{key}.watchdog.threshold must be 0 or at least 0.01 s, was {setting.watchdog.threshold}")
+    if not 0 <= setting.state.interval < math.inf:
+        raise ConfigError(f"{key}.state.interval must be seconds of at least 0, was {setting.state.interval}")
+    _check_warm_up(f"{key}.warm_up", setting)
     if not 0 <= setting.next_interval < math.inf:
         raise ConfigError(f"{key}.next_interval must be seconds of at least 0, was {setting.next_interval}")
     _check_keys(f"{key}.queues", setting.queues, tuple(OVERFLOWS))
@@ -293,6 +321,20 @@ def _check_values(key: str, setting: Setting) -> None:
         capacity = queue.capacity
         if capacity is not None and (capacity < 1 or capacity & (capacity - 1) or capacity > MAX_CAPACITY):
             raise ConfigError(f"{where}.capacity must be a power of two up to {MAX_CAPACITY}, was {capacity}")
+
+
+def _check_warm_up(key: str, setting: Setting) -> None:
+    if not 0 <= setting.warm_up.seconds < math.inf:
+        raise ConfigError(f"{key}.seconds must be at least 0, was {setting.warm_up.seconds}")
+    channels = {name for stream in setting.streams for name in stream.subscribe_channels}
+    channels |= {entry.channel for entry in setting.ipc_subscribers}
+    carried = {str(Channel.parse(name)) for name in channels} & WARMING
+    for channel, count in setting.warm_up.events.items():
+        if channel not in carried:
+            among = ", ".join(sorted(carried)) or "none"
+            raise ConfigError(f"{key}.events: no stream or subscriber carries {channel!r}, but {among}")
+        if count < 1:
+            raise ConfigError(f"{key}.events.{channel} must be at least 1, was {count}")
 
 
 def secrets_of(key: str, account: ApiSetting | WsApiSetting | StreamSetting, folder: Path) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from hftpy.common import Funding, Gap, Kline, MyOrder, MyTrade, Reconnected, Snapshot, Stale, Ticker, Trade
+from hftpy.errors import StateError
 from hftpy.ipc import IPCCommand
 
 
@@ -73,3 +74,19 @@ class ServiceHooks:
 
     def on_resume(self) -> Any:
         """The service goes on; rounds begin after this hook."""
+
+    def on_params(self, old: Any, new: Any) -> Any:
+        """The parameters changed: `self.params` is `new` already. Raise, or return False, to put the old ones back."""
+
+    def on_save(self) -> Any:
+        """The service's state, to be saved: JSON types, or what msgspec writes as JSON. None: nothing."""
+
+    def on_load(self, state: Any) -> Any:
+        """What was saved by an earlier life of the service; after `on_setup`, before anything is connected."""
+
+    def on_migrate(self, state: Any, version: int) -> Any:
+        """Turn what another `state_version` has saved into what this one wants, and return it."""
+        raise StateError(f"the saved state has version {version}: override on_migrate")
+
+    def on_warm(self) -> Any:
+        """The warm-up is over, or there is none and `on_start` has ended: from now on orders are sent."""

@@ -4,7 +4,7 @@
 //
 // Random updates in random spellings, judged by a model of another make: maps of whole numbers of 128 bits. Half of the
 // books have prices whose doubles collide. After each update the best levels, their digits, crossed and locked, and both
-// checksums (bit by bit) are compared; at the end the counters. Texts are copied into memory of exactly their size, so
+// checksums (bit by bit) are compared; at the end the counters. Beside that, checksums are put together from pieces. Texts are copied into memory of exactly their size, so
 // that reading beyond one shows. Exit status 1 and a line on standard error at the first violation.
 #include <algorithm>
 #include <cinttypes>
@@ -82,6 +82,7 @@ Level make_level(bool collide, bool bid, std::uint64_t width, std::int64_t moved
     std::string volume = gone                ? NONE[below(5)]
                          : below(20) == 0    ? "1e-400"
                          : below(20) == 0    ? "0." + std::string(60, '7')
+                         : below(10) == 0    ? std::to_string(below(1'000'000'000)) + "." + std::string(1 + below(10), '0')
                                              : std::to_string(below(100)) + "." + std::to_string(10'000'001 + below(1000));
     return {key, gone, {spell(key), volume}};
 }
@@ -170,6 +171,20 @@ std::string plain(std::string text) {
     return text;
 }
 
+// A text's value, put together from those of random pieces.
+void join_pieces() {
+    std::string text;
+    std::vector<hft::Crc32Piece> pieces;
+    for (std::uint64_t i = below(60); i > 0; --i) {
+        std::string piece;
+        for (std::uint64_t n = below(below(20) == 0 ? 1500 : 40); n > 0; --n) piece += static_cast<char>(below(256));
+        pieces.push_back({hft::crc32(0, piece.data(), piece.size()), static_cast<std::uint32_t>(piece.size())});
+        text += piece;
+    }
+    expect("joined", crc_of(text), hft::crc32_joined(pieces.data(), pieces.size()));
+    expect("joined by tables", crc_of(text), hft::joined_by_tables(pieces.data(), pieces.size()));
+}
+
 void compare(hft::OrderBook& book, const Model& model) {
     const auto bids = model.best(1, 40), asks = model.best(0, 40);
     expect("bids", model.sides[1].size(), book.bid_count());
@@ -212,10 +227,11 @@ int main(int argc, char** argv) {
     const std::size_t depth = std::strtoull(argv[3], nullptr, 10);
     rng.seed(seed);
     for (std::uint64_t done = 0; done < updates;) {
+        join_pieces();
         hft::OrderBook book(depth);
         Model model;
         const bool collide = below(2);
-        const std::uint64_t width = 1 + below(below(2) ? 8 : 2000);
+        const std::uint64_t width = 1 + below(below(3) == 0 ? 8 : below(2) ? 60 : 2000);
         // A market that goes one way takes a side's rows to the end of their room.
         const std::int64_t drift = static_cast<std::int64_t>(below(3)) - 1;
         const bool once = below(2);  // only one snapshot, a small one
@@ -223,11 +239,14 @@ int main(int argc, char** argv) {
             const bool snapshot = number == 0 || (!once && below(50) == 0);
             std::vector<Level> sides[2];
             for (int side = 0; side < 2; ++side) {
-                const std::uint64_t count = below(snapshot && !once ? 500 : below(10) ? 6 : 200);
+                const std::uint64_t count = below(snapshot && !once ? 500 : below(3) ? 6 : below(2) ? 40 : 200);
                 for (std::uint64_t i = 0; i < count; ++i) sides[side].push_back(make_level(collide, side, width, 40 * drift * number));
                 if (below(2)) {
                     std::sort(sides[side].begin(), sides[side].end(),
                               [&](const Level& a, const Level& b) { return side ? a.key > b.key : a.key < b.key; });
+                    // As venues send them: each price once.
+                    const auto same = [](const Level& a, const Level& b) { return a.key == b.key; };
+                    if (below(4)) sides[side].erase(std::unique(sides[side].begin(), sides[side].end(), same), sides[side].end());
                 }
             }
             Memory memory;

@@ -72,11 +72,8 @@ def members(value: Any) -> dict[str, Any]:
 
 def binance(root: Any) -> tuple[str, list[Row]]:
     if isinstance(root, list):
-        rows = []
-        for item in root:
-            if not isinstance(item, dict) or item.get("e") != "markPriceUpdate":
-                return "other", []
-            rows.append(_binance_funding(item))
+        marks = [item for item in root if isinstance(item, dict) and item.get("e") == "markPriceUpdate"]
+        rows = [_binance_funding(item) for item in marks]
         return ("events" if rows else "other"), rows
     if not isinstance(root, dict):
         return "other", []
@@ -103,7 +100,7 @@ def _binance_kline(event: Row) -> Row:
 
 
 def _binance_funding(event: Row) -> Row:
-    time = 0 if event["T"] == "0" or (event["T"] == 0 and event["T"] is not False) else epoch(event["T"])
+    time = 0 if str(event["T"]) == "0" else epoch(event["T"])
     index = signed(event["i"]) if "i" in event else None
     return funding(
         event["s"], epoch(event["E"]), rate=signed(event["r"]), markPrice=signed(event["p"]), indexPrice=index,
@@ -220,7 +217,7 @@ def coinbase(root: Any) -> tuple[str, list[Row]]:
     if "type" in root:
         return ("control" if root["type"] in COINBASE_CONTROL else "other"), []
     channel = root.get("channel")
-    if "sequence_num" in root and channel is not None:
+    if "sequence_num" in root and "channel" in root:
         number = root["sequence_num"]
         if not isinstance(number, Integer) or number.is_signed() or number >= 2**64:
             raise ValueError("not a number of 64 bits")

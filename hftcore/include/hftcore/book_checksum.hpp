@@ -18,31 +18,6 @@ constexpr std::size_t KRAKEN_CHECKSUM_LEVELS = 10;
 constexpr std::size_t OKX_CHECKSUM_LEVELS = 25;
 constexpr int AS_WRITTEN = -1;
 
-// A CRC over pieces of text, gathered so that it runs over many bytes at once.
-class ChecksumText {
-public:
-    void add(std::string_view piece) noexcept {
-        if (__builtin_expect(size_ + piece.size() > sizeof text_, 0)) flush();
-        copy_text(text_ + size_, piece.data(), piece.size());
-        size_ += piece.size();
-    }
-
-    std::uint32_t value() noexcept {
-        flush();
-        return crc_;
-    }
-
-private:
-    void flush() noexcept {
-        crc_ = crc32(crc_, text_, size_);
-        size_ = 0;
-    }
-
-    std::uint32_t crc_ = 0;
-    std::size_t size_ = 0;
-    char text_[2048];
-};
-
 // Most zeros that an exponent or the venue's decimals may bring: no finite double has more.
 constexpr std::int64_t MAX_ZEROS = 330;
 
@@ -92,67 +67,142 @@ struct BookDecimals {
     int volume = AS_WRITTEN;
 };
 
-// Goes on from `crc` with the digits of one level, which its cell keeps where they have room.
-inline std::uint32_t add_digits(std::uint32_t crc, LevelText& cell, BookDecimals decimals) noexcept {
-    if (__builtin_expect(cell.digitsSize != 0, 1)) {
-        return crc32(crc, cell.inside + cell.priceSize + cell.volumeSize, cell.digitsSize);
-    }
-    char digits[2 * (MAX_LEXEME + MAX_ZEROS)];
-    std::size_t size = write_digits(digits, cell.price(), decimals.price);
-    size += write_digits(digits + size, cell.volume(), decimals.volume);
-    if (!cell.is_outside()) {
-        const std::size_t used = std::size_t{cell.priceSize} + cell.volumeSize;
-        if (used + size <= LevelText::ROOM) {
-            copy_text(cell.inside + used, digits, size);
-            cell.digitsSize = static_cast<std::uint8_t>(size);
-        }
-    }
-    return crc32(crc, digits, size);
-}
+// What one level adds to a checksum.
+struct LevelSum {
+    BookRow row;
+    Crc32Piece piece;
+};
 
-// Kraken's checksum, which begins where the book has changed since it was made before: each step's value is kept.
-class KrakenChecksum {
+// What the best levels of one side add, kept from one time to the next: only levels that are new or changed are read.
+class SideSums {
 public:
-    template <typename Bids, typename Asks>
-    std::uint32_t value(Bids& bids, Asks& asks, BookDecimals decimals) noexcept {
-        const std::size_t askTouched = asks.take_touched(), bidTouched = bids.take_touched();
-        const std::uint32_t before = go_on(asks, askTouched, afterAsk_, decimals);
-        const bool same = before == afterBid_[0];
-        afterBid_[0] = before;
-        return go_on(bids, same ? bidTouched : 0, afterBid_, decimals);
+    const Crc32Piece& piece(std::size_t rank) const noexcept { return sums_[rank].piece; }
+    std::size_t count() const noexcept { return count_; }
+    void forget() noexcept { count_ = 0; }
+
+    // `from`: the best rank that may have changed.
+    template <typename Ladder, typename Read>
+    void renew(const Ladder& ladder, std::size_t from, std::size_t limit, Read read) noexcept {
+        const std::size_t count = ladder.size() < limit ? ladder.size() : limit;
+        if (from > count_) from = count_;
+        const std::size_t knownCount = count_ - from;
+        LevelSum known[OKX_CHECKSUM_LEVELS];
+        for (std::size_t i = 0; i < knownCount; ++i) known[i] = sums_[from + i];
+        std::size_t next = 0;
+        for (std::size_t rank = from; rank < count; ++rank) {
+            const BookRow& row = ladder.rows()[rank];
+            while (next < knownCount && Ladder::before(known[next].row.price, row.price)) ++next;
+            if (next < knownCount && same(known[next].row, row)) {
+                sums_[rank] = known[next++];
+            } else {
+                sums_[rank] = {row, read(row)};
+            }
+        }
+        count_ = count;
     }
 
 private:
-    template <typename Ladder>
-    static std::uint32_t go_on(Ladder& ladder, std::size_t touched, std::uint32_t* after, BookDecimals decimals) noexcept {
-        const std::size_t count = ladder.size() < KRAKEN_CHECKSUM_LEVELS ? ladder.size() : KRAKEN_CHECKSUM_LEVELS;
-        for (std::size_t rank = touched; rank < count; ++rank) {
-            after[rank + 1] = add_digits(after[rank], ladder.text(rank), decimals);
-        }
-        return after[count];
+    // Texts that are not plain may have changed where the row has not.
+    static bool same(const BookRow& a, const BookRow& b) noexcept {
+        std::uint64_t x[2], y[2];
+        std::memcpy(x, &a, sizeof x);
+        std::memcpy(y, &b, sizeof y);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.texts == b.texts && a.texts.are_plain();
     }
 
-    std::uint32_t afterAsk_[KRAKEN_CHECKSUM_LEVELS + 1] = {};  // after so many levels
-    std::uint32_t afterBid_[KRAKEN_CHECKSUM_LEVELS + 1] = {};
+    LevelSum sums_[OKX_CHECKSUM_LEVELS];
+    std::size_t count_ = 0;
 };
 
-template <typename Bids, typename Asks>
-std::int32_t checksum_okx(const Bids& bids, const Asks& asks) noexcept {
-    ChecksumText sum;
-    std::string_view colon{};  // none before the first
-    const auto add = [&](const LevelText& cell) noexcept {
-        sum.add(colon);
-        colon = ":";
-        sum.add(cell.price());
-        sum.add(colon);
-        sum.add(cell.volume());
-    };
-    for (std::size_t rank = 0; rank < OKX_CHECKSUM_LEVELS; ++rank) {
-        if (rank < bids.size()) add(bids.text(rank));
-        if (rank < asks.size()) add(asks.text(rank));
-    }
-    return static_cast<std::int32_t>(sum.value());
+inline Crc32Piece piece_of(const char* text, std::size_t size) noexcept {
+    return {crc32(0, text, size), static_cast<std::uint32_t>(size)};
 }
+
+// A book's checksum by one venue's rule at a time.
+class BookSums {
+public:
+    // All levels are read anew.
+    void forget() noexcept { rule_ = NONE; }
+
+    template <typename Bids, typename Asks>
+    std::uint32_t kraken(Bids& bids, Asks& asks, BookDecimals decimals) noexcept {
+        const std::size_t bidsFrom = bids.take_touched(), asksFrom = asks.take_touched();
+        if (begin(KRAKEN) || bidsFrom < KRAKEN_CHECKSUM_LEVELS || asksFrom < KRAKEN_CHECKSUM_LEVELS) {
+            asks_.renew(asks, asksFrom, KRAKEN_CHECKSUM_LEVELS,
+                        [&](const BookRow& row) noexcept { return digits_of(asks, row, decimals); });
+            bids_.renew(bids, bidsFrom, KRAKEN_CHECKSUM_LEVELS,
+                        [&](const BookRow& row) noexcept { return digits_of(bids, row, decimals); });
+            Crc32Piece pieces[2 * KRAKEN_CHECKSUM_LEVELS];
+            std::size_t count = 0;
+            for (std::size_t rank = 0; rank < asks_.count(); ++rank) pieces[count++] = asks_.piece(rank);
+            for (std::size_t rank = 0; rank < bids_.count(); ++rank) pieces[count++] = bids_.piece(rank);
+            value_ = crc32_joined(pieces, count);
+        }
+        return value_;
+    }
+
+    template <typename Bids, typename Asks>
+    std::int32_t okx(Bids& bids, Asks& asks) noexcept {
+        const std::size_t bidsFrom = bids.take_touched(), asksFrom = asks.take_touched();
+        if (begin(OKX) || bidsFrom < OKX_CHECKSUM_LEVELS || asksFrom < OKX_CHECKSUM_LEVELS) {
+            asks_.renew(asks, asksFrom, OKX_CHECKSUM_LEVELS, [&](const BookRow& row) noexcept { return texts_of(asks, row); });
+            bids_.renew(bids, bidsFrom, OKX_CHECKSUM_LEVELS, [&](const BookRow& row) noexcept { return texts_of(bids, row); });
+            // Each piece begins with a colon. The first one's is none of the text's: a piece of that size takes it out.
+            Crc32Piece pieces[2 * OKX_CHECKSUM_LEVELS];
+            std::size_t count = 0, size = 0;
+            for (std::size_t rank = 0; rank < OKX_CHECKSUM_LEVELS; ++rank) {
+                if (rank < bids_.count()) size += (pieces[count++] = bids_.piece(rank)).size;
+                if (rank < asks_.count()) size += (pieces[count++] = asks_.piece(rank)).size;
+            }
+            value_ = 0;
+            if (count != 0) {
+                const Crc32Piece colon[] = {piece_of(":", 1), {0, static_cast<std::uint32_t>(size - 1)}};
+                value_ = crc32_joined(pieces, count) ^ crc32_joined(colon, 2);
+            }
+        }
+        return static_cast<std::int32_t>(value_);
+    }
+
+private:
+    enum Rule : std::uint8_t { NONE, KRAKEN, OKX };
+
+    // True if nothing is known yet.
+    bool begin(Rule rule) noexcept {
+        if (__builtin_expect(rule_ == rule, 1)) return false;
+        rule_ = rule;
+        asks_.forget();
+        bids_.forget();
+        return true;
+    }
+
+    template <typename Ladder>
+    static Crc32Piece digits_of(const Ladder& ladder, const BookRow& row, BookDecimals decimals) noexcept {
+        if (__builtin_expect(row.texts.are_plain() && decimals.price == AS_WRITTEN && decimals.volume == AS_WRITTEN, 1)) {
+            char digits[2 * PLAIN_ROOM];
+            std::size_t size = write_plain_digits(digits, row.price, row.texts.price_form());
+            size += write_plain_digits(digits + size, row.volume, row.texts.volume_form());
+            return piece_of(digits, size);
+        }
+        char digits[2 * (MAX_LEXEME + MAX_ZEROS)];
+        const LevelText text = ladder.text_of(row);
+        std::size_t size = write_digits(digits, text.price(), decimals.price);
+        size += write_digits(digits + size, text.volume(), decimals.volume);
+        return piece_of(digits, size);
+    }
+
+    template <typename Ladder>
+    static Crc32Piece texts_of(const Ladder& ladder, const BookRow& row) noexcept {
+        const LevelText text = ladder.text_of(row);
+        const std::string_view price = text.price(), volume = text.volume();
+        std::uint32_t crc = crc32(crc32(0, ":", 1), price.data(), price.size());
+        crc = crc32(crc32(crc, ":", 1), volume.data(), volume.size());
+        return {crc, static_cast<std::uint32_t>(price.size() + volume.size() + 2)};
+    }
+
+    SideSums bids_, asks_;
+    std::uint32_t value_ = 0;
+    Rule rule_ = NONE;
+};
 // hot path: end
 
 }  // namespace hft

@@ -1,4 +1,4 @@
-// Decimal texts of an order book: exact comparison, zero, and the inline store of a level's two texts.
+// Decimal texts of an order book: exact comparison, zero, and the store of texts that are not plain (book_form.hpp).
 // Every text is a number by number.hpp (`scan_decimal`) that is not negative; nothing here checks that again.
 #pragma once
 
@@ -76,10 +76,6 @@ inline int compare_exactly(std::string_view left, std::string_view right) noexce
     return 0;
 }
 
-// Up to 15 digits and a double that is not among the smallest: then no other such number has the same double.
-constexpr std::uint32_t DOUBLE_DIGITS = 15;
-constexpr double SMALLEST_FULL = 1e-290;
-
 // hot path: begin
 
 // Copies what is mostly 1 to 32 bytes without calling memcpy.
@@ -104,15 +100,15 @@ inline void copy_text(char* to, const char* from, std::size_t size) noexcept {
 }
 // hot path: end
 
-// The texts of one level: one cache line, which holds numbers of up to 60 characters together, and points to longer ones.
+// The texts of a level that are not plain (book_form.hpp): one cache line, which holds numbers of up to 60 characters
+// together, and points to longer ones.
 //   offset  field
 //        0  priceSize    u8, 255: the texts are outside
 //        1  volumeSize   u8
-//        2  digitsSize   u8, of the checksum's digits, which stand behind the texts; 0: not made, or no room
-//        3  reserved     u8
-//        4  inside       60 bytes: price, volume, digits
+//        2  reserved     u16
+//        4  inside       60 bytes: price, volume
 //    or  8  outside      pointer to price and volume; sizes at 16 and 20 (u32)
-struct alignas(64) LevelText {
+struct alignas(64) StoredText {
     static constexpr std::size_t ROOM = 60;
     static constexpr std::uint8_t OUTSIDE = 255;
 
@@ -125,8 +121,7 @@ struct alignas(64) LevelText {
 
     std::uint8_t priceSize;
     std::uint8_t volumeSize;
-    std::uint8_t digitsSize;
-    std::uint8_t reserved;
+    std::uint16_t reserved;
     char inside[ROOM];
 
     bool is_outside() const noexcept { return priceSize == OUTSIDE; }
@@ -152,7 +147,6 @@ struct alignas(64) LevelText {
         if (__builtin_expect(price.size + volume.size > ROOM, 0)) return set_outside(price, volume);
         priceSize = static_cast<std::uint8_t>(price.size);
         volumeSize = static_cast<std::uint8_t>(volume.size);
-        digitsSize = 0;
         copy_text(inside, price.data, price.size);
         copy_text(inside + price.size, volume.data, volume.size);
         return true;
@@ -172,11 +166,33 @@ private:
         value.volumeSize = volume.size;
         std::memcpy(static_cast<void*>(this), &value, sizeof value);
         priceSize = OUTSIDE;
-        digitsSize = 0;
         return true;
     }
 };
-static_assert(sizeof(LevelText) == 64 && offsetof(LevelText, inside) == 4);
-static_assert(sizeof(LevelText::Outside) == 24 && offsetof(LevelText::Outside, text) == 8);
+static_assert(sizeof(StoredText) == 64 && offsetof(StoredText, inside) == 4);
+static_assert(sizeof(StoredText::Outside) == 24 && offsetof(StoredText::Outside, text) == 8);
+
+// The texts of one level as they came: its own copy of plain ones, else a view of the level's cell, which is valid until
+// the book's next update.
+class LevelText {
+public:
+    LevelText() noexcept = default;
+    explicit LevelText(const StoredText* cell) noexcept : cell_(cell) {}
+    LevelText(double price, TextForm priceForm, double volume, TextForm volumeForm) noexcept
+        : priceSize_(static_cast<std::uint8_t>(write_plain(price_, price, priceForm))),
+          volumeSize_(static_cast<std::uint8_t>(write_plain(volume_, volume, volumeForm))) {}
+
+    std::string_view price() const noexcept { return cell_ != nullptr ? cell_->price() : std::string_view(price_, priceSize_); }
+    std::string_view volume() const noexcept {
+        return cell_ != nullptr ? cell_->volume() : std::string_view(volume_, volumeSize_);
+    }
+
+private:
+    const StoredText* cell_ = nullptr;
+    std::uint8_t priceSize_ = 0;
+    std::uint8_t volumeSize_ = 0;
+    char price_[PLAIN_ROOM];
+    char volume_[PLAIN_ROOM];
+};
 
 }  // namespace hft

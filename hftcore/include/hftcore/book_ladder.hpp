@@ -1,7 +1,7 @@
 // One side of an order book: its levels best first, in one flat array with free room at both ends.
 //
-// A row (24 bytes) is all of a level that searching, inserting and removing touch, and an insertion or a removal moves the
-// shorter half only; the texts stand in cells of their own that never move. Searching begins at the level that was touched
+// A row (24 bytes) is all of a level whose texts are plain (book_form.hpp); those that are not stand in cells of their own,
+// which never move. An insertion or a removal moves the shorter half only. Searching begins at the level that was touched
 // last, or at the best one: deltas mostly hit near the best, and come sorted.
 // One thread at a time.
 #pragma once
@@ -16,13 +16,40 @@
 
 namespace hft {
 
+// Where a level's texts are.
+enum TextStore : std::uint8_t {
+    STORE_NONE = 0,     // both are plain: price, volume and their forms say all
+    STORE_CELL = 1,     // in its cell
+    STORE_OUTSIDE = 2,  // in memory that its cell points to
+};
+
+// What is known of a level's texts, in one word, so that a row is never written in pieces and read as a whole.
+//   bits 0 – 7  the price's TextForm    8 – 15  the volume's    16 – 23  TextStore    32 – 63  the cell's number, else 0
+class RowTexts {
+public:
+    RowTexts() noexcept = default;
+    RowTexts(TextForm price, TextForm volume) noexcept : word_(price | std::uint64_t{volume} << 8) {}
+
+    TextForm price_form() const noexcept { return static_cast<TextForm>(word_); }
+    TextForm volume_form() const noexcept { return static_cast<TextForm>(word_ >> 8); }
+    TextStore store() const noexcept { return static_cast<TextStore>(word_ >> 16 & 255); }
+    std::uint32_t cell() const noexcept { return static_cast<std::uint32_t>(word_ >> 32); }
+    bool are_plain() const noexcept { return is_plain(price_form()) & is_plain(volume_form()); }
+
+    void keep(TextStore store, std::uint32_t cell) noexcept {
+        word_ = (word_ & 0xffff) | std::uint64_t{store} << 16 | std::uint64_t{cell} << 32;
+    }
+    bool operator==(const RowTexts& other) const noexcept { return word_ == other.word_; }
+
+private:
+    std::uint64_t word_;
+};
+
 // A level of a side.
 struct BookRow {
     double price;
     double volume;
-    std::uint32_t cell;       // of its texts
-    std::uint16_t priceSize;  // of the price's text
-    std::uint16_t outside;    // the cell points to memory of its own
+    RowTexts texts;
 };
 static_assert(sizeof(BookRow) == 24);
 
@@ -44,22 +71,17 @@ public:
 
     std::size_t size() const noexcept { return size_; }
     const BookRow* rows() const noexcept { return rows_ + head_; }  // best first
-    const LevelText& text(std::size_t rank) const noexcept { return cells_[rows()[rank].cell]; }
-    LevelText& text(std::size_t rank) noexcept { return cells_[rows()[rank].cell]; }
+    LevelText text(std::size_t rank) const noexcept { return text_of(rows()[rank]); }
+    LevelText text_of(const BookRow& row) const noexcept {
+        if (__builtin_expect(!row.texts.are_plain(), 0)) return LevelText(&cells_[row.texts.cell()]);
+        return {row.price, row.texts.price_form(), row.volume, row.texts.volume_form()};
+    }
 
     // The best rank that has changed since this was asked before; the number of ranks may have changed too.
     std::size_t take_touched() noexcept {
         const std::size_t touched = touched_;
         touched_ = SIZE_MAX;
         return touched;
-    }
-
-    // Makes the checksum's digits of all levels anew.
-    void forget_digits() noexcept {
-        for (std::size_t rank = 0; rank < size_; ++rank) {
-            if (!rows()[rank].outside) text(rank).digitsSize = 0;
-        }
-        touched_ = 0;
     }
 
     // Room for `count` levels, so that `set` needs none. False: no memory; nothing changed.
@@ -73,66 +95,24 @@ public:
 
     // hot path: begin
 
-    // The next search begins at the best level.
-    void rewind() noexcept { cursor_ = 0; }
-
-    // The level's rank of `price`, or where it would stand; `found` tells which.
-    std::size_t find(double price, std::string_view text, bool* found) const noexcept {
-        std::size_t rank = locate(price);
-        for (const BookRow* row = rows() + rank; rank < size_ && row->price == price; ++rank, ++row) {
-            // Of so few digits no other number has the same double.
-            if (__builtin_expect(text.size() <= DOUBLE_DIGITS && row->priceSize <= DOUBLE_DIGITS && price > SMALLEST_FULL, 1)) {
-                *found = true;
-                return rank;
-            }
-            const int order = compare_exactly(cells_[row->cell].price(), text);
-            if (order == 0) {
-                *found = true;
-                return rank;
-            }
-            if (SIDE == BOOK_BID ? order < 0 : order > 0) break;
-        }
-        *found = false;
-        return rank;
+    // The level's rank of a price, or where it would stand; `found` tells which. `form` must be known.
+    std::size_t find(double price, std::string_view text, TextForm form, bool* found) const noexcept {
+        return settle(locate(price), price, text, form, found);
     }
 
-    // Insert, change or remove one level; there must be room for it. False: no memory for a long text.
-    bool set(const BookLevel& level, BookCounters* counters) noexcept {
-        bool found;
-        const std::size_t rank = find(level.price, level.priceText.view(), &found);
-        cursor_ = rank;
-        const bool gone = level.volume == 0.0 && is_zero_text(level.volumeText.view());
-        if (found) {
-            touch(rank);
-            BookRow& row = rows_[head_ + rank];
-            if (gone) {
-                release(row);
-                remove(rank);
-                ++counters->removed;
-                return true;
-            }
-            LevelText& cell = cells_[row.cell];
-            if (__builtin_expect(row.outside, 0)) {
-                cell.release();
-                row.outside = 0;
-            }
-            if (__builtin_expect(!write(&row, level), 0)) return false;
-            ++counters->changed;
-            return true;
+    // Insert, change or remove levels in their order; there must be room for them. False: no memory for a long text.
+    bool set(const BookLevel* levels, std::size_t count, BookCounters* counters) noexcept {
+        cursor_ = 0;
+        while (count >= FEW && size_ != 0) {
+            const std::size_t part = count < MANY ? count : MANY;
+            if (!is_sorted(levels, part)) break;
+            if (__builtin_expect(!merge(levels, part, counters), 0)) return false;
+            levels += part;
+            count -= part;
         }
-        if (gone) {
-            ++counters->unknownRemoved;
-            return true;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (__builtin_expect(!set(levels[i], counters), 0)) return false;
         }
-        touch(rank);
-        BookRow row;
-        row.cell = unused_[unusedCount_ - 1];
-        row.outside = 0;
-        if (__builtin_expect(!write(&row, level), 0)) return false;
-        --unusedCount_;
-        open(rank);
-        rows_[head_ + rank] = row;
-        ++counters->inserted;
         return true;
     }
 
@@ -148,56 +128,288 @@ public:
     // hot path: end
 
 private:
+    static constexpr std::size_t FEW = 8;    // from how many levels on it pays to look for all of them first
+    static constexpr std::size_t MANY = 64;  // how many are looked for at once
+
+    // A row that comes or goes at a rank; ranks are those before any of them did.
+    struct Step {
+        std::size_t rank;
+        std::ptrdiff_t by;  // 1: it comes, -1: it goes
+        BookRow row;
+    };
+
+    // Doubles that are not negative stand in the order of their bits, which are compared sooner.
+    static std::int64_t bits_of(double price) noexcept {
+        std::int64_t bits;
+        std::memcpy(&bits, &price, sizeof bits);
+        return bits;
+    }
+    static bool is_before(const BookRow& row, std::int64_t bits) noexcept {
+        return SIDE == BOOK_BID ? bits_of(row.price) > bits : bits_of(row.price) < bits;
+    }
+
     // hot path: begin
 
-    // The first rank whose price is not before `price`.
+    // The first rank whose price is not before `price`. Deltas mostly hit near the best and near each other: what lies
+    // far from the level before is not touched, as it may not be in the cache.
     std::size_t locate(double price) const noexcept {
         const BookRow* const at = rows();
-        const std::size_t n = size_;
-        std::size_t low = cursor_ < n ? cursor_ : n, high = low;
-        // Ranks below `low` stand before the price, ranks from `high` on do not.
-        if (low < n && before(at[low].price, price)) {
-            ++low;
-            high = n;
-            for (std::size_t step = 1; low + step <= n; step *= 2) {
-                const std::size_t probe = low + step - 1;
-                if (!before(at[probe].price, price)) {
-                    high = probe;
-                    break;
-                }
-                low = probe + 1;
+        const std::int64_t bits = bits_of(price);
+        std::size_t low = cursor_ < size_ ? cursor_ : size_;
+        if (__builtin_expect(low != 0 && !is_before(at[low - 1], bits), 0)) low = 0;  // the update is not sorted
+        std::size_t high = size_;
+        for (std::size_t step = 1; low + step <= size_; step *= 2) {
+            if (!is_before(at[low + step - 1], bits)) {
+                high = low + step - 1;
+                break;
             }
+            low += step;
+        }
+        // Without a branch that would be guessed wrong every other time.
+        const BookRow* base = at + low;
+        for (std::size_t count = high - low; count != 0;) {
+            const BookRow* const middle = base + (count + 1) / 2;
+            base = is_before(middle[-1], bits) ? middle : base;
+            count /= 2;
+        }
+        return static_cast<std::size_t>(base - at);
+    }
+
+    // The same for many prices of a ladder that is not empty: four at once, as each look waits for the one before it.
+    void locate_all(const BookLevel* levels, std::size_t count, std::size_t* ranks) const noexcept {
+        const BookRow* const at = rows();
+        const auto price = [&](std::size_t i) noexcept { return bits_of(levels[i < count ? i : count - 1].price); };
+        for (std::size_t i = 0; i < count; i += 4) {
+            const std::int64_t p0 = price(i), p1 = price(i + 1), p2 = price(i + 2), p3 = price(i + 3);
+            const BookRow *b0 = at, *b1 = at, *b2 = at, *b3 = at;
+            for (std::size_t left = size_; left > 1;) {
+                const std::size_t half = left / 2;
+                const BookRow* middle = b0 + half;
+                b0 = is_before(middle[-1], p0) ? middle : b0;
+                middle = b1 + half;
+                b1 = is_before(middle[-1], p1) ? middle : b1;
+                middle = b2 + half;
+                b2 = is_before(middle[-1], p2) ? middle : b2;
+                middle = b3 + half;
+                b3 = is_before(middle[-1], p3) ? middle : b3;
+                left -= half;
+            }
+            const auto rank = [&](const BookRow* base, std::int64_t bits) noexcept {
+                return static_cast<std::size_t>(base - at) + is_before(*base, bits);
+            };
+            ranks[i] = rank(b0, p0);
+            ranks[i + 1] = rank(b1, p1);
+            ranks[i + 2] = rank(b2, p2);
+            ranks[i + 3] = rank(b3, p3);
+        }
+    }
+
+    // The rank of exactly this number, from the first of its double on.
+    std::size_t settle(std::size_t rank, double price, std::string_view text, TextForm form, bool* found) const noexcept {
+        for (const BookRow* row = rows() + rank; rank < size_ && row->price == price; ++rank, ++row) {
+            // Of so few digits no other number has the same double.
+            if (__builtin_expect(is_plain(form) && is_plain(row->texts.price_form()), 1)) {
+                *found = true;
+                return rank;
+            }
+            const int order = compare_exactly(text_of(*row).price(), text);
+            if (order == 0) {
+                *found = true;
+                return rank;
+            }
+            if (SIDE == BOOK_BID ? order < 0 : order > 0) break;
+        }
+        *found = false;
+        return rank;
+    }
+
+    static bool is_gone(const BookLevel& level, const BookRow& made) noexcept {
+        return level.volume == 0.0 && (is_plain(made.texts.volume_form()) || is_zero_text(level.volumeText.view()));
+    }
+
+    // False: no memory.
+    bool change(std::size_t rank, BookRow made, const BookLevel& level) noexcept {
+        BookRow& row = rows_[head_ + rank];
+        release(row);
+        row.texts = {0, 0};  // it has no cell any more
+        if (__builtin_expect(!store(&made, level), 0)) return false;
+        row = made;
+        return true;
+    }
+
+    bool set(const BookLevel& level, BookCounters* counters) noexcept {
+        BookRow made = row_of(level);
+        bool found;
+        const std::size_t rank = find(level.price, level.priceText.view(), made.texts.price_form(), &found);
+        cursor_ = rank;
+        const bool gone = is_gone(level, made);
+        if (!found && gone) {
+            ++counters->unknownRemoved;
+            return true;
+        }
+        touch(rank);
+        if (found && gone) {
+            release(rows_[head_ + rank]);
+            remove(rank);
+            ++counters->removed;
+            return true;
+        }
+        if (found) {
+            ++counters->changed;
+            return change(rank, made, level);
+        }
+        if (__builtin_expect(!store(&made, level), 0)) return false;
+        open(rank);
+        rows_[head_ + rank] = made;
+        ++counters->inserted;
+        return true;
+    }
+
+    // Best first, and no price twice.
+    static bool is_sorted(const BookLevel* levels, std::size_t count) noexcept {
+        std::size_t sorted = 1;
+        for (std::size_t i = 1; i < count; ++i) sorted += before(levels[i - 1].price, levels[i].price);
+        return sorted == count;
+    }
+
+    // Levels that are sorted: all are looked for before any row moves, so that no search waits for another, and each row
+    // moves once at most.
+    bool merge(const BookLevel* levels, std::size_t count, BookCounters* counters) noexcept {
+        std::size_t ranks[MANY + 3];
+        Step steps[MANY];
+        std::size_t stepCount = 0;
+        locate_all(levels, count, ranks);
+        for (std::size_t i = 0; i < count; ++i) {
+            const BookRow made = row_of(levels[i]);
+            BookRow& row = rows_[head_ + ranks[i]];  // behind the last one there is one more, of whatever
+            if (__builtin_expect(!made.texts.are_plain() || !row.texts.are_plain(), 0)) {
+                if (!note_texts(ranks[i], made, levels[i], steps, &stepCount, counters)) return false;
+                continue;
+            }
+            // Which of the four it is cannot be guessed: no branch.
+            const bool there = (ranks[i] < size_) & (row.price == made.price), gone = made.volume == 0.0;
+            const bool changes = there & !gone;
+            counters->changed += changes;
+            counters->inserted += !(there | gone);
+            counters->removed += there & gone;
+            counters->unknownRemoved += !there & gone;
+            const std::size_t touched = ranks[i] | (0 - static_cast<std::size_t>(!there & gone));
+            touched_ = touched < touched_ ? touched : touched_;
+            row.volume = changes ? made.volume : row.volume;
+            row.texts = changes ? made.texts : row.texts;
+            steps[stepCount] = {ranks[i], gone ? -1 : 1, made};
+            stepCount += there == gone;
+        }
+        if (stepCount != 0) take(steps, stepCount);
+        return true;
+    }
+
+    // A level whose texts, or those of the row that stands there, are not plain. False: no memory.
+    bool note_texts(std::size_t from, BookRow made, const BookLevel& level, Step* steps, std::size_t* stepCount,
+                    BookCounters* counters) noexcept {
+        bool found;
+        const std::size_t rank = settle(from, level.price, level.priceText.view(), made.texts.price_form(), &found);
+        const bool gone = is_gone(level, made);
+        if (!found && gone) {
+            ++counters->unknownRemoved;
+            return true;
+        }
+        touch(rank);
+        if (found && !gone) {
+            ++counters->changed;
+            return change(rank, made, level);
+        }
+        if (gone) {
+            release(rows_[head_ + rank]);
+            rows_[head_ + rank].texts = {0, 0};
+            ++counters->removed;
         } else {
-            low = 0;
-            for (std::size_t step = 1; high > 0; step *= 2) {
-                const std::size_t probe = high > step ? high - step : 0;
-                if (before(at[probe].price, price)) {
-                    low = probe + 1;
-                    break;
-                }
-                high = probe;
-            }
+            if (__builtin_expect(!store(&made, level), 0)) return false;
+            ++counters->inserted;
         }
-        while (low < high) {
-            const std::size_t middle = low + (high - low) / 2;
-            if (before(at[middle].price, price)) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        steps[(*stepCount)++] = {rank, gone ? -1 : 1, made};
+        return true;
+    }
+
+    // Rows that stand together and move together.
+    struct Block {
+        BookRow* from;
+        std::ptrdiff_t by;
+        std::size_t count;
+
+        void move() const noexcept {
+            std::memmove(static_cast<void*>(from + by), static_cast<const void*>(from), count * sizeof(BookRow));
         }
-        return low;
+    };
+
+    // Rows between two steps move by what has come and gone before them, less what is chosen so that most rows stay.
+    void take(const Step* steps, std::size_t count) noexcept {
+        std::uint32_t rows[2 * MANY + 1];  // how many would move by -MANY, … MANY
+        for (std::size_t i = MANY - count; i <= MANY + count; ++i) rows[i] = 0;
+        std::size_t by = MANY, most = MANY, first = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            rows[by] += static_cast<std::uint32_t>(steps[i].rank - first);
+            most = rows[by] > rows[most] ? by : most;
+            first = steps[i].rank + (steps[i].by < 0);
+            by += static_cast<std::size_t>(steps[i].by);
+        }
+        rows[by] += static_cast<std::uint32_t>(size_ - first);
+        most = rows[by] > rows[most] ? by : most;
+        const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(MANY) - static_cast<std::ptrdiff_t>(most);
+        const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(head_) + start;
+        const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_ + by) - static_cast<std::ptrdiff_t>(MANY);
+        if (__builtin_expect(head < 0 || head + size > static_cast<std::ptrdiff_t>(capacity_), 0)) centre();
+        move(steps, count, start);
+        head_ = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(head_) + start);
+        size_ = static_cast<std::size_t>(size);
+    }
+
+    // What goes towards the best is moved from there on, what goes the other way from the other end: no row is lost.
+    // Which way a block goes cannot be guessed: it is listed without a branch.
+    void move(const Step* steps, std::size_t count, std::ptrdiff_t by) noexcept {
+        Block forward[MANY + 1], back[MANY + 1];
+        struct {
+            BookRow* place;
+            const BookRow* row;
+        } coming[MANY + 1];
+        std::size_t forwardCount = 0, backCount = 0, comingCount = 0;
+        BookRow* const at = rows_ + head_;
+        std::size_t first = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t end = steps[i].rank;
+            forward[forwardCount] = back[backCount] = {at + first, by, end - first};
+            forwardCount += (by < 0) & (end != first);
+            backCount += (by > 0) & (end != first);
+            coming[comingCount] = {at + end + by, &steps[i].row};
+            comingCount += steps[i].by > 0;
+            first = end + (steps[i].by < 0);
+            by += steps[i].by;
+        }
+        forward[forwardCount] = back[backCount] = {at + first, by, size_ - first};
+        forwardCount += by < 0;
+        backCount += by > 0;
+        for (std::size_t i = 0; i < forwardCount; ++i) forward[i].move();
+        for (std::size_t i = backCount; i-- > 0;) back[i].move();
+        for (std::size_t i = 0; i < comingCount; ++i) *coming[i].place = *coming[i].row;
     }
 
     void touch(std::size_t rank) noexcept { touched_ = rank < touched_ ? rank : touched_; }
 
-    bool write(BookRow* row, const BookLevel& level) noexcept {
-        LevelText& cell = cells_[row->cell];
-        if (__builtin_expect(!cell.set(level.priceText, level.volumeText), 0)) return false;
-        row->price = level.price;
-        row->volume = level.volume;
-        row->priceSize = static_cast<std::uint16_t>(level.priceText.size);
-        row->outside = cell.is_outside();
+    static BookRow row_of(const BookLevel& level) noexcept {
+        TextForm price = level.priceText.form, volume = level.volumeText.form;
+        if (__builtin_expect(price == FORM_UNKNOWN, 0)) price = form_of(level.priceText.view());
+        if (__builtin_expect(volume == FORM_UNKNOWN, 0)) volume = form_of(level.volumeText.view());
+        return {level.price, level.volume, {price, volume}};
+    }
+
+    // Keeps the texts of a row that is made, unless they are plain.
+    bool store(BookRow* row, const BookLevel& level) noexcept {
+        if (__builtin_expect(row->texts.are_plain(), 1)) return true;
+        const std::uint32_t number = unused_[unusedCount_ - 1];
+        StoredText& cell = cells_[number];
+        if (!cell.set(level.priceText, level.volumeText)) return false;
+        --unusedCount_;
+        row->texts.keep(cell.is_outside() ? STORE_OUTSIDE : STORE_CELL, number);
         return true;
     }
 
@@ -220,8 +432,9 @@ private:
     }
 
     void release(const BookRow& row) noexcept {
-        if (__builtin_expect(row.outside, 0)) cells_[row.cell].release();
-        unused_[unusedCount_++] = row.cell;
+        if (__builtin_expect(row.texts.store() == STORE_NONE, 1)) return;
+        if (row.texts.store() == STORE_OUTSIDE) cells_[row.texts.cell()].release();
+        unused_[unusedCount_++] = row.texts.cell();
     }
 
     void remove(std::size_t rank) noexcept {
@@ -244,12 +457,14 @@ private:
 
     // Not realloc: nothing changes where there is no memory.
     bool grow(std::size_t count) noexcept {
+        // Twice what is needed: the updates after a snapshot find their room.
         std::size_t room = room_ == 0 ? 64 : room_;
-        while (room < count) room *= 2;
+        while (room < 2 * count) room *= 2;
         const std::size_t capacity = 2 * room;
-        auto* const rows = static_cast<BookRow*>(std::malloc(capacity * sizeof(BookRow)));
+        // Zeros, as `merge` looks at rows that were never written; and one more than can be taken.
+        auto* const rows = static_cast<BookRow*>(std::calloc(capacity + 1, sizeof(BookRow)));
         auto* const unused = static_cast<std::uint32_t*>(std::malloc(room * sizeof(std::uint32_t)));
-        auto* const cells = static_cast<LevelText*>(std::aligned_alloc(64, room * sizeof(LevelText)));
+        auto* const cells = static_cast<StoredText*>(std::aligned_alloc(64, room * sizeof(StoredText)));
         if (rows == nullptr || unused == nullptr || cells == nullptr) {
             std::free(rows);
             std::free(unused);
@@ -260,7 +475,10 @@ private:
         if (room_ != 0) {
             std::memcpy(static_cast<void*>(rows + head), static_cast<const void*>(rows_ + head_), size_ * sizeof(BookRow));
             std::memcpy(unused, unused_, unusedCount_ * sizeof(std::uint32_t));
-            std::memcpy(static_cast<void*>(cells), static_cast<const void*>(cells_), room_ * sizeof(LevelText));
+            // Only those that are taken: memory that was never touched costs nothing.
+            for (const BookRow* row = rows + head; row != rows + head + size_; ++row) {
+                if (row->texts.store() != STORE_NONE) cells[row->texts.cell()] = cells_[row->texts.cell()];
+            }
         }
         // The lowest new cell is taken first.
         for (std::size_t cell = room; cell > room_; --cell) unused[unusedCount_++] = static_cast<std::uint32_t>(cell - 1);
@@ -283,7 +501,7 @@ private:
     std::size_t touched_ = 0;   // best rank that has changed
     std::size_t capacity_ = 0;  // of the rows
     std::size_t room_ = 0;      // how many levels there may be: as many as there are cells
-    LevelText* cells_ = nullptr;
+    StoredText* cells_ = nullptr;
     std::uint32_t* unused_ = nullptr;  // cells without a level, the last one is taken first
     std::size_t unusedCount_ = 0;
 };

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "hftcore/book_form.hpp"
+
 namespace hft {
 
 enum BookSide : std::uint8_t { BOOK_BID = 0, BOOK_ASK = 1 };
@@ -13,6 +15,7 @@ enum BookSide : std::uint8_t { BOOK_BID = 0, BOOK_ASK = 1 };
 struct Lexeme {
     const char* data;
     std::uint32_t size;
+    TextForm form = FORM_UNKNOWN;  // who has read the number may know it
 
     std::string_view view() const noexcept { return {data, size}; }
 };

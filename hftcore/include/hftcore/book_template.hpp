@@ -14,9 +14,11 @@ namespace hft {
 template <bool QUOTED, std::size_t N>
 HFT_INLINE bool scan_digits(Scan& scan, double* value, Lexeme* text, const char (&next)[N]) noexcept {
     const char* const begin = scan.at();
-    if (!scan.amount<QUOTED>(value, next)) return false;
+    int places = -1;
+    if (!scan.amount<QUOTED>(value, next, &places)) return false;
     const std::size_t size = static_cast<std::size_t>(scan.at() - begin) - (N - 1);
-    *text = {begin, static_cast<std::uint32_t>(size)};
+    // Where the places are told there are 15 digits at most.
+    *text = {begin, static_cast<std::uint32_t>(size), places < 0 ? FORM_UNKNOWN : static_cast<TextForm>(places)};
     return size <= MAX_LEXEME;
 }
 

@@ -50,8 +50,7 @@ public:
     // How many decimals the venue writes, where lexemes may have lost their zeros: for checksum_kraken.
     void set_decimals(BookDecimals decimals) noexcept {
         decimals_ = decimals;
-        bids_.forget_digits();
-        asks_.forget_digits();
+        sums_.forget();
     }
 
     // hot path: begin
@@ -98,8 +97,8 @@ public:
     // Best first; `*_count()` of them.
     const BookRow* bids() const noexcept { return bids_.rows(); }
     const BookRow* asks() const noexcept { return asks_.rows(); }
-    const LevelText& bid_text(std::size_t rank) const noexcept { return bids_.text(rank); }
-    const LevelText& ask_text(std::size_t rank) const noexcept { return asks_.text(rank); }
+    LevelText bid_text(std::size_t rank) const noexcept { return bids_.text(rank); }
+    LevelText ask_text(std::size_t rank) const noexcept { return asks_.text(rank); }
 
     // 0 where the side is empty.
     double best_bid() const noexcept { return bids_.size() != 0 ? bids_.rows()->price : 0.0; }
@@ -147,8 +146,8 @@ public:
     }
 
     // Both rules are one; see book_checksum.hpp.
-    std::uint32_t checksum_kraken() noexcept { return krakenChecksum_.value(bids_, asks_, decimals_); }
-    std::int32_t checksum_okx() const noexcept { return hft::checksum_okx(bids_, asks_); }
+    std::uint32_t checksum_kraken() noexcept { return sums_.kraken(bids_, asks_, decimals_); }
+    std::int32_t checksum_okx() noexcept { return sums_.okx(bids_, asks_); }
 
 private:
     static bool too_long(const BookLevel* levels, std::size_t count) noexcept {
@@ -178,10 +177,7 @@ private:
 
     template <typename Ladder>
     bool fill(Ladder& ladder, const BookLevel* levels, std::size_t count) noexcept {
-        ladder.rewind();
-        for (std::size_t i = 0; i < count; ++i) {
-            if (__builtin_expect(!ladder.set(levels[i], &counters_), 0)) return false;
-        }
+        if (__builtin_expect(!ladder.set(levels, count, &counters_), 0)) return false;
         if (depth_ != 0) counters_.truncated += ladder.truncate(depth_);
         return true;
     }
@@ -216,7 +212,7 @@ private:
     template <typename Ladder>
     static double volume_at(const Ladder& ladder, double price, std::string_view text) noexcept {
         bool found;
-        const std::size_t rank = ladder.find(price, text, &found);
+        const std::size_t rank = ladder.find(price, text, form_of(text), &found);
         return found ? ladder.rows()[rank].volume : 0.0;
     }
 
@@ -249,7 +245,7 @@ private:
     const char* why_ = "no snapshot yet";
     BookDecimals decimals_;
     BookCounters counters_{};
-    KrakenChecksum krakenChecksum_;
+    BookSums sums_;
     BookLadder<BOOK_BID> bids_;
     BookLadder<BOOK_ASK> asks_;
 };

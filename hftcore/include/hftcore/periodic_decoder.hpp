@@ -61,12 +61,11 @@ inline FrameKind read_binance(const JsonTree& tree, const JsonNode& root, Period
     static constexpr std::string_view KEYS[] = {"stream", "data", "e", "result", "id", "error", "code"};
     static constexpr std::string_view EVENT[] = {"e"};
     if (root.is_array()) {
-        for (const JsonNode* item = tree.first_child(root); item != tree.after(root); item = tree.after(*item)) {
-            if (!item->is_object()) return FRAME_OTHER;
-            const JsonNode* const name = Members<1>(tree, *item, "an event", EVENT).find(0);
-            if (name == nullptr || !name->is("markPriceUpdate")) return FRAME_OTHER;
-            read_binance_funding(tree, *item, batch);
-        }
+        for_each(tree, root, "events", [&](const JsonNode& item) {
+            if (!item.is_object()) return;
+            const JsonNode* const name = Members<1>(tree, item, "an event", EVENT).find(0);
+            if (name != nullptr && name->is("markPriceUpdate")) read_binance_funding(tree, item, batch);
+        });
         return batch->fundings.empty() ? FRAME_OTHER : FRAME_EVENTS;
     }
     if (!root.is_object()) return FRAME_OTHER;
@@ -357,6 +356,7 @@ public:
                     return periodic::read_binance(tree_, tree_.read(data, size), &batch_);
             }
         } catch (const Malformed& malformed) {
+            tree_.trim();
             return fail(malformed.reason.c_str());
         } catch (const std::bad_alloc&) {
             return fail("a frame must fit the memory");

@@ -198,9 +198,10 @@ public:
     }
 
     // A price or a volume, not negative, and what must follow it: `next` begins with the closing quote of one that is
-    // QUOTED, and may be empty where the amount is bare.
+    // QUOTED, and may be empty where the amount is bare. `told`, where it is given, is left as it is or becomes the number
+    // of digits behind the point of an amount that has at most 15 in all.
     template <bool QUOTED, std::size_t N>
-    HFT_INLINE bool amount(double* out, const char (&next)[N]) noexcept {
+    HFT_INLINE bool amount(double* out, const char (&next)[N], int* told = nullptr) noexcept {
         static_assert(N > 1 || !QUOTED, "a closing quote must follow");
 #if defined(__SSE2__)
         // The longest that is read here, what follows it, and the eight bytes that may be loaded from its last one.
@@ -215,12 +216,14 @@ public:
                     // Sixteen bytes were looked at, so that there are 15 digits at most.
                     if (static_cast<unsigned>(places - 1) < 8 && follows<QUOTED>(p_ + size, next)) {
                         *out = swar::decimal(swar::load8(p_), whole, swar::load8(p_ + whole + 1), places);
+                        if (told != nullptr) *told = places;
                         p_ = swar::guessed(p_, size) + (N - 1);
                         return true;
                     }
                 } else if (follows<QUOTED>(p_ + whole, next)) {
                     *out = static_cast<double>(static_cast<std::int64_t>(
                         swar::number_of(swar::load8(p_) ^ swar::ZEROS, whole)));
+                    if (told != nullptr) *told = 0;
                     p_ = swar::guessed(p_, whole) + (N - 1);
                     return true;
                 }
