@@ -179,14 +179,17 @@ def record(
 
 @app.command()
 def replay(
-    session: Annotated[Path, typer.Argument(help="A recorded session; plain, gzip or zstd.")],
+    session: Annotated[list[Path], typer.Argument(help="A recording: one file, or several in their order.")],
     config: Annotated[Path, typer.Argument(help="The config of the service.")],
     service: Annotated[str | None, typer.Option(help="The section, where there are several.")] = None,
     speed: Annotated[float, typer.Option(min=0.0, help="1 is the recording's own pace, 0 flat out.")] = 0.0,
     events: Annotated[Path | None, typer.Option(help="Write each call of a hook there, as a JSON line.")] = None,
     root: Root = None,
 ) -> None:
-    """Play a recording into a service in place of its streams: same order, same times, every time."""
+    """Play a recording into a service in place of its streams: same order, same times, every time.
+
+    Files may be plain, gzip or zstd.
+    """
     configure_logging("WARNING")
     set_root(root)
     from hftpy.cli.replay import replay as run_replay
@@ -217,6 +220,46 @@ def status(
     from hftpy.cli.status import show, show_latency
 
     show_latency() if latency and not as_json else show(as_json)
+
+
+@app.command()
+def send(
+    target: Annotated[str, typer.Argument(help="A process, a group (api.*), or * for all.")],
+    command_type: Annotated[str, typer.Argument(metavar="TYPE")],
+    payload: Annotated[str, typer.Argument(metavar="JSON", help="The payload.")] = "{}",
+    sender: Annotated[
+        str, typer.Option("--as", help="Who sends it: a name that the target listens to.")
+    ] = "operator",
+    timeout: Annotated[float, typer.Option(min=0.01, help="Its deadline, in seconds.")] = 5.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the handler's end and print its result.")] = False,
+    root: Root = None,
+    verbose: Verbose = False,
+) -> None:
+    """Send a command and say whether it arrived (--wait: what came of it); status 1 if not."""
+    configure_logging("INFO" if verbose else "ERROR")
+    set_root(root)
+    from hftpy.cli.commands import send as send_command
+
+    try:
+        value = json.loads(payload)
+    except ValueError as error:
+        raise ValueError(f"the payload must be JSON: {error}") from error
+    _run(send_command(sender, target, command_type, value, timeout, wait))
+
+
+@app.command()
+def tail(
+    process: Annotated[list[str] | None, typer.Argument(help="Only of these processes.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    root: Root = None,
+) -> None:
+    """Show every command of the processes under a root as it is sent, received and ended; without payloads."""
+    configure_logging("ERROR")
+    set_root(root)
+    from hftpy.cli.commands import tail as tail_commands
+
+    _run(tail_commands(process or [], duration, as_json))
 
 
 @app.command()

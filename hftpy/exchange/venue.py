@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+import msgspec
+
 from hftcore.book import OrderBook, Snapshot
 from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
@@ -393,8 +395,11 @@ class VenueSession(Session):
                 self.feed.reset()
         if self._exposed and not self._stream.stopping:
             self._exposed = False
-            for channel in self._channels:
-                self._stream.emit(self._stream.gap(channel, "disconnected"))
+            self._tell(self._protocol.gap(None, "disconnected", None))
+
+    def missed(self, reason: str, lost: int | None) -> None:
+        """Messages of the connection, which goes on, did not come as far as here: where a recording has a hole."""
+        self._tell(msgspec.structs.replace(self._protocol.gap(None, reason, lost), source="recording"))
 
     def recovered(self, attempts: int, down_s: float) -> None:
         for channel in self._channels:
@@ -474,7 +479,7 @@ class NativeStream(StreamBase):
         """
         client: ClientName = "websockets" if protocol.needs_deflate else self._client
         source = SESSION_SOURCE.get()
-        native = client == "picows" and source is None
+        native = client == "picows" or source is not None
         session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native)
         if source is not None:
             await source.serve(session)

@@ -133,7 +133,7 @@ class CommandLanes:
         assert registered is not None
         limit, scope = registered.timeout, None
         try:
-            result = registered.handler(entry.command)
+            result = registered.call(entry.command)
             if inspect.isawaitable(result):
                 if limit is None:
                     result = await result

@@ -10,6 +10,7 @@ import zmq
 from hftcore.topic import PrefixFilter, check_process_id
 from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import socket_path
+from hftpy.ipc.command_audit import TAIL_TOPIC, CommandObserver
 from hftpy.ipc.command_protocol import MALFORMED, UPSTREAM, decode_answer, peer_of
 from hftpy.ipc.command_sender import ASK_S, CommandSender
 from hftpy.ipc.command_state import CommandState
@@ -37,9 +38,20 @@ class CommandPublisher:
         As for `CommandSender`.
     send_hwm
         How many frames wait for one peer that does not read; further ones are dropped for that peer alone.
+    observer
+        Is told what becomes of commands; watchers that subscribe here are given its records.
     """
 
-    def __init__(self, process_id: str, boot: str, *, join_s: float, capacity: int, send_hwm: int) -> None:
+    def __init__(
+        self,
+        process_id: str,
+        boot: str,
+        *,
+        join_s: float,
+        capacity: int,
+        send_hwm: int,
+        observer: CommandObserver,
+    ) -> None:
         self._process_id = process_id
         self._send_hwm = send_hwm
         self._join_s = min(JOIN_S, join_s)
@@ -50,6 +62,7 @@ class CommandPublisher:
         self._armed_at = 0.0
         self._joined = PrefixFilter()
         self._log = LimitedLog(logger)
+        self._observer = observer
         self.peers: set[str] = set()
         self.malformed = 0
         self.sender = CommandSender(
@@ -85,6 +98,8 @@ class CommandPublisher:
         """Send a command now, or when it can be."""
         if self._owned is not None:
             self._serve(now)
+        if self._observer.is_on:
+            self._observer.on_sent(command)
         if self._timer is None and self.sender.outstanding + self.sender.waiting == 0:
             self.sender.poll(now)  # without a loop nobody else does
         self.sender.send(now, command, fail_fast=fail_fast)
@@ -107,6 +122,8 @@ class CommandPublisher:
         return any(_process_of(prefix) is None for prefix in self._joined.matching(topic))
 
     def _on_end(self, delivery: Delivery) -> None:
+        if self._observer.is_on:
+            self._observer.on_delivery(delivery)
         if delivery.state in (CommandState.DONE, CommandState.RECEIVED, CommandState.SENT):
             return
         command = delivery.command
@@ -151,6 +168,9 @@ class CommandPublisher:
 
     def _on_subscribed(self, now: float, prefix: bytes) -> bool:
         self._joined.add(prefix)
+        if prefix == TAIL_TOPIC:
+            self._observer.tail = self._transmit
+            return False
         peer = peer_of(prefix)
         if peer is not None:
             self.sender.on_joined(now, peer)
@@ -162,6 +182,9 @@ class CommandPublisher:
         return True
 
     def _on_unsubscribed(self, prefix: bytes) -> None:
+        if prefix == TAIL_TOPIC:
+            self._observer.tail = None
+            return
         peer = peer_of(prefix)
         if peer is not None:
             self.sender.on_left(peer)
@@ -237,6 +260,7 @@ class CommandPublisher:
             self._owned.close(STOP_LINGER_MS)
             self._owned = None
         self.sender.stop()
+        self._observer.tail = None
         self.peers.clear()
 
 

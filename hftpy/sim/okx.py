@@ -35,7 +35,7 @@ CANDLE_PERIOD_S = 1.0
 PRICE_PERIODS_S = {"mark-price": 0.2, "funding-rate": 30.0}
 # What takes a recorded frame of another channel, where the recording has none of its own.
 STAND_INS = {
-    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all",
+    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all", "trades-all": "trades",
     "books-l2-tbt": "books", "books50-l2-tbt": "books", "books5": "books",
 }  # fmt: skip
 BOOK_LEVELS = 400

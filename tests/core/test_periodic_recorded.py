@@ -13,7 +13,7 @@ from typing import Any
 
 import periodic_oracle as oracle
 import pytest
-from test_parse_recorded import KINDS, VENUES, files_of, lines_of, sessions_of, time_ns
+from test_parse_recorded import KINDS, VENUES, files_of, lines_of, sessions_of
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
@@ -170,7 +170,7 @@ def check_stated(stated: dict[str, Any], event: dict[str, Any] | Kline, native: 
         if isinstance(mine, float) and isinstance(value, str):
             value = float(value)
         elif isinstance(value, str) and isinstance(mine, int) and "T" in value:
-            value = time_ns(value)
+            value = oracle.rfc3339(value)
         elif name == "timestamp" and isinstance(event, dict) and isinstance(value, int):
             value *= 10**6
         assert mine == value, (name, native)
