@@ -85,7 +85,6 @@ class VenueProtocol(ABC):
     max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
-    pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -215,6 +214,10 @@ class VenueSession(Session):
     def protocol(self) -> VenueProtocol:
         """The venue's side."""
         return self._protocol
+
+    @property
+    def delivered(self) -> bool:
+        return self._exposed or (self.feed is not None and self.feed.exposed)
 
     async def url(self) -> str:
         return self._url
@@ -490,7 +493,6 @@ class NativeStream(StreamBase):
             client,
             tls=self._tls,
             deflate=protocol.needs_deflate,
-            ping_always=protocol.pings_always,
         )
         try:
             await runner.run()

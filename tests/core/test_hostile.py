@@ -4,7 +4,6 @@ Nothing else is lost: after each of them the parser reads the next good frame as
 """
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import book_reading
 import hostile
 import parse_frames as frames
 import parse_oracle as oracle
+import periodic_messages
 import periodic_oracle
 import pytest
 
@@ -65,35 +65,6 @@ BOOKS = [
      b'"0.00"]],'
      b'"time":"2026-09-30T02:03:13.168981Z"}'),
     ("coinbase", b'{"type":"snapshot","product_id":"ETH-USD","bids":[["2668.65","0.28"]],"asks":[["2670","1"]]}'),
-]  # fmt: skip
-PERIODIC = [
-    ("kraken", b'{"channel":"ohlc","type":"snapshot","timestamp":"2026-09-21T14:16:30.5Z","data":[{"symbol":"BTC/USD",'
-     b'"open":10.5,"high":12.25,"low":9,"close":11,"trades":7,"volume":3.5e-05,"vwap":10.5,"interval_begin":'
-     b'"2026-09-21T14:14:00.000000000Z","interval":1,"timestamp":"2026-09-21T14:15:00.000000Z"}]}'),
-    ("kraken", b'[42,["1542057314.748456","1542057360.435743","3586.70000","3586.90000","3586.60000","3586.80000",'
-     b'"3586.68894","0.03373000",2],"ohlc-5","XBT/USD"]'),
-    ("binance", b'{"stream":"btcusdt@kline_1m","data":{"e":"kline","E":1790000040500,"s":"BTCUSDT","k":{'
-     b'"t":1790000040000,"T":1790000099999,"s":"BTCUSDT","i":"1m","f":-1,"L":-1,"o":"10.5","c":"11","h":"12.25",'
-     b'"l":"9","v":"3.5","n":7,"x":true,"q":"36.75","V":"1","Q":"2","B":"0"}}}'),
-    ("binance_future", b'{"e":"markPriceUpdate","E":1790000040000,"s":"BTCUSDT","p":"81219.2","ap":"81219.2",'
-     b'"P":"81366.1","i":"81260.37","r":"-0.00008574","T":1790000041000,"st":1}'),
-    ("okx", b'{"arg":{"channel":"candle1m","instId":"BTC-USDT"},"data":[["1790000040000","10.5","12.25","9","11","3.5",'
-     b'"3.5","36.75","1"]]}'),
-    ("okx_swap", b'{"arg":{"channel":"funding-rate","instId":"BTC-USDT-SWAP"},"data":[{"fundingRate":"-0.0001",'
-     b'"fundingTime":"1790000040000","instId":"BTC-USDT-SWAP","nextFundingRate":"","ts":"1790000000000",'
-     b'"nextFundingTime":"1790028840000"}]}'),
-    ("okx_swap", b'{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP",'
-     b'"instType":"SWAP","markPx":"42310.6","ts":"1790000040000"}]}'),
-    ("coinbase", b'{"channel":"candles","client_id":"","timestamp":"2026-09-21T14:16:30.5Z","sequence_num":7,'
-     b'"events":[{'
-     b'"type":"update","candles":[{"start":"1790000100","high":"12.25","low":"9","open":"10.5","close":"11",'
-     b'"volume":"3.5","product_id":"BTC-USD"}]}]}'),
-    ("kraken_future", b'{"time":1790000040000,"product_id":"PF_XBTUSD","funding_rate":-0.5,'
-     b'"funding_rate_prediction":1.5,'
-     b'"relative_funding_rate":-1e-06,"relative_funding_rate_prediction":2.5E-06,'
-     b'"next_funding_rate_time":1790002800000,'
-     b'"feed":"ticker","bid":10.5,"ask":11,"bid_size":1,"ask_size":2,"tag":"perpetual","markPrice":10.75,'
-     b'"index":10.5}'),
 ]  # fmt: skip
 TOLD = ("native", "snapshot", "bids", "asks", "exchangeTimeNs", "firstSeq", "lastSeq", "prevSeq", "checksum")
 REFUSED = "refused"
@@ -155,29 +126,20 @@ class Periodic:
         self._parser = PeriodicParser(venue)
 
     def outcome(self, frame: bytes) -> Any:
-        return periodic_rows(self._parser, frame)
+        rows = []
+        for event, native in zip(self._parser.parse(frame), self._parser.nativeSymbols, strict=True):
+            row = event.to_dict() if isinstance(event, Kline) else dict(event)
+            for name in ("exchange", "symbol", "localTimeNs", "seq"):
+                row.pop(name, None)
+            if isinstance(event, Kline):
+                row["quoteVolume"] = None if event.quoteVolume != event.quoteVolume else event.quoteVolume
+                row["tradeCount"] = None if event.tradeCount < 0 else event.tradeCount
+            rows.append(oracle.float_bits(row | {"nativeSymbol": native}))
+        return rows
 
     def slow(self, frame: bytes) -> Any:
         book_reading.load(frame)
         return [oracle.float_bits(row) for row in periodic_oracle.read(self.venue, frame)[1]]
-
-
-Reading = Books | Events | Periodic
-Kind = type[Reading]
-
-
-def periodic_rows(parser: PeriodicParser, frame: bytes) -> list[dict[str, Any]]:
-    rows = []
-    for event, native in zip(parser.parse(frame), parser.nativeSymbols, strict=True):
-        row: dict[str, Any] = {"nativeSymbol": native}
-        row |= event.to_dict() if isinstance(event, Kline) else event
-        for name in ("exchange", "symbol", "localTimeNs", "seq"):
-            row.pop(name, None)
-        if isinstance(event, Kline):
-            row["quoteVolume"] = None if math.isnan(event.quoteVolume) else event.quoteVolume
-            row["tradeCount"] = None if event.tradeCount < 0 else event.tradeCount
-        rows.append(oracle.float_bits(row))
-    return rows
 
 
 def told(read: Callable[[bytes], Any], frame: bytes) -> tuple[Any, str]:
@@ -190,7 +152,7 @@ def told(read: Callable[[bytes], Any], frame: bytes) -> tuple[Any, str]:
         return REFUSED, str(error)
 
 
-def judge(reading: Reading, variant: bytes) -> tuple[Any, str]:
+def judge(reading: Books | Events | Periodic, variant: bytes) -> tuple[Any, str]:
     """What the parser makes of a variant, which is what the slow reading makes of it."""
     got, reason = told(reading.outcome, variant)
     if got == REFUSED:
@@ -202,17 +164,24 @@ def judge(reading: Reading, variant: bytes) -> tuple[Any, str]:
     return got, reason
 
 
-SUBJECTS = [
-    (kind, *case)
-    for kind, cases in ((Books, BOOKS), (Events, EVENTS), (Periodic, PERIODIC))
-    for case in cases
+Reader = type[Books] | type[Events] | type[Periodic]
+PERIODIC = [
+    (venue, frame)
+    for venue, all_frames in periodic_messages.KLINES_AND_FUNDING.items()
+    for frame in all_frames
+    if compact(frame) and periodic_oracle.read(venue, frame)[1]
 ]
+SUBJECTS: list[tuple[Reader, str, bytes]] = [
+    *((Books, *case) for case in BOOKS),
+    *((Events, *case) for case in EVENTS),
+    *((Periodic, *case) for case in PERIODIC),
+]  # fmt: skip
 NAMES = [f"{kind.__name__}-{venue}-{index}" for index, (kind, venue, _) in enumerate(SUBJECTS)]
 every_shape = pytest.mark.parametrize(("kind", "venue", "frame"), SUBJECTS, ids=NAMES)
 
 
 @every_shape
-def test_every_value_replaced_by_every_other(kind: Kind, venue: str, frame: bytes) -> None:
+def test_every_value_replaced_by_every_other(kind: Reader, venue: str, frame: bytes) -> None:
     reading = kind(venue)
     good = reading.outcome(frame)
     assert good and good == reading.slow(frame)
@@ -232,7 +201,7 @@ def test_every_value_replaced_by_every_other(kind: Kind, venue: str, frame: byte
 
 
 @every_shape
-def test_what_is_no_json_in_every_place(kind: Kind, venue: str, frame: bytes) -> None:
+def test_what_is_no_json_in_every_place(kind: Reader, venue: str, frame: bytes) -> None:
     reading = kind(venue)
     good = reading.outcome(frame)
     broken = (variant.frame for variant in hostile.replaced(frame, hostile.BROKEN))
@@ -245,7 +214,7 @@ def test_what_is_no_json_in_every_place(kind: Kind, venue: str, frame: bytes) ->
 
 
 @every_shape
-def test_what_is_missing(kind: Kind, venue: str, frame: bytes) -> None:
+def test_what_is_missing(kind: Reader, venue: str, frame: bytes) -> None:
     reading = kind(venue)
     good = reading.outcome(frame)
     for variant in hostile.left_out(frame):
@@ -254,7 +223,7 @@ def test_what_is_missing(kind: Kind, venue: str, frame: bytes) -> None:
 
 
 @every_shape
-def test_a_member_that_stands_twice(kind: Kind, venue: str, frame: bytes) -> None:
+def test_a_member_that_stands_twice(kind: Reader, venue: str, frame: bytes) -> None:
     """Which of two values is meant cannot be known: a member that is read and stands twice is refused and named."""
     reading = kind(venue)
     good = reading.outcome(frame)
