@@ -215,7 +215,7 @@ def replay(
 @app.command()
 def decode(
     venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Plain, gzip or zstd; none, or -: stdin.")] = None,
     depth: Annotated[int, typer.Option(min=0, help="Levels of each side in a book's line.")] = 10,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
