@@ -41,6 +41,16 @@ def _run(coroutine: Coroutine[Any, Any, int]) -> None:
         raise typer.Exit(runner.run(coroutine))
 
 
+def _json_object(option: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{option} must be a JSON object, was {text!r}: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{option} must be a JSON object, was {text!r}")
+    return found
+
+
 @app.command()
 def version() -> None:
     """Print the version and the build mode of the compiled core."""
@@ -141,6 +151,7 @@ def watch(
     book: Annotated[bool, typer.Option("--book", help="The order book too.")] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
     api_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's.")] = None,
+    rest_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's REST.")] = None,
 ) -> None:
     """Show a pair's market live: a table, or lines where there is no terminal."""
     configure_logging("ERROR")
@@ -148,7 +159,11 @@ def watch(
 
     from hftpy.cli.watch import watch as run_watch
 
-    _run(run_watch(venue, pair, book=book, seconds=seconds, api_host=api_host, console=Console()))
+    _run(
+        run_watch(
+            venue, pair, book=book, seconds=seconds, api_host=api_host, rest_host=rest_host, console=Console()
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -172,7 +187,7 @@ def record(
         run_record(
             venue, pair, channel or ["ticker", "trade"], folder, compression=compression,  # type: ignore[arg-type]
             max_file_bytes=int(max_mb * 1_000_000), seconds=seconds, api_host=api_host, rest_host=rest_host,
-            subscribe_args=json.loads(subscribe_args), out=sys.stdout,
+            subscribe_args=_json_object("args", subscribe_args), out=sys.stdout,
         )
     )  # fmt: skip
 

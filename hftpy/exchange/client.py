@@ -111,8 +111,8 @@ class _Messages:
     def __init__(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
         self._on_frame = on_frame
         self._on_closed = on_closed
-        self._fragments: list[bytes] = []
-        self._size = 0
+        # One buffer: a peer may send millions of parts, also empty ones.
+        self._parts = bytearray()
         self._code = 1006
         self._reason = ""
         self._open = False
@@ -150,20 +150,16 @@ class _Messages:
             self._join(transport, frame)
 
     def _join(self, transport: WSTransport, frame: WSFrame) -> None:
-        part = frame.get_payload_as_bytes()
-        self._size += len(part)
-        if self._size > MAX_MESSAGE_BYTES:
-            self._fragments.clear()
+        self._parts += frame.get_payload_as_bytes()
+        if len(self._parts) > MAX_MESSAGE_BYTES:
+            self._parts = bytearray()
             self._reason = f"a message must have at most {MAX_MESSAGE_BYTES} bytes"
             transport.send_close(WSCloseCode.MESSAGE_TOO_BIG)
             transport.disconnect()
             return
-        self._fragments.append(part)
         self.joining = not frame.fin
         if frame.fin:
-            whole = b"".join(self._fragments)
-            self._fragments.clear()
-            self._size = 0
+            whole, self._parts = bytes(self._parts), bytearray()
             self._on_frame(whole)
 
     def disconnected(self) -> None:

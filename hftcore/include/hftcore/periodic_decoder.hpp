@@ -357,6 +357,7 @@ public:
                     return periodic::read_binance(tree_, tree_.read(data, size), &batch_);
             }
         } catch (const Malformed& malformed) {
+            tree_.trim();
             return fail(malformed.reason.c_str());
         } catch (const std::bad_alloc&) {
             return fail("a frame must fit the memory");
