@@ -215,7 +215,7 @@ def replay(
 @app.command()
 def decode(
     venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Plain, gzip or zstd; none, or -: stdin.")] = None,
     depth: Annotated[int, typer.Option(min=0, help="Levels of each side in a book's line.")] = 10,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
@@ -235,6 +235,42 @@ def status(
     from hftpy.cli.status import show, show_latency
 
     show_latency() if latency and not as_json else show(as_json)
+
+
+@app.command()
+def top(
+    root: Root = None,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two readings.")] = 1.0,
+    seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it once; so does a pipe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON.")] = False,
+) -> None:
+    """Watch the processes under a root: state, rates, queues, losses, latency, stalls, parameters."""
+    set_root(root)
+    from rich.console import Console
+
+    from hftpy.cli.top import top as run_top
+
+    _run(run_top(interval_s=interval, seconds=seconds, once=once, as_json=as_json, console=Console()))
+
+
+@app.command()
+def metrics(
+    root: Root = None,
+    port: Annotated[int | None, typer.Option(help="Serve GET /metrics there instead; 0 chooses a port.")] = None,
+    host: Annotated[str, typer.Option(help="Of the port; loopback unless told.")] = "127.0.0.1",
+) -> None:
+    """Print the counters and latencies of the processes under a root in Prometheus' text format."""
+    set_root(root)
+    if port is None:
+        from hftpy.service.metrics import render
+        from hftpy.service.status import read_statuses
+
+        print(render(read_statuses()), end="")
+        return
+    from hftpy.cli.metrics import serve
+
+    _run(serve(host, port, lambda url: print(url, flush=True)))
 
 
 @app.command()

@@ -154,7 +154,8 @@ async def replay(
         running.result()
         for note in (*source.notes, *_neighbours(sessions)):
             out.write(f"note: {note}\n")
-        out.write(f"{source.frames} frames replayed, {log.events} events\n")
+        ended = "" if finished else "; stopped before the end"
+        out.write(f"{source.frames} frames replayed, {log.events} events{ended}\n")
         return 0 if finished else 1
     finally:
         if log_file is not None:

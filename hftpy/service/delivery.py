@@ -156,7 +156,11 @@ class Delivery:
         """The counters of the queues."""
         return {
             **{
-                str(inbox.channel): {**inbox.ring.stats, "events_dropped": inbox.events_dropped}
+                str(inbox.channel): {
+                    **inbox.ring.stats,
+                    "waiting": inbox.ring.qsize(),
+                    "events_dropped": inbox.events_dropped,
+                }
                 for inbox in self._inboxes
             },
             **{queue.name: queue.summary for queue in (self.my_orders, self.my_trades)},

@@ -338,10 +338,10 @@ def depth_snapshot(exchange: Exchange, entry: SessionEntry) -> str | None:
 
     Empty where the entry does not say whose it is: a recorder of one symbol put it among the frames.
     """
-    if exchange not in (Exchange.BINANCE, Exchange.BINANCE_FUTURE) or not entry.data.startswith(SNAPSHOT_START):
+    if exchange not in (Exchange.BINANCE, Exchange.BINANCE_FUTURE):
         return None
     if entry.kind == "recv":
-        return ""
+        return "" if entry.data.startswith(SNAPSHOT_START) else None
     found = _DEPTH.search(entry.url) if entry.kind == "http" else None
     return found[1] if found is not None else None
 

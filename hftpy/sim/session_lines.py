@@ -1,5 +1,6 @@
 """The lines of a session's file, plain, gzip or zstd, as far as they can be read."""
 
+import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -49,9 +50,12 @@ def session_lines(path: str | os.PathLike[str], on_cut: Callable[[str], None]) -
             yield last
 
 
-def _inflated(file: BinaryIO, name: str, on_cut: Callable[[str], None]) -> Iterator[bytes]:
-    magic = file.read(4)
-    file.seek(0)
+def _inflated(
+    file: BinaryIO, name: str, on_cut: Callable[[str], None], magic: bytes | None = None
+) -> Iterator[bytes]:
+    if magic is None:
+        magic = file.read(4)
+        file.seek(0)
     failure: type[Exception]
     begin: Callable[[], Any]
     if magic[:2] == GZIP_MAGIC:
@@ -74,6 +78,49 @@ def _inflated(file: BinaryIO, name: str, on_cut: Callable[[str], None]) -> Itera
         raise ValueError(f"session {name!r} is damaged ({kind}: {error}): none of its lines can be trusted") from error
     if not inflater.eof:
         on_cut(f"{name} ends in the middle of its {kind} data{CUT}")
+
+
+class ZstdReader(io.RawIOBase):
+    """What a stream of zstd holds, for readers that want a file.
+
+    Parameters
+    ----------
+    file
+        Where the compressed data are; stays open.
+    name
+        For messages.
+
+    Raises
+    ------
+    ValueError
+        If `zstandard` is not installed.
+    EOFError
+        When it is read, if the data end too early or are damaged.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._chunks = _inflated(file, name, self._cut, ZSTD_MAGIC)
+        self._rest = b""
+        self._failure = ""
+
+    def _cut(self, text: str) -> None:
+        self._failure = text
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer."""
+        try:
+            while not self._rest and (chunk := next(self._chunks, None)) is not None:
+                self._rest = chunk
+        except ValueError as error:
+            raise EOFError(str(error)) from error
+        if not self._rest and self._failure:
+            raise EOFError(self._failure)
+        count = min(len(self._rest), len(buffer))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def _begin_gzip() -> Any:

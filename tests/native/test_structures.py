@@ -235,7 +235,9 @@ CHECKED = {
     "a duplicate is heard": (FEED, "feed", "if (verdict != VERDICT_DUPLICATE) note", "note"),
     "the other number": (FEED, "feed", "return numbered_by_seq ?", "return !numbered_by_seq ?"),
     "a symbol that nobody wants is found": (FEED, "feed", "return state->wanted ? state : nullptr;", "return state;"),
-    "two symbols share a state": (FEED, "feed", "if (slots_[id] == 0) {", "if (slots_[id] == 0 && id < 30) {"),
+    "two symbols share a state": (
+        FEED, "feed", "slots_[id] = static_cast<std::uint32_t>(states_.size());", "slots_[id] = 1;",
+    ),
     "who is told stays silent": (FEED, "feed", "        state->stale = false;\n", ""),
     "the one that was heard last": (FEED, "feed", "state.seenNs >= *seen", "state.seenNs <= *seen"),
     "a snapshot ends the patience": (FEED, "feed", "(flags & FLAG_SNAPSHOT) == 0) silence", "true) silence"),
