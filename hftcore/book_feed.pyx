@@ -160,7 +160,7 @@ cdef class BookFeed:
         cdef int place
         if not self._in_batch:
             self._in_batch = True
-            self._localTimeNs = now_ns()
+            self._localTimeNs = self._replayTimeNs if self._replays else now_ns()
             self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs)
         if kind != FRAME_ERROR and self.parser.decoder.has_frame_seq():
@@ -185,7 +185,7 @@ cdef class BookFeed:
         count = self.parser.decoder.count()
         for index in range(count):
             self._take(index)
-        if last and self._delivered:
+        if last and self._delivered and not self._replays:
             self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
             self.parse_to_ring.record_c(now_ns() - parsed_ns)
         if self.on_handled is not None:
@@ -343,6 +343,14 @@ cdef class BookFeed:
         finally:
             PyBuffer_Release(&view)
 
+    def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
+        """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every
+        Snapshot gets. Nothing is recorded as the latency of our own hops any more.
+        """
+        self._replays = True
+        self._replayTimeNs = localTimeNs
+        self._flags = flags
+
     def flush(self):
         """End a burst. May be called at any time."""
         self.flush_c()
@@ -357,7 +365,7 @@ cdef class BookFeed:
         frame
             The answer's bytes.
         localTimeNs
-            When it was received, ns since 1970; 0: now.
+            When it was received, ns since 1970; 0: now, or the time of `replay_at`.
 
         Returns
         -------
@@ -378,11 +386,12 @@ cdef class BookFeed:
         cdef bytes data = bytes(frame)
         cdef BookOutcome outcome = OUTCOME_OUTDATED
         cdef int kind
+        cdef int64_t now = localTimeNs or (self._replayTimeNs if self._replays else now_ns())
         if self._busy:
             raise RuntimeError("a feed must not be called from within its own sinks and callbacks")
         native = self._natives.get(entry.pair) or native_symbol(self.parser.exchange, entry.pair)
         kind = self.parser.decode_for_c(
-            PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), localTimeNs or now_ns(), native.encode()
+            PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now, native.encode()
         )
         if kind == FRAME_ERROR:
             self.parser.fail_c()

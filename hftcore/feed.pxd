@@ -39,6 +39,8 @@ cdef class Feed:
     cdef bint _busy
     cdef bint _delivered
     cdef int64_t _localTimeNs
+    cdef bint _replays  # the time of receipt is a recorded one
+    cdef int64_t _replayTimeNs
     # events since consumers were last served, and at how many they are served
     cdef size_t _pending
     cdef size_t _pump_every

@@ -168,7 +168,7 @@ cdef class Feed:
         cdef int kind
         if not self._in_batch:
             self._in_batch = True
-            self._localTimeNs = now_ns()
+            self._localTimeNs = self._replayTimeNs if self._replays else now_ns()
             self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs, self._flags)
         if kind != FRAME_EVENTS:
@@ -192,7 +192,7 @@ cdef class Feed:
                 self._tickers(count)
             else:
                 self._trades(count)
-            if last and self._delivered:
+            if last and self._delivered and not self._replays:
                 self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
                 self.parse_to_ring.record_c(now_ns() - parsed_ns)
         else:
@@ -440,6 +440,14 @@ cdef class Feed:
                 self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), False)
         finally:
             self.flush_c()
+
+    def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
+        """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every
+        event gets. Nothing is recorded as the latency of our own hops any more.
+        """
+        self._replays = True
+        self._replayTimeNs = localTimeNs
+        self._flags = flags
 
     def flush(self):
         """End a burst: drains run, consumers that sleep are woken. May be called at any time."""

@@ -223,6 +223,7 @@ def test_funding_of_okx():
         ("okx", okx("candle1m", [{}]), "7 values"),
         ("okx", okx("candle1m", [CANDLE], ""), "a symbol must be text"),
         ("okx", okx("candle1m", [["x", *CANDLE[1:]]]), "ts must be milliseconds"),
+        ("okx", okx("candle1m", [["", *CANDLE[1:]]], "BTC-USDT"), "ts must be milliseconds, was ''"),
         ("okx_swap", okx("mark-price", [{"instId": "BTC-USDT-SWAP", "markPx": "-1"}]), "must not be negative"),
         ("kraken", kraken(interval=-1), "interval must be"),
         ("kraken", kraken(interval_begin="x"), "RFC 3339"),
@@ -268,6 +269,13 @@ def test_truncated_anywhere(exchange, frame, symbol):
         with pytest.raises(ParseError):
             parser.parse(frame[:end])
     assert len(parser.parse(frame)) == 1
+
+
+def test_flags_are_given_to_every_kline():
+    parser = PeriodicParser("kraken")
+    (kline,) = parser.parse(kraken(), 5, Flag.REPLAY)
+    (old,) = parser.parse(kraken("snapshot", interval_begin="2026-09-21T14:12:00Z"), 5, Flag.REPLAY)
+    assert kline.flags == Flag.REPLAY and old.flags == Flag.REPLAY | Flag.SNAPSHOT | Flag.CLOSED
 
 
 def test_other_frames_are_told_apart():
