@@ -12,6 +12,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "hftcore/words.hpp"
+
 namespace hft {
 
 using TextForm = std::uint8_t;
@@ -25,16 +27,25 @@ constexpr bool is_plain(TextForm form) noexcept { return form < 0xf0; }
 
 // Of a number by number.hpp without '-'.
 inline TextForm form_of(std::string_view text) noexcept {
-    if (text.size() > PLAIN_DIGITS + 1 + DROPPED_ZEROS) return FORM_IRREGULAR;
-    std::size_t point = text.size();
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '.') {
-            point = i;
-        } else if (static_cast<unsigned char>(text[i] - '0') > 9) {
-            return FORM_IRREGULAR;
+    const std::size_t size = text.size();
+    if (size > PLAIN_DIGITS + 1 + DROPPED_ZEROS) return FORM_IRREGULAR;
+    std::size_t point = size;
+    if (size >= 8) {
+        // What is no digit can only be the point, or of an exponent.
+        for (std::size_t i = 0; i < size; i += 8) {
+            if (i > size - 8) i = size - 8;
+            const std::uint64_t word = swar::load8(text.data() + i);
+            if (swar::zero_bytes((word | swar::ONES * 0x20) ^ swar::ONES * 'e') != 0) return FORM_IRREGULAR;
+            const std::uint64_t points = swar::zero_bytes(word ^ swar::ONES * '.');
+            if (points != 0) point = i + static_cast<std::size_t>(swar::first_marked(points));
+        }
+    } else {
+        for (std::size_t i = 0; i < size; ++i) {
+            if ((text[i] | 0x20) == 'e') return FORM_IRREGULAR;
+            if (text[i] == '.') point = i;
         }
     }
-    std::size_t places = point == text.size() ? 0 : text.size() - point - 1;
+    std::size_t places = point == size ? 0 : size - point - 1;
     std::size_t dropped = 0;
     for (; point + places > PLAIN_DIGITS; --places, ++dropped) {
         if (places < 2 || text[point + places] != '0') return FORM_IRREGULAR;
