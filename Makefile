@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize shm-proof fuzz instructions wheels asan
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize command-proof shm-proof fuzz instructions wheels asan
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -50,6 +50,9 @@ check: lint test  ## lint and test
 sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
 	HFTPY_STRESS_ITEMS=$${HFTPY_STRESS_ITEMS:-20000000} HFTPY_SHM_READS=$${HFTPY_SHM_READS:-200000000} \
 		$(BIN)/python -m pytest -m native tests/native --timeout 3600 $(ARGS)
+
+command-proof: $(STAMP)  ## 2,000 commands a second between processes that are killed, stopped and sent duplicates (SECONDS=60)
+	$(BIN)/python tests/ipc/command_chaos.py $(or $(SECONDS),60) $(or $(SEED),1)
 
 shm-proof: $(STAMP)  ## a thousand million reads of shared memory under a writer that laps, and a thousand random kills
 	HFTPY_SHM_READS=1000000000 HFTPY_SHM_KILLS=1000 $(BIN)/python -m pytest tests/native/test_shm_stress.py tests/ipc/test_shm_kill.py \

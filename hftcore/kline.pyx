@@ -381,7 +381,7 @@ cdef class PeriodicParser:
         self.decoder.set_exchange(self._exchange)
         self._symbols = {native: CurrencyPair(pair) for native, pair in (symbols or {}).items()}
 
-    def parse(self, bytes frame not None, int64_t localTimeNs=0):
+    def parse(self, bytes frame not None, int64_t localTimeNs=0, uint16_t flags=0):
         """Decode one frame.
 
         Parameters
@@ -390,6 +390,8 @@ cdef class PeriodicParser:
             The frame's bytes.
         localTimeNs
             When it was received, ns since 1970.
+        flags
+            Bits that every kline gets, such as `Flag.REPLAY`.
 
         Returns
         -------
@@ -416,6 +418,7 @@ cdef class PeriodicParser:
             kline = Kline.__new__(Kline)
             kline.c = self.decoder.klines()[index]
             kline.c.symbol = self._pair(index).id
+            kline.c.flags |= flags
             events.append(kline)
         for index in range(self.decoder.funding_count()):
             events.append(self._funding(index))

@@ -16,7 +16,7 @@ from hftpy.service import ServiceBase, ServiceConfig, load_config
 from hftpy.service.loader import load_service
 from hftpy.sim.session_source import PLAYED, RecordedSource
 
-HOOKS = ("on_ticker", "on_trade", "on_gap", "on_stale", "on_reconnected")
+HOOKS = ("on_ticker", "on_trade", "on_kline", "on_funding", "on_gap", "on_stale", "on_reconnected")
 TURNS_TO_START = 1000
 
 
@@ -75,7 +75,7 @@ def _fields(item: Any) -> dict[str, Any]:
         fields: dict[str, Any] = item.to_dict()
         return fields
     fields = msgspec.structs.asdict(item)
-    return fields | {"exchange": str(item.exchange), "channel": str(item.channel)}
+    return fields | {name: str(fields[name]) for name in ("exchange", "channel") if name in fields}
 
 
 def choose(path: Path, name: str | None) -> ServiceConfig:

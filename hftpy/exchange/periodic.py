@@ -68,7 +68,7 @@ class PeriodicProtocol(MarketProtocol):
 
     def receive(self, frame: bytes, local_ns: int) -> Sequence[Item]:
         try:
-            events = self._periodic.parse(frame, local_ns)
+            events = self._periodic.parse(frame, local_ns, self.event_flags)
         except ParseError:
             if self.is_notice(frame):
                 return ()

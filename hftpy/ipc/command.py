@@ -1,17 +1,23 @@
 """The command and its frame: 64-byte topic ``target.command_type`` + JSON."""
 
+import base64
+import datetime
+import enum
 import json
 from collections.abc import Generator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from hftcore.topic import COMMAND_TOPIC_BYTES, check_command_type, check_process_id, check_target, command_topic
 
 MAX_COMMAND_BYTES = 1 << 20
-WIRE_VERSION = 1
+MAX_DEPTH = 64
+WIRE_VERSION = 2
 _FIELDS = ("command_id", "sender_id", "target_id", "command_type", "payload", "timestamp")
+
+Ack = Literal["none", "recv", "done"]
 
 
 class CommandId(str):
@@ -38,7 +44,8 @@ class IPCCommand:
     command_type
         Chooses the handler.
     payload
-        Its arguments: a dict of what JSON can hold.
+        Its arguments: a dict, or anything else that JSON can hold. Of a handler whose argument names a schema, what
+        the schema made of it.
     timestamp
         When it was made, microseconds since 1970.
     """
@@ -51,7 +58,7 @@ class IPCCommand:
         sender_id: str,
         target_id: str,
         command_type: str,
-        payload: dict[str, Any],
+        payload: Any,
         timestamp: int,
     ) -> None:
         self.command_id = command_id
@@ -68,15 +75,12 @@ class IPCCommand:
         Raises
         ------
         TypeError
-            If the payload holds what JSON cannot.
+            If the payload holds what cannot be sent.
         ValueError
-            If the payload holds NaN or an infinity, or refers to itself.
+            If the payload holds NaN or an infinity, refers to itself, or is too deep.
         """
         if self._json_cache is None:
-            fields = {name: getattr(self, name) for name in _FIELDS}
-            self._json_cache = json.dumps(
-                fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable
-            )
+            self._json_cache = _encode({name: getattr(self, name) for name in _FIELDS})
         return self._json_cache
 
     @classmethod
@@ -88,7 +92,7 @@ class IPCCommand:
         ValueError
             If it is no JSON object, a field is missing or has a wrong type, or an id is not one.
         """
-        return _read(text)[0]
+        return _read(text.encode() if isinstance(text, str) else text)[0]
 
     def __repr__(self) -> str:
         # Not the payload: it may hold what must not stand in a log.
@@ -105,34 +109,152 @@ class IPCCommand:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Keys(NamedTuple):
+    """The optional keys of a command, which peers that know the six fields alone ignore.
+
+    Attributes
+    ----------
+    boot
+        The sender's life; empty for a plain peer.
+    seq, low
+        Number of the command among those of its sender and target, from 1; the lowest number whose outcome the sender
+        does not know yet. 0: no acknowledgement and no order is asked for.
+    ttl_ms, mono_us
+        The command may start until `ttl_ms` after `mono_us` (CLOCK_MONOTONIC when it was first sent; 0: after its
+        timestamp). 0 ms: whenever.
+    ack
+        What the sender wants to hear.
+    attempt
+        1 for the first time that it is sent (``try`` on the wire).
+    to
+        The life of the receiver that it was first sent to; empty: the sender did not know.
+    """
+
+    boot: str = ""
+    seq: int = 0
+    low: int = 0
+    ttl_ms: int = 0
+    mono_us: int = 0
+    ack: str = "none"
+    attempt: int = 1
+    to: str = ""
+
+
+PLAIN = Keys()
+
+
+class _Six(msgspec.Struct):
+    command_id: str
+    sender_id: str
+    target_id: str
+    command_type: str
+    payload: Any
+    timestamp: int
+
+
+class _Full(_Six):
+    boot: str = ""
+    seq: int = 0
+    low: int = 0
+    ttl_ms: int = 0
+    mono: int = 0
+    ack: Ack = "none"
+    attempt: int = msgspec.field(default=1, name="try")
+    to: str = ""
+
+
+_full = msgspec.json.Decoder(_Full)
+_six = msgspec.json.Decoder(_Six)
+_MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
 def _jsonable(value: object) -> object:
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"a payload must hold finite numbers, was {value}")
         return str(value)
+    if isinstance(value, datetime.date | datetime.time):  # datetime is a date
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     raise TypeError(f"a payload must be of JSON types, was {type(value).__name__}")
 
 
-def _read(text: str | bytes) -> tuple[IPCCommand, str]:
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable)
+
+
+def _encode(value: object) -> str:
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ValueError(f"a command must be JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"a command must be a JSON object, was {type(found).__name__}")
-    for name in _FIELDS:
-        if name not in found:
-            raise ValueError(f"a command needs the field {name!r}")
-        wanted = {"payload": dict, "timestamp": int}.get(name, str)
-        if type(found[name]) is not wanted:
-            raise ValueError(f"{name} must be {wanted.__name__}, was {type(found[name]).__name__}")
-    check_process_id(found["sender_id"])
-    check_target(found["target_id"])
-    check_command_type(found["command_type"])
-    boot = found.get("boot", "")
-    return IPCCommand(**{name: found[name] for name in _FIELDS}), boot if isinstance(boot, str) else ""
+        return _encoder.encode(value)
+    except RecursionError as error:
+        raise ValueError("a payload must not be that deep") from error
+
+
+def encode_payload(value: Any) -> str:
+    """A payload or a result as JSON.
+
+    Decimal becomes its text, datetime, date and time their ISO 8601 text, Enum its value, bytes base64, a msgspec
+    Struct an object.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything else that JSON cannot.
+    ValueError
+        If it holds NaN or an infinity, refers to itself, or is more than `MAX_DEPTH` deep.
+    """
+    text = _encode(value)
+    if is_too_deep(text, "[", "{", MAX_DEPTH):
+        raise ValueError(f"a payload must be at most {MAX_DEPTH} deep")
+    return text
+
+
+def is_too_deep(text: Any, square: Any, curly: Any, limit: int) -> bool:
+    """Whether JSON is more than `limit` deep; counts brackets first, as most have few."""
+    if text.count(square) + text.count(curly) <= limit:
+        return False
+    try:
+        level = [msgspec.json.decode(text)]
+    except _MALFORMED:
+        return False  # whoever reads it will say what is wrong
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def encode_head(
+    command_id: str, sender_id: str, target_id: str, command_type: str, payload: str, timestamp: int
+) -> bytes:
+    """The six fields as JSON without the closing brace; the ids must have been checked."""
+    return (
+        f'{{"command_id":"{command_id}","sender_id":"{sender_id}","target_id":"{target_id}",'
+        f'"command_type":"{command_type}","payload":{payload},"timestamp":{timestamp}'
+    ).encode()
+
+
+def encode_tail(keys: Keys) -> bytes:
+    """The optional keys, behind `encode_head`."""
+    to = f',"to":"{keys.to}"' if keys.to else ""
+    return (
+        f',"v":{WIRE_VERSION},"boot":"{keys.boot}","seq":{keys.seq},"low":{keys.low},"ttl_ms":{keys.ttl_ms},'
+        f'"mono":{keys.mono_us},"ack":"{keys.ack}","try":{keys.attempt}{to}}}'
+    ).encode()
 
 
 def encode_frame(command: IPCCommand, boot: str) -> tuple[bytes, bytes]:
-    """The topic of a command and its whole frame; `boot` names the sender's life.
+    """The topic of a command and its whole frame, of a sender that asks for no acknowledgement.
 
     Raises
     ------
@@ -140,16 +262,38 @@ def encode_frame(command: IPCCommand, boot: str) -> tuple[bytes, bytes]:
         As `hftcore.topic.command_topic` and `IPCCommand.to_json`; or if the frame is too large.
     """
     topic = command_topic(command.target_id, command.command_type)
-    # Optional keys, which peers that know the six fields alone ignore.
-    optional = f',"v":{WIRE_VERSION},"boot":"{boot}"}}'
-    frame = topic + command.to_json()[:-1].encode() + optional.encode()
+    frame = topic + command.to_json()[:-1].encode() + f',"v":{WIRE_VERSION},"boot":"{boot}"}}'.encode()
     if len(frame) > MAX_COMMAND_BYTES:
         raise ValueError(f"a command must have at most {MAX_COMMAND_BYTES} bytes, was {len(frame)}")
     return topic, frame
 
 
-def decode_frame(frame: bytes) -> tuple[bytes, IPCCommand, str]:
-    """A frame's topic (padded), its command and its sender's boot (empty if it has none).
+def _read(text: bytes) -> tuple[IPCCommand, Keys]:
+    try:
+        found: Any = _full.decode(text)
+        keys = Keys(
+            found.boot, found.seq, found.low, found.ttl_ms, found.mono, found.ack, found.attempt, found.to
+        ) if found.boot else PLAIN  # fmt: skip
+    except _MALFORMED:
+        # Keys of the same names that mean something else are no reason to refuse the six fields.
+        try:
+            found = _six.decode(text)
+        except _MALFORMED as error:
+            raise ValueError(f"a command must be JSON with its six fields: {error}") from error
+        keys = PLAIN
+    check_process_id(found.sender_id)
+    check_target(found.target_id)
+    check_command_type(found.command_type)
+    return (
+        IPCCommand(
+            found.command_id, found.sender_id, found.target_id, found.command_type, found.payload, found.timestamp
+        ),
+        keys,
+    )
+
+
+def decode_frame(frame: bytes) -> tuple[bytes, IPCCommand, Keys]:
+    """A frame's topic (padded), its command and its optional keys.
 
     Raises
     ------
@@ -160,5 +304,8 @@ def decode_frame(frame: bytes) -> tuple[bytes, IPCCommand, str]:
         raise ValueError(
             f"a command's frame must have {COMMAND_TOPIC_BYTES + 1} to {MAX_COMMAND_BYTES} bytes, was {len(frame)}"
         )
-    command, boot = _read(frame[COMMAND_TOPIC_BYTES:])
-    return frame[:COMMAND_TOPIC_BYTES], command, boot
+    body = frame[COMMAND_TOPIC_BYTES:]
+    if is_too_deep(body, b"[", b"{", MAX_DEPTH + 1):  # the payload is one level below
+        raise ValueError(f"a command's payload must be at most {MAX_DEPTH} deep")
+    command, keys = _read(body)
+    return frame[:COMMAND_TOPIC_BYTES], command, keys

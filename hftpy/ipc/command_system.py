@@ -1,26 +1,32 @@
 """Commands between processes, each known by its name."""
 
 import asyncio
-import logging
 import os
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import zmq
-
-from hftcore.topic import check_process_id, subscriptions_of
+from hftcore.topic import check_process_id, check_target, command_topic, subscriptions_of, target_matches
 from hftpy.common.paths import get_root, socket_path
-from hftpy.ipc.command import CommandId, IPCCommand, encode_frame
+from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
+from hftpy.ipc.command_handlers import Handler, make_registered
+from hftpy.ipc.command_journal import CommandJournal
+from hftpy.ipc.command_protocol import (
+    PREFIX,
+    Answer,
+    protocol_topic,
+)
 from hftpy.ipc.command_publisher import CommandPublisher
-from hftpy.ipc.dispatcher import CommandDispatcher, Handler
-from hftpy.ipc.transport import FrameReader, connect, running_loop
-
-logger = logging.getLogger(__name__)
+from hftpy.ipc.command_remote import Remote
+from hftpy.ipc.command_state import CommandResult
+from hftpy.ipc.dispatcher import CommandDispatcher
+from hftpy.ipc.sent_command import SentCommand
+from hftpy.ipc.transport import running_loop
 
 HOLD_S = 5.0
+_KEYS_BYTES = 400  # room for the optional keys
 
 
 class _Done:
@@ -33,44 +39,15 @@ class _Done:
         return self._system._settle().__await__()
 
 
-class _Remote:
-    """A process whose commands are received: its socket, and the worker that reads it."""
-
-    def __init__(self, process_id: str, path: Path, subscriptions: list[bytes], receive_hwm: int) -> None:
-        self.process_id = process_id
-        # One socket per remote: a frame upstream on a socket with several would reach each of them.
-        self.socket = connect(path, zmq.XSUB, receive_hwm=receive_hwm)
-        for prefix in subscriptions:
-            self.socket.send(b"\x01" + prefix)
-        self.readable = asyncio.Event()
-        self.reader: FrameReader | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.detach()
-        self.readable = asyncio.Event()
-        self.reader = FrameReader(loop, self.socket, self._wake)
-
-    def _wake(self, limit: int) -> bool:
-        self.readable.set()
-        return False
-
-    def detach(self) -> None:
-        if self.reader is not None:
-            self.reader.close()
-            self.reader = None
-
-    def close(self) -> None:
-        self.detach()
-        self.socket.close(linger=0)
-
-
 class IPCCommandSystem:
     """Sends commands to other processes, and calls handlers for the commands of those it is connected to.
 
-    `start`, `stop` and `connect_to_process` act at once, in any order; what they return may be awaited. A command for
-    one process that has not joined yet waits `hold_s` at most; then it is dropped, logged and counted (``no_route``).
-    Broadcasts reach those that have joined. Commands of one sender are handled in their order, one at a time.
+    `start`, `stop` and `connect_to_process` act at once, in any order; what they return may be awaited. A command is
+    sent as soon as its target has joined; the target says when it has it and what came of it, and until then it is
+    sent again where it was lost, with the same id, until its deadline. A target runs it once at most. Broadcasts reach
+    those that have joined. Commands of one sender to one target are handled in their order, lane by lane.
+
+    Plain PUB and SUB peers take part as the specification describes it, without acknowledgements.
 
     Parameters
     ----------
@@ -79,11 +56,13 @@ class IPCCommandSystem:
     root
         The root folder; None for `hftpy.common.get_root()`.
     hold_s
-        How long a command waits for its target to join.
+        The deadline of commands for which none is given: how long after being sent a handler may start.
     queue_size
-        How many commands may wait for handlers, for a target to join, and for one peer that does not read.
+        How many commands may wait in one lane, for one target, and for one peer that does not read.
     dedupe_window
-        How many command ids are remembered to drop duplicates.
+        How many commands of one sender are remembered until it knows their outcome; further ones are refused.
+    journal_fsync
+        Whether each line about a durable command is forced to the disk, to survive the death of the machine too.
 
     Raises
     ------
@@ -100,21 +79,32 @@ class IPCCommandSystem:
         *,
         hold_s: float = HOLD_S,
         queue_size: int = 10_000,
-        dedupe_window: int = 10_000,
+        dedupe_window: int = 100_000,
+        journal_fsync: bool = False,
     ) -> None:
         self._process_id = check_process_id(process_id)
-        self._subscriptions = subscriptions_of(process_id)
+        self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
         self._chosen_root = None if root is None else Path(os.path.abspath(root))
         self._queue_size = queue_size
-        self._publisher = CommandPublisher(process_id, hold_s=hold_s, capacity=queue_size, send_hwm=queue_size)
-        self._dispatcher = CommandDispatcher(process_id, capacity=queue_size, window=dedupe_window)
+        self._hold_s = hold_s
         self._boot = secrets.token_hex(8)
+        self._publisher = CommandPublisher(
+            process_id, self._boot, join_s=hold_s, capacity=queue_size, send_hwm=queue_size
+        )
+        self._dispatcher = CommandDispatcher(
+            process_id,
+            self._boot,
+            capacity=queue_size,
+            window=dedupe_window,
+            answer=self._answer,
+            journal=lambda: CommandJournal(self._root(), process_id, fsync=journal_fsync),
+        )
+        self._dispatcher.lanes.on_left = self._close_remotes
         self._counter = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
-        self._remotes: dict[str, _Remote] = {}
+        self._remotes: dict[str, Remote] = {}
         self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._processor: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -148,19 +138,20 @@ class IPCCommandSystem:
         """Stop receiving and give the address back.
 
         Commands already sent have half a second to leave, in the background. If some still wait for their target to
-        join, this blocks until it has, half a second at most; then they are dropped, logged and counted.
+        join, this blocks until it has, half a second at most; then they are dropped, logged and counted. Commands that
+        wait for their handlers are refused as busy; a handler that runs is cancelled, and its sender told that the
+        outcome is unknown. The handler that calls this runs to its end, and its sender is told how.
         """
         self._running = False
-        self._dispatcher.stop()
+        is_inside = self._dispatcher.lanes.is_inside
+        for task in self._dispatcher.stop():
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         for remote in self._remotes.values():
-            remote.close()
-            self._end(remote.task)
-        self._remotes.clear()
+            remote.detach()
+        if not is_inside:
+            self._close_remotes()
         self._publisher.close()
-        # From inside a handler: the worker ends by itself after it.
-        if self._processor is not None and not self._is_current(self._processor):
-            self._end(self._processor)
-        self._processor = None
         self._loop = None
         return _Done(self)
 
@@ -181,63 +172,270 @@ class IPCCommandSystem:
             self._attach()
         return _Done(self)
 
-    def register_handler(self, command_type: str, handler: Handler) -> None:
-        """Let `handler`, a function or a coroutine function, take the commands of a type.
+    def register_handler(
+        self,
+        command_type: str,
+        handler: Handler,
+        *,
+        lane: str | None = None,
+        timeout: float | None = None,
+        idempotent: bool = False,
+        durable: bool = False,
+        senders: Iterable[str] | None = None,
+    ) -> None:
+        """Let `handler`, a function or a coroutine function, take the commands of a type, instead of one before.
+
+        What it returns is the command's result and must be of JSON types; what it raises is its error. If its argument
+        is annotated with a msgspec Struct, the payload must be one, and `command.payload` is it.
+
+        Parameters
+        ----------
+        command_type, handler
+            Which commands, and who takes them.
+        lane
+            Commands of one lane are handled one after another, lanes beside each other. None: ``halt``, ``cancel_all``
+            and ``shutdown`` have a lane each, all others share one.
+        timeout
+            Seconds after which a coroutine is cancelled; its sender is told so as an error.
+        idempotent
+            It may run again where it is not known whether an earlier life of this process ran it.
+        durable
+            Its starts and ends are journalled under the root: what an earlier life of this process did not start is
+            run by this one, what it ended is answered from the journal, and what it started and did not end is
+            UNKNOWN and not run again, unless it is idempotent.
+        senders
+            Who may send it; None: everybody this process is connected to.
 
         Raises
         ------
         TypeError, ValueError
-            If the type is not one or the handler cannot be called.
+            If the type, the lane, the timeout or a sender is not one, or the handler cannot be called.
         """
-        self._dispatcher.register(command_type, handler)
+        self._dispatcher.handlers[command_type] = make_registered(
+            command_type,
+            handler,
+            lane=lane,
+            timeout=timeout,
+            idempotent=idempotent,
+            durable=durable,
+            senders=senders,
+        )
 
-    def send_command(self, target_id: str, command_type: str, payload: dict[str, Any] | None = None) -> CommandId:
+    def send_command(
+        self,
+        target_id: str,
+        command_type: str,
+        payload: Any = None,
+        *,
+        timeout: float | None = None,
+        ack: Ack = "done",
+        fail_fast: bool = False,
+    ) -> CommandId:
         """Send a command to one process (or to a group, ``group.*``).
+
+        Parameters
+        ----------
+        target_id, command_type
+            For whom, and what.
+        payload
+            Its arguments, of JSON types; also Decimal, datetime, Enum, bytes and msgspec Structs. None: ``{}``.
+        timeout
+            Its deadline, in seconds from now; None: `hold_s`.
+        ack
+            What its target is asked to say: how it ended (``done``), that it has it (``recv``), nothing (``none``).
+        fail_fast
+            End it as NO_ROUTE at once if its target has not joined, instead of waiting for it.
 
         Returns
         -------
         CommandId
-            The id of the command, a str; it says that the command was sent, not that it arrived.
+            The id of the command, a str, for `wait` and `status`.
 
         Raises
         ------
         TypeError
-            If an argument has a wrong type, or the payload holds what JSON cannot.
+            If an argument has a wrong type, or the payload holds what cannot be sent.
         ValueError
-            If the target or the type is not one, both together are too long for a topic, or the payload is too large.
+            If the target or the type is not one, both together are too long for a topic, or the payload is too large,
+            too deep, or holds NaN; or the timeout is not above 0.
         """
-        if payload is not None and not isinstance(payload, dict):
-            raise TypeError(f"a payload must be a dict, was {type(payload).__name__}")
+        return CommandId(self._send(target_id, command_type, payload, timeout, ack, fail_fast).id)
+
+    def _send(
+        self, target_id: str, command_type: str, payload: Any, timeout: float | None, ack: Ack, fail_fast: bool
+    ) -> SentCommand:
+        topic = command_topic(target_id, command_type)
+        ttl = self._hold_s if timeout is None else timeout
+        if not 0 < ttl < 1e7:
+            raise ValueError(f"timeout must be above 0 s, was {timeout!r}")
+        if ack not in ("none", "recv", "done"):
+            raise ValueError(f"ack must be none, recv or done, was {ack!r}")
+        text = "{}" if payload is None else encode_payload(payload)
         now_us = time.time_ns() // 1000
-        command_id = CommandId(f"{self._process_id}_{now_us}_{self._counter + 1}")
-        command = IPCCommand(command_id, self._process_id, target_id, command_type, payload or {}, now_us)
-        topic, frame = encode_frame(command, self._boot)
+        command_id = f"{self._process_id}_{now_us}_{self._counter + 1}"
+        head = encode_head(command_id, self._process_id, target_id, command_type, text, now_us)
+        if len(topic) + len(head) + _KEYS_BYTES > MAX_COMMAND_BYTES:
+            size = len(topic) + len(head) + _KEYS_BYTES
+            raise ValueError(f"a command must have at most {MAX_COMMAND_BYTES} bytes, was {size}")
         self._counter += 1
         self._attach()
-        self._publisher.send(topic, frame, target_id)
-        return command_id
+        now = time.monotonic()
+        command = SentCommand(command_id, target_id, command_type, topic, head, now + ttl, ack)
+        self._publisher.send(command, now, fail_fast)
+        return command
 
-    def broadcast(self, command_type: str, payload: dict[str, Any] | None = None) -> CommandId:
+    def broadcast(
+        self, command_type: str, payload: Any = None, *, timeout: float | None = None, ack: Ack = "done"
+    ) -> CommandId:
         """Send a command to every process that has joined; returns and raises as `send_command`."""
-        return self.send_command("*", command_type, payload)
+        return self.send_command("*", command_type, payload, timeout=timeout, ack=ack)
+
+    async def call(
+        self,
+        target_id: str,
+        command_type: str,
+        payload: Any = None,
+        timeout: float = HOLD_S,
+        *,
+        fail_fast: bool = False,
+    ) -> CommandResult:
+        """Send a command and wait for its end: at the latest when `timeout` seconds have passed.
+
+        Returns
+        -------
+        CommandResult
+            How it ended; its `value` is what the handler returned. For a group or all, see its `members`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `send_command`.
+        """
+        command = self._send(target_id, command_type, payload, timeout, "done", fail_fast)
+        if not command.final:
+            await self._watch(command, lambda: command.final)
+        return command.result()
+
+    async def wait(self, command_id: str, until: Literal["recv", "done"] = "done") -> CommandResult:
+        """Wait until a command has ended, or until its target has it (or never will).
+
+        Raises
+        ------
+        KeyError
+            If no such command was sent, or so many after it have ended that it is forgotten.
+        ValueError
+            If `until` is neither.
+        """
+        if until not in ("recv", "done"):
+            raise ValueError(f"until must be recv or done, was {until!r}")
+        command = self._find(command_id)
+        is_over = command.is_received if until == "recv" else lambda: command.final
+        if not is_over():
+            await self._watch(command, is_over)
+        return command.result()
+
+    def status(self, command_id: str) -> CommandResult:
+        """What is known of a command now.
+
+        Raises
+        ------
+        KeyError
+            As `wait`.
+        """
+        return self._find(command_id).result()
+
+    async def ready(self, target_id: str, timeout: float | None = None) -> bool:
+        """Wait until commands to a process (of a group, of all: at least one) will be acknowledged.
+
+        Returns
+        -------
+        bool
+            False if `timeout` seconds passed before.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the target is not one.
+        """
+        check_target(target_id)
+        self._attach()
+        peers = self._publisher.sender.peers
+
+        def is_ready() -> bool:
+            return any(peer.boot and target_matches(target_id, name) for name, peer in peers.items())
+
+        if is_ready():
+            return True
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def look() -> None:
+            if not future.done() and is_ready():
+                future.set_result(None)
+
+        self._publisher.sender.on_ready.append(look)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            self._publisher.sender.on_ready.remove(look)
+        return True
+
+    def _find(self, command_id: str) -> SentCommand:
+        try:
+            return self._publisher.sender.commands[command_id]
+        except KeyError:
+            raise KeyError(f"no command {command_id!r} is known") from None
+
+    async def _watch(self, command: SentCommand, is_over: Callable[[], bool]) -> None:
+        self._attach()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def look() -> None:
+            if not future.done() and is_over():
+                future.set_result(None)
+
+        if command.watchers is None:
+            command.watchers = []
+        command.watchers.append(look)
+        try:
+            await future
+        finally:
+            command.watchers.remove(look)
 
     @property
     def stats(self) -> dict[str, int]:
         """Counters of commands sent and received, how many are held now, and how many peers have joined."""
-        dispatcher, publisher = self._dispatcher, self._publisher
+        receiver, lanes, publisher = self._dispatcher.receiver, self._dispatcher.lanes, self._publisher
+        sender = publisher.sender
         return {
-            "sent": publisher.sent,
-            "received": dispatcher.received,
-            "handled": dispatcher.handled,
-            "failed": dispatcher.failed,
-            "duplicates": dispatcher.duplicates,
-            "malformed": dispatcher.malformed,
-            "refused": dispatcher.refused,
-            "no_handler": dispatcher.no_handler,
-            "no_route": publisher.no_route,
-            "queue_full": dispatcher.queue_full,
-            "held": publisher.held,
+            "sent": sender.sent,
+            "received": receiver.received,
+            "handled": lanes.handled,
+            "failed": lanes.failed,
+            "duplicates": receiver.duplicates,
+            "malformed": receiver.malformed,
+            "refused": receiver.refused,
+            "no_handler": receiver.no_handler,
+            "no_route": sender.dropped,
+            "queue_full": lanes.queue_full,
+            "held": sender.waiting,
             "peers": len(publisher.peers),
+            "acknowledged": sum(1 for peer in sender.peers.values() if peer.boot),
+            "open": sender.outstanding,
+            "resent": sender.resent,
+            "resolved": sender.resolved,
+            **{f"ended_{state}": count for state, count in sender.ended.items() if state != "queued"},
+            "busy": receiver.busy,
+            "expired": receiver.expired,
+            "not_allowed": receiver.not_allowed,
+            "bad_payload": receiver.bad_payload,
+            "unknown": receiver.unknown,
+            "malformed_answers": publisher.malformed,
+            "refused_answers": sender.refused,
+            "waiting": lanes.waiting,
         }
 
     def _root(self) -> Path:
@@ -247,7 +445,7 @@ class IPCCommandSystem:
         if process_id in self._remotes:
             return
         path = socket_path(self._root(), f"command/{process_id}.ipc")
-        self._remotes[process_id] = _Remote(process_id, path, self._subscriptions, self._queue_size)
+        self._remotes[process_id] = Remote(process_id, path, self._subscriptions, self._queue_size)
 
     def _attach(self) -> None:
         """Give the sockets to the running loop, if there is one."""
@@ -257,44 +455,30 @@ class IPCCommandSystem:
         if loop is not self._loop:
             self._loop = loop
             self._publisher.attach(loop)
-            self._processor = loop.create_task(self._process_worker(), name=f"{self._process_id} commands")
+            self._dispatcher.attach(loop)
             for remote in self._remotes.values():
                 remote.detach()
-                remote.task = None
         for remote in self._remotes.values():
-            if remote.task is None:
-                remote.attach(loop)
-                name = f"{self._process_id} from {remote.process_id}"
-                remote.task = loop.create_task(self._receive_worker(remote), name=name)
+            remote.attach(loop, self._take)
 
-    async def _receive_worker(self, remote: _Remote) -> None:
-        socket = remote.socket
-        while not socket.closed:
-            await remote.readable.wait()
-            remote.readable.clear()
-            for _ in range(256):
-                try:
-                    frame = socket.recv(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                self._dispatcher.take(frame)
-            else:
-                # Perhaps more: let handlers and others run first.
-                remote.readable.set()
-                await asyncio.sleep(0)
+    def _take(self, remote: Remote, frame: bytes) -> None:
+        if frame.startswith(PREFIX):
+            remote.is_heard = True
+            self._dispatcher.take_protocol(frame, remote.process_id)
+        else:
+            self._dispatcher.take(frame, remote.process_id)
 
-    async def _process_worker(self) -> None:
-        await self._dispatcher.run()
+    def _answer(self, remote_id: str, answer: Answer) -> None:
+        remote = self._remotes.get(remote_id)
+        if remote is not None:
+            remote.answer(answer)
 
-    def _end(self, task: asyncio.Task[None] | None) -> None:
-        if task is not None and not task.done() and not task.get_loop().is_closed():
-            task.cancel()
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-
-    @staticmethod
-    def _is_current(task: asyncio.Task[None]) -> bool:
-        return running_loop() is not None and asyncio.current_task() is task
+    def _close_remotes(self) -> None:
+        if not self._running:
+            for remote in self._remotes.values():
+                remote.close()
+            self._remotes.clear()
+            self._dispatcher.close()
 
     async def _settle(self) -> None:
         self._attach()

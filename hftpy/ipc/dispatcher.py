@@ -1,116 +1,166 @@
-"""The receiving half of the command system behind the sockets: check, drop duplicates, queue, call the handler."""
+"""The receiving half of the command system behind the sockets: frames in, handlers called, answers out."""
 
 import asyncio
-import inspect
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 
-from hftcore.topic import check_command_type, match, target_matches
 from hftpy.common.log import LimitedLog, shown
-from hftpy.ipc.command import IPCCommand, decode_frame
+from hftpy.ipc.command_handlers import Registered
+from hftpy.ipc.command_journal import CommandJournal
+from hftpy.ipc.command_lanes import CommandLanes
+from hftpy.ipc.command_protocol import (
+    ASK,
+    COMMAND,
+    HELLO,
+    MALFORMED,
+    Answer,
+    decode_ask,
+    decode_hello,
+    protocol_topic,
+)
+from hftpy.ipc.command_receiver import CommandReceiver
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[IPCCommand], Awaitable[None] | None]
+ORDER_S = 0.05  # how often commands that are held for their order are looked at
 
 
 class CommandDispatcher:
-    """Takes frames, and calls one handler after another in the order in which they came.
+    """Takes frames, lets `CommandReceiver` decide and `CommandLanes` run, and says what came of it.
 
     Parameters
     ----------
-    process_id
-        Whose commands are taken.
+    process_id, boot
+        Whose commands are taken, and in which life.
     capacity
-        How many commands may wait for their handlers; further ones are refused, counted and logged.
+        How many commands may wait in one lane; further ones are refused, counted and logged.
     window
-        How many command ids are remembered to drop duplicates.
+        How many commands of one sender are remembered.
+    answer
+        Sends an answer through the socket of a process.
+    journal
+        Opens the journal of durable commands.
     """
 
-    def __init__(self, process_id: str, *, capacity: int, window: int) -> None:
-        self._process_id = process_id
-        self._queue: asyncio.Queue[IPCCommand] = asyncio.Queue(capacity)
-        self._window = window
-        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
-        self._handlers: dict[str, Handler] = {}
+    def __init__(
+        self,
+        process_id: str,
+        boot: str,
+        *,
+        capacity: int,
+        window: int,
+        answer: Callable[[str, Answer], None],
+        journal: Callable[[], CommandJournal],
+    ) -> None:
+        self._protocol_topic = protocol_topic(process_id)
+        self._answer = answer
         self._log = LimitedLog(logger)
-        self._runs = 0
-        self.received = self.handled = self.failed = self.duplicates = 0
-        self.malformed = self.refused = self.no_handler = self.queue_full = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flush: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.handlers: dict[str, Registered] = {}
+        self.lanes = CommandLanes(process_id, capacity)
+        self.receiver = CommandReceiver(
+            process_id,
+            boot,
+            start=time.monotonic(),
+            handlers=self.handlers,
+            run=self.lanes.put,
+            capacity=window,
+            window=window,
+            journal=self._open_journal,
+        )
+        self._make_journal = journal
+        self._journal: CommandJournal | None = None
+        self.receiver.wall = lambda: time.time() - time.monotonic()
+        self.receiver.log = self._log_refused
+        self.lanes.decisions = self.receiver
+        self.lanes.on_answer = self._answer_soon
 
-    def register(self, command_type: str, handler: Handler) -> None:
-        """Let `handler` take the commands of a type, instead of one registered before."""
-        check_command_type(command_type)
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, was {handler!r}")
-        self._handlers[command_type] = handler
+    def _open_journal(self) -> CommandJournal:
+        if self._journal is None:
+            self._journal = self._make_journal()
+        return self._journal
 
-    def take(self, frame: bytes) -> None:
-        """Check a frame and queue its command."""
-        self.received += 1
+    def close(self) -> None:
+        """No handler will end any more: close the journal."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run handlers on this loop."""
+        self._loop = loop
+        self._flush = self._timer = None
+        self.lanes.attach(loop)
+
+    def take(self, frame: bytes, remote: str = "") -> None:
+        """Take a command's frame from the socket of a process."""
+        self.receiver.on_frame(time.monotonic(), remote, frame)
+        if self.receiver.answers:
+            self._answer_soon()
+        if self.receiver.is_waiting:
+            self._look_later()
+
+    def take_protocol(self, frame: bytes, remote: str) -> None:
+        """Take a frame of the protocol."""
+        begin = len(self._protocol_topic)
+        if not frame.startswith(self._protocol_topic):
+            self.receiver.refused += 1
+            return
+        kind, body = frame[begin : begin + 1], frame[begin + 1 :]
         try:
-            topic, command, boot = decode_frame(frame)
-        except ValueError as error:
-            self.malformed += 1
-            self._log.warning("malformed", "malformed command: %s: %s", error, shown(frame, 64))
-            return
-        if not match(topic, f"{command.target_id}.{command.command_type}"):
-            self.refused += 1
-            self._log.warning("disagree", "refused %r: its topic is %r", command, topic.rstrip())
-            return
-        if not target_matches(command.target_id, self._process_id):
-            self.refused += 1
-            self._log.warning("target", "refused %r: it is not for %s", command, self._process_id)
-            return
-        key = (command.sender_id, boot, command.command_id)
-        if key in self._seen:
-            self.duplicates += 1
-            return
-        try:
-            self._queue.put_nowait(command)
-        except asyncio.QueueFull:
-            self.queue_full += 1
-            self._log.warning("full", "refused %r: %d commands wait", command, self._queue.maxsize)
-            return
-        # Remembered only now: one that was refused may be sent again.
-        self._seen[key] = None
-        if len(self._seen) > self._window:
-            self._seen.popitem(last=False)
-
-    async def run(self) -> None:
-        """Call handlers until cancelled or told to stop."""
-        self._runs += 1
-        this_run = self._runs
-        # A queue belongs to one event loop, and this may be another than before.
-        waiting, self._queue = self._queue, asyncio.Queue(self._queue.maxsize)
-        while not waiting.empty():
-            self._queue.put_nowait(waiting.get_nowait())
-        while self._runs == this_run:
-            command = await self._queue.get()
-            handler = self._handlers.get(command.command_type)
-            if handler is None:
-                self.no_handler += 1
-                self._log.warning(f"no handler {command.command_type}", "no handler for %r", command)
-                continue
-            try:
-                result = handler(command)
-                if inspect.isawaitable(result):
-                    await result
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                self.failed += 1
-                logger.warning("the handler of %r was cancelled", command)
-            except Exception:
-                self.failed += 1
-                logger.exception("the handler of %r failed", command)
+            if kind == COMMAND:
+                self.take(body, remote)
+            elif kind == HELLO:
+                self.receiver.on_hello(time.monotonic(), remote, decode_hello(body))
+            elif kind == ASK:
+                self.receiver.on_ask(time.monotonic(), remote, decode_ask(body))
             else:
-                self.handled += 1
+                self.receiver.refused += 1
+        except MALFORMED as error:
+            self.receiver.malformed += 1
+            self._log_refused("malformed", "malformed frame of the protocol: %s: %s", error, frame)
+        if self.receiver.answers:
+            self._answer_soon()
 
-    def stop(self) -> None:
-        """Let `run` end after the handler that it is in; commands that still wait are dropped."""
-        self._runs += 1
-        while not self._queue.empty():
-            self._queue.get_nowait()
+    def _look_later(self) -> None:
+        if self._timer is None and self._loop is not None and not self._loop.is_closed():
+            self._timer = self._loop.call_later(ORDER_S, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self.receiver.poll(time.monotonic())
+        self._answer_soon()
+        if self.receiver.is_waiting:
+            self._look_later()
+
+    def _log_refused(self, key: str, message: str, *args: object) -> None:
+        shorter = [shown(arg, 64) if isinstance(arg, bytes) else arg for arg in args]
+        self._log.warning(key, message, *shorter)
+
+    def _answer_soon(self) -> None:
+        # At the end of this turn: a handler that ends at once is answered by one frame.
+        if self._loop is None or self._loop.is_closed():
+            self.flush()
+        elif self._flush is None:
+            self._flush = self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Say what is to be said."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        for remote, answer in self.receiver.take_answers():
+            self._answer(remote, answer)
+
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Refuse what waits, give up what runs (but for the handler that called this); returns what is ending."""
+        ending = self.lanes.stop()
+        self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.flush()
+        return ending

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 STOP_LINGER_MS = 500
 MAX_FRAME_BYTES = 16 << 20
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 5000
 _WANTED_DESCRIPTORS = 65_536
 _DRAIN_FRAMES = 512
 
@@ -94,6 +95,8 @@ class OwnedAddress:
     manual
         Whether a subscription takes effect only when the caller accepts it, and the frame sent next goes to the
         subscriber alone.
+    watched
+        Whether each subscription and its end is told, of every peer, and a peer that stopped is disconnected.
 
     Raises
     ------
@@ -103,7 +106,7 @@ class OwnedAddress:
         If the path cannot be used.
     """
 
-    def __init__(self, path: Path, *, send_hwm: int, manual: bool = False) -> None:
+    def __init__(self, path: Path, *, send_hwm: int, manual: bool = False, watched: bool = False) -> None:
         self.path = path
         self._pid = os.getpid()
         self._lock_path = path.with_name(path.name + ".lock")
@@ -120,6 +123,9 @@ class OwnedAddress:
             self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
             if manual:
                 self.socket.setsockopt(zmq.XPUB_MANUAL_LAST_VALUE, 1)
+            if watched:
+                self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+                _watch(self.socket)
             self.socket.setsockopt(zmq.USE_FD, listener.fileno())
             self.socket.bind(f"ipc://{path}")
             listener.detach()  # libzmq closes it
@@ -196,12 +202,20 @@ class OwnedAddress:
         self._unlock()
 
 
-def connect(path: Path, kind: int, *, receive_hwm: int) -> zmq.Socket[bytes]:
+def _watch(socket: zmq.Socket[bytes]) -> None:
+    # libzmq's own threads answer, so that only a process that is stopped or dead is silent.
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def connect(path: Path, kind: int, *, receive_hwm: int, watched: bool = False) -> zmq.Socket[bytes]:
     """A SUB or XSUB socket that connects to a unix path, now or as soon as somebody binds it."""
     connected: zmq.Socket[bytes] = get_context().socket(kind)
     connected.setsockopt(zmq.LINGER, 0)
     connected.setsockopt(zmq.RCVHWM, receive_hwm)
     connected.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    if watched:
+        _watch(connected)
     connected.setsockopt(zmq.RECONNECT_IVL, 50)
     connected.setsockopt(zmq.RECONNECT_IVL_MAX, 0)
     connected.connect(f"ipc://{path}")

@@ -284,7 +284,7 @@ class ServiceControl(ServiceHooks):
             self.request_stop()
 
         for command_type, handler in (("pause", pause), ("resume", resume), ("stop", stop), ("shutdown", stop)):
-            commands.register_handler(command_type, handler)  # type: ignore[arg-type]
+            commands.register_handler(command_type, handler)
 
     def _control_status(self) -> dict[str, Any]:
         interrupts = self._interrupts

@@ -235,7 +235,7 @@ class ServiceKeeping(ServiceControl):
             return {"saved": await self.save_state(), "path": str(self._state_file.path)}
 
         for handler in (update_params, save_state):
-            commands.register_handler(handler.__name__, handler)  # type: ignore[arg-type]
+            commands.register_handler(handler.__name__, handler)
 
     def _keeping_status(self) -> dict[str, Any]:
         return {

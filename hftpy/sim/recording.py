@@ -38,6 +38,8 @@ BINANCE_CHANNELS = {
     "aggTrade": Channel.TRADE,
     "depth": Channel.BOOK,
     "kline": Channel.KLINE,
+    "markPrice": Channel.FUNDING,
+    "markPriceUpdate": Channel.FUNDING,
 }
 OKX_CHANNELS = {
     "tickers": Channel.TICKER,
@@ -50,6 +52,7 @@ OKX_CHANNELS = {
     "books5": Channel.BOOK,
     "candle": Channel.KLINE,
     "funding-rate": Channel.FUNDING,
+    "mark-price": Channel.FUNDING,
 }
 COINBASE_CHANNELS = {
     "ticker": Channel.TICKER,

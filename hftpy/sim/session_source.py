@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from hftcore.enums import Channel, Flag
+from hftcore.enums import Channel, Exchange, Flag
 from hftpy.exchange.market import MarketProtocol
 from hftpy.exchange.venue import VenueSession
 from hftpy.sim.recording import (
@@ -17,7 +17,7 @@ from hftpy.sim.recording import (
     session_exchange,
 )
 
-PLAYED = (Channel.TICKER, Channel.TRADE)
+PLAYED = (Channel.TICKER, Channel.TRADE, Channel.KLINE, Channel.FUNDING)
 
 log = logging.getLogger(__name__)
 
@@ -130,10 +130,21 @@ class RecordedSource:
         else:
             self._hearers_of(entry.conn)
 
+    def _carried(self, conn: str) -> set[Channel]:
+        """Which of our channels a connection carried."""
+        found = self._channels.get(conn, set())
+        if self.exchange is not Exchange.KRAKEN_FUTURE or Channel.TICKER not in found:
+            return found
+        # Its feed `ticker` is two of our channels: a recorder's names tell whose connection it was.
+        own = f"{self.exchange}.{Channel.FUNDING}."
+        if conn.startswith(own):
+            return {Channel.FUNDING}
+        return found if any(name.startswith(own) for name in self._channels) else found | {Channel.FUNDING}
+
     def _hearers_of(self, conn: str) -> list[VenueSession]:
         hearers = self._hearers.get(conn)
         if hearers is None:
-            carried = self._channels.get(conn, set())
+            carried = self._carried(conn)
             hearers = [session for session in self.sessions if session.protocol.channel in carried]
             self._hearers[conn] = hearers
         return hearers

@@ -141,6 +141,54 @@ async def test_books_are_recorded_with_their_snapshots(venue: SimVenue, exchange
     assert len(snapshots) >= (len(PAIRS) if exchange is Exchange.BINANCE else 0)
 
 
+PERIODIC_SERVICE = """
+from hftpy.service import ServiceBase
+
+class Periodic(ServiceBase):
+    def on_kline(self, kline):
+        assert int(kline.flags) & 4
+
+    def on_funding(self, funding):
+        assert funding.mark_price is None or funding.mark_price > 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("exchange", "channels"),
+    [(Exchange.KRAKEN, ["kline", "ticker"]), (Exchange.BINANCE_FUTURE, ["kline", "funding"]),
+     (Exchange.COINBASE, ["kline", "trade"]), (Exchange.KRAKEN_FUTURE, ["funding", "ticker"]),
+     (Exchange.OKX_SWAP, ["kline", "funding"])],
+    ids=str,
+)  # fmt: skip
+async def test_klines_and_funding_are_replayed_twice_alike(
+    exchange: Exchange, channels: list[str], tmp_path: Path, root: Path
+) -> None:
+    async with SimVenue(SyntheticMarket(PAIRS, seed=4, rate=50), (exchange,)) as venue:
+        hosts = ["--api-host", venue.ws_url(exchange), "--rest-host", venue.rest_url(exchange)]
+        chosen = [word for channel in channels for word in ("--channel", channel)]
+        output = await hftpy("record", exchange, *PAIRS, *chosen, "-o", tmp_path, "--for", 3, *hosts)
+    session = Path(output.splitlines()[0])
+    (tmp_path / "periodic.py").write_text(PERIODIC_SERVICE)
+    stream = {"exchange": str(exchange), "currency_pairs": PAIRS, "subscribe_channels": channels}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"periodic": {"class_name": "Periodic", "setting": {"streams": [stream]}}}))
+    logs = []
+    for number in range(2):
+        log = tmp_path / f"events{number}.jsonl"
+        await hftpy("replay", session, config, "--events", log)
+        logs.append(log.read_text())
+    assert logs[0] == logs[1]
+    events = [json.loads(line) for line in logs[0].splitlines()]
+    assert {event["event"] for event in events} == set(channels)
+    assert {event["symbol"] for event in events} == set(PAIRS)
+    # Each frame once: those of the two channels that share a feed are on connections of their own.
+    parser, tickers = Parser(exchange), 0
+    for entry in iter_session(session):
+        if entry.kind == "recv" and ".ticker." in entry.conn:
+            tickers += len(parser.parse(entry.data.encode()))
+    assert sum(event["event"] == "ticker" for event in events) == tickers
+
+
 async def test_watch_with_a_book(venue: SimVenue) -> None:
     host = venue.ws_url("kraken_future")
     output = await hftpy("watch", "kraken_future", "btc/usd", "--book", "--for", 2, "--api-host", host)

@@ -270,6 +270,13 @@ def test_truncated_anywhere(exchange, frame, symbol):
     assert len(parser.parse(frame)) == 1
 
 
+def test_flags_are_given_to_every_kline():
+    parser = PeriodicParser("kraken")
+    (kline,) = parser.parse(kraken(), 5, Flag.REPLAY)
+    (old,) = parser.parse(kraken("snapshot", interval_begin="2026-09-21T14:12:00Z"), 5, Flag.REPLAY)
+    assert kline.flags == Flag.REPLAY and old.flags == Flag.REPLAY | Flag.SNAPSHOT | Flag.CLOSED
+
+
 def test_other_frames_are_told_apart():
     parser = PeriodicParser("okx")
     for frame, kind in ((b"pong", 2), (b'{"event":"subscribe"}', 2), (okx("trades", []), 3), (b"[]", 3)):

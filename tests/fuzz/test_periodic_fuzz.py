@@ -18,7 +18,7 @@ import corpus
 import fuzzers
 import periodic_oracle as oracle
 import pytest
-from periodic_frames import KLINES_AND_FUNDING
+from periodic_messages import KLINES_AND_FUNDING
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError

@@ -6,6 +6,7 @@ from hftcore.enums import Flag
 from hftpy.common import Exchange, Funding, Kline
 from hftpy.ipc import IPCPublisher
 from hftpy.service import ServiceBase
+from hftpy.sim import SimVenue, SyntheticMarket
 
 
 class Keeps(ServiceBase):
@@ -71,4 +72,37 @@ async def test_klines_and_funding_reach_their_hooks_in_order(world, eventually):
         assert strategy.status()["queues"]["funding"]["popped"] == 29
     finally:
         publisher.close()
+    await world.stop(strategy)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "channels"),
+    [("kraken", ["kline"]), ("coinbase", ["kline"]), ("kraken_future", ["funding"]),
+     ("binance_future", ["kline", "funding"]), ("okx_swap", ["kline", "funding"])],
+)  # fmt: skip
+async def test_a_strategy_of_klines_and_funding_runs_on_synthetic_data(world, eventually, exchange, channels):
+    """From the simulated venue through one service, by ZeroMQ, into the hooks of another."""
+    reading = [{"exchange": exchange, "channel": channel, "symbols": []} for channel in channels]
+    strategy = await world.start(Keeps(world.config("strategy", ipc_subscribers=reading)))
+    async with SimVenue(SyntheticMarket(["btc/usdt"], rate=100), (exchange,)) as venue:
+        stream = {
+            "exchange": exchange, "currency_pairs": ["btc/usdt"], "subscribe_channels": channels,
+            "api_host": venue.ws_url(exchange),
+        }  # fmt: skip
+        source = await world.start(
+            Keeps(world.config("market", streams=[stream], ipc_publish={"channels": channels}))
+        )
+        await eventually(lambda: sum(isinstance(item, Kline) for item in strategy.seen) >= 2 * ("kline" in channels))
+        if "funding" in channels:
+            await eventually(lambda: any(getattr(item, "mark_price", None) for item in strategy.seen))
+            rates = [item for item in strategy.seen if isinstance(item, Funding) and item.rate is not None]
+            assert rates and all(item.next_funding_time > item.timestamp for item in rates)
+        await world.stop(source)
+        assert source.gaps == []
+        for kind in (Kline, Funding):
+            sent = [item for item in source.seen if isinstance(item, kind)]
+            await eventually(lambda k=kind, s=sent: [i for i in strategy.seen if isinstance(i, k)][-1:] == s[-1:])
+            # Those before the strategy had joined are not told to it, but for the last of them.
+            seen = [item for item in strategy.seen if isinstance(item, kind)]
+            assert seen == sent[len(sent) - len(seen) :]
     await world.stop(strategy)

@@ -1,0 +1,213 @@
+"""Where handlers run: one after another in each lane, and lanes beside each other."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from hftpy.ipc.command import encode_payload
+from hftpy.ipc.command_protocol import MAX_RESULT_BYTES, Outcome
+from hftpy.ipc.command_session import Received
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.002  # for so long handlers that do not wait may run before others get the event loop
+MAX_ERROR_CHARS = 500
+
+
+class Decisions(Protocol):
+    """What lanes need of `CommandReceiver`."""
+
+    def may_start(self, now: float, entry: Received) -> bool: ...
+
+    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: str | None = None) -> None: ...
+
+    def abandon(self, entry: Received) -> None: ...
+
+    def drop(self, entry: Received) -> None: ...
+
+
+class Lane:
+    """The commands that wait for the handlers of one lane."""
+
+    __slots__ = ("queue", "running", "task", "waiter")
+
+    def __init__(self) -> None:
+        self.queue: deque[Received] = deque()
+        self.running: Received | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+class CommandLanes:
+    """Calls handlers, each lane's in the order in which their commands came.
+
+    Each lane has a worker, which calls a handler and, if it returns what can be awaited, awaits it at once.
+
+    Parameters
+    ----------
+    process_id
+        Names the tasks.
+    capacity
+        How many commands may wait in one lane.
+    """
+
+    def __init__(self, process_id: str, capacity: int) -> None:
+        self._process_id = process_id
+        self._capacity = capacity
+        self._lanes: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped_inside = False
+        self.decisions: Decisions
+        self.on_answer: Callable[[], None] = lambda: None  # a handler ended
+        self.on_left: Callable[[], None] = lambda: None  # the handler that stopped the system has ended
+        self.handled = self.failed = self.queue_full = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait in all lanes."""
+        return sum(len(lane.queue) for lane in self._lanes.values())
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run on this loop; what waits from an earlier one stays."""
+        self._loop = loop
+        for lane in self._lanes.values():
+            self._abandon(lane)
+            lane.task = lane.waiter = None
+            if lane.queue:
+                self._wake(lane)
+
+    def put(self, entry: Received) -> bool:
+        """Let a command's handler run in its turn; returns False if there is no room."""
+        registered = entry.registered
+        assert registered is not None
+        lane = self._lanes.get(registered.lane)
+        if lane is None:
+            lane = self._lanes[registered.lane] = Lane()
+        if len(lane.queue) >= self._capacity or (self._loop is None and self._stopped_inside):
+            self.queue_full += 1
+            return False
+        lane.queue.append(entry)
+        if self._loop is not None:
+            self._wake(lane)
+        return True
+
+    def _wake(self, lane: Lane) -> None:
+        assert self._loop is not None
+        if lane.task is None or lane.task.done():
+            lane.task = self._loop.create_task(self._process_worker(lane), name=f"{self._process_id} commands")
+        else:
+            lane.wake()
+
+    async def _process_worker(self, lane: Lane) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while self._loop is loop:
+            if not lane.queue:
+                lane.waiter = loop.create_future()
+                await lane.waiter
+                lane.waiter = None
+                began = loop.time()
+                continue
+            entry = lane.queue.popleft()
+            if self.decisions.may_start(time.monotonic(), entry):
+                lane.running = entry
+                await self._handle(entry)
+                lane.running = None
+                if self._stopped_inside:
+                    self._stopped_inside = False
+                    self.on_left()
+            if loop.time() - began > SLICE_S:
+                await asyncio.sleep(0)
+                began = loop.time()
+
+    async def _handle(self, entry: Received) -> None:
+        registered = entry.registered
+        assert registered is not None
+        limit, scope = registered.timeout, None
+        try:
+            result = registered.handler(entry.command)
+            if inspect.isawaitable(result):
+                if limit is None:
+                    result = await result
+                else:
+                    async with asyncio.timeout(limit) as scope:
+                        result = await result
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # `stop` has answered
+            logger.warning("the handler of %r was cancelled", entry.command)
+            self._fail(entry, error)
+        except Exception as error:
+            logger.exception("the handler of %r failed", entry.command)
+            is_late = isinstance(error, TimeoutError) and scope is not None and scope.expired()
+            self._fail(entry, TimeoutError(f"the handler took longer than {limit:g} s") if is_late else error)
+        else:
+            self._succeed(entry, result)
+
+    def _succeed(self, entry: Received, result: Any) -> None:
+        self.handled += 1
+        value = None
+        if result is not None and entry.keys.ack == "done":
+            try:
+                value = encode_payload(result)
+                if len(value) > MAX_RESULT_BYTES:
+                    raise ValueError(f"a result must have at most {MAX_RESULT_BYTES} bytes, was {len(value)}")
+            except (TypeError, ValueError) as error:
+                logger.warning("the result of %r cannot be sent: %s", entry.command, error)
+                self._end(entry, "error", f"the handler ended, but its result cannot be sent: {error}")
+                return
+        self._end(entry, "ok", "", value)
+
+    def _fail(self, entry: Received, error: BaseException) -> None:
+        self.failed += 1
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self._end(entry, "error", text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…")
+
+    def _end(self, entry: Received, outcome: Outcome, error: str, value: str | None = None) -> None:
+        self.decisions.on_done(entry, outcome, error, value)
+        self.on_answer()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a handler is what is running now."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return False
+        return task is not None and any(lane.task is task for lane in self._lanes.values())
+
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Refuse what waits and cancel what runs, but for the handler that called this; returns what is ending."""
+        inside = self.is_inside
+        self._stopped_inside = inside
+        current = asyncio.current_task() if inside else None
+        self._loop = None
+        ending = []
+        for lane in self._lanes.values():
+            waiting, lane.queue = lane.queue, deque()
+            for entry in waiting:
+                self.decisions.drop(entry)
+            task, lane.task = lane.task, None
+            if task is None or task is not current:
+                self._abandon(lane)
+            if task is not None and task is not current and not task.done() and not task.get_loop().is_closed():
+                task.cancel()
+                ending.append(task)
+        return ending
+
+    def _abandon(self, lane: Lane) -> None:
+        """Give up what runs: nobody will know how it ended."""
+        if lane.running is not None:
+            self.decisions.abandon(lane.running)
+            lane.running = None

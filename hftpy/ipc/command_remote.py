@@ -1,0 +1,71 @@
+"""A process whose commands are received: its XSUB socket, and who reads it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import zmq
+
+from hftpy.ipc.command_protocol import Answer, encode_answer
+from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, connect
+
+_TURN_FRAMES = 128  # read before others get the event loop
+
+
+class Remote:
+    """The connection to another process's address.
+
+    Parameters
+    ----------
+    process_id, path
+        Whose, and where.
+    subscriptions
+        What to receive of it.
+    receive_hwm
+        How many frames may wait to be read.
+    """
+
+    def __init__(self, process_id: str, path: Path, subscriptions: list[bytes], receive_hwm: int) -> None:
+        self.process_id = process_id
+        # One socket per remote: a frame upstream on a socket with several would reach each of them.
+        self._socket = connect(path, zmq.XSUB, receive_hwm=receive_hwm, watched=True)
+        for prefix in subscriptions:
+            self._socket.send(b"\x01" + prefix)
+        self._reader: FrameReader | None = None
+        self.is_heard = False  # it speaks the protocol: what we say to it may take a while to leave
+
+    def attach(self, loop: asyncio.AbstractEventLoop, take: Callable[["Remote", bytes], None]) -> None:
+        """Give its frames to `take` on this loop, if they are not yet."""
+        if self._reader is not None:
+            return
+
+        def read(limit: int) -> bool:
+            for _ in range(min(limit, _TURN_FRAMES)):
+                if self._reader is None:
+                    return False  # a handler has stopped us
+                try:
+                    frame = self._socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    return False
+                take(self, frame)
+            return True
+
+        self._reader = FrameReader(loop, self._socket, read)
+
+    def answer(self, answer: Answer) -> None:
+        """Say something to it."""
+        if not self._socket.closed:
+            self._socket.send(encode_answer(answer), zmq.NOBLOCK)
+            if self._reader is not None:
+                self._reader.poke()
+
+    def detach(self) -> None:
+        """Read no more."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def close(self) -> None:
+        """Leave; what was said last may take a while, if it is heard at all."""
+        self.detach()
+        self._socket.close(linger=STOP_LINGER_MS if self.is_heard else 0)

@@ -1,0 +1,99 @@
+"""The state machines of acknowledged commands against a network that loses, doubles, delays, replays and kills."""
+
+import random
+
+import pytest
+from command_world import KINDS, World
+
+from hftpy.ipc.command_state import CommandState
+
+NAMES = ["a", "b", "api.c"]
+
+
+def drive(world: World, seconds: float, rate: int, *, kills: float = 0.0, cuts: float = 0.0, replays: int = 0,
+          kinds: tuple[str, ...] = KINDS) -> None:  # fmt: skip
+    chance, down = world.random, {}
+    steps = int(seconds / 0.01)
+    for _ in range(steps):
+        for _ in range(max(0, int(chance.gauss(rate / 100, rate / 300)))):
+            if world.lives:
+                life = chance.choice(list(world.lives.values()))
+                target = chance.choice([*(name for name in NAMES if name != life.name), "*", "api.*"])
+                life.send(target, chance.choice(kinds), chance.choice([0.3, 1.0, 3.0]))
+        for _ in range(replays):
+            world.replay()
+        if kills and chance.random() < kills * 0.01 and world.lives:
+            name = chance.choice(list(world.lives))
+            world.crash(name)
+            down[name] = world.now + chance.uniform(0.01, 0.5)
+        for name, until in list(down.items()):
+            if until <= world.now:
+                del down[name]
+                world.boot(name)
+        if cuts and chance.random() < cuts * 0.01 and world.connected:
+            pair = chance.choice(sorted(world.connected))
+            world.disconnect(*pair)
+            world.later(chance.uniform(0.01, 0.3), lambda pair=pair: world.lives.keys() >= set(pair)
+                        and world.connect(*pair))  # fmt: skip
+        world.advance(0.01)
+    for name in down:
+        world.boot(name)
+    world.advance(4.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_goes_wrong_where_nothing_is_lost(seed: int) -> None:
+    world = World(seed, NAMES, fifo=True)
+    world.advance(0.2)
+    drive(world, 2.0, 400, kinds=("go", "durable", "halt"))
+    counts = world.check()
+    assert {state for state, count in counts.items() if count} <= {CommandState.DONE, CommandState.NO_ROUTE}
+    for life in world.lives.values():
+        assert life.sender.resent == 0 and life.receiver.duplicates == 0
+        assert sum(len(session.store) for session in life.receiver._sessions.values()) <= 5
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_loss_doubles_and_delay(seed: int) -> None:
+    print("seed", seed)
+    world = World(seed, NAMES, loss=0.1, doubled=0.1, delay=0.02)
+    drive(world, 2.0, 300, cuts=1.0, replays=2)
+    counts = world.check()
+    assert counts[CommandState.DONE] > sum(counts.values()) / 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_kills(seed: int) -> None:
+    print("seed", seed)
+    chance = random.Random(seed)
+    world = World(seed, NAMES, loss=chance.choice([0.0, 0.05]), doubled=0.05, delay=chance.choice([0.001, 0.02]),
+                  fifo=chance.random() < 0.5)  # fmt: skip
+    drive(world, 3.0, 300, kills=2.0, cuts=1.0, replays=2)
+    counts = world.check()
+    assert counts and world.starts
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_full_refuses_and_never_forgets(seed: int) -> None:
+    world = World(seed, NAMES, doubled=0.1, window=4, capacity=20, store=10, queue=3)
+    drive(world, 2.0, 600, replays=3)
+    counts = world.check()
+    assert counts[CommandState.REJECTED] and counts[CommandState.DONE] and counts[CommandState.NO_ROUTE]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_durable_commands_leave_one_unknown_per_kill_at_most(seed: int) -> None:
+    world = World(seed, ["a", "b"], delay=0.002, fifo=True)
+    world.advance(0.2)
+    kills = 0
+    for turn in range(300):
+        world.lives["a"].send("b", "durable", 2.0)
+        if turn % 20 == 10:
+            world.crash("b")
+            kills += 1
+            world.later(0.1, lambda: world.boot("b"))
+        world.advance(0.01)
+    world.advance(4.0)
+    counts = world.check()
+    assert 0 < counts[CommandState.UNKNOWN] <= kills
+    assert counts[CommandState.DONE] + counts[CommandState.UNKNOWN] == 300
