@@ -10,7 +10,8 @@ frame, but copies what must wait for a snapshot (bounded per symbol, the oldest 
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from hftcore.book cimport new_order_book, snapshot_of
@@ -278,6 +279,32 @@ cdef class BookFeed(FeedBase):
         return self._end_batch()
 
     # What Python calls
+
+    @cython.binding(False)
+    def feed(self, frame, bint last=True):
+        """Take one frame in.
+
+        Parameters
+        ----------
+        frame
+            Its bytes (bytes, bytearray or a contiguous memoryview).
+        last
+            False inside a burst, which `flush` or a last frame ends: its updates share one time of receipt.
+
+        Raises
+        ------
+        RuntimeError
+            If it is called from within a sink or callback of this feed.
+        """
+        cdef Py_buffer view
+        if PyBytes_CheckExact(frame):
+            self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), last)
+            return
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.feed_c(<const char*>view.buf, view.len, last)
+        finally:
+            PyBuffer_Release(&view)
 
     def snapshot(self, symbol, frame, int64_t localTimeNs=0):
         """Take the snapshot of one book that was fetched, and the updates that were held for it.

@@ -11,6 +11,7 @@ its parser and its memory; it never keeps a frame.
 """
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
@@ -352,6 +353,33 @@ cdef class Feed(FeedBase):
                 self._failed(error)
 
     # What Python calls
+
+    @cython.binding(False)
+    def feed(self, frame, bint last=True):
+        """Take one frame in.
+
+        Parameters
+        ----------
+        frame
+            Its bytes (bytes, bytearray or a contiguous memoryview).
+        last
+            False inside a burst, which `flush` or a last frame ends: its events share one time of receipt, and
+            consumers are woken once.
+
+        Raises
+        ------
+        RuntimeError
+            If it is called from within a sink or callback of this feed.
+        """
+        cdef Py_buffer view
+        if PyBytes_CheckExact(frame):
+            self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), last)
+            return
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.feed_c(<const char*>view.buf, view.len, last)
+        finally:
+            PyBuffer_Release(&view)
 
     def feed_all(self, frames):
         """Take a burst of frames (bytes) in, and end it.

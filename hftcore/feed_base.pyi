@@ -1,9 +1,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from hftcore.latency import LatencyHistogram
 from hftcore.watch import SilenceWatch
 
+@disjoint_base
 class FeedBase:
     on_frame: Callable[[bytes], Any] | None
     on_gap: Callable[..., Any] | None
@@ -20,7 +23,6 @@ class FeedBase:
     def socket_to_parse(self) -> LatencyHistogram: ...
     @property
     def parse_to_ring(self) -> LatencyHistogram: ...
-    def feed(self, frame: bytes | bytearray | memoryview, last: bool = True) -> None: ...
     def flush(self) -> None: ...
     def on_batch(self, callback: Callable[[], Any]) -> None: ...
     def take_counts(self) -> dict[str, int]: ...

@@ -1,12 +1,9 @@
 """FeedBase: what `hftcore.feed.Feed` and `hftcore.book_feed.BookFeed` have in common around the way of a frame.
 
+`feed` itself stands in each of them: the interpreter calls a method faster that is the object's own class's.
+
 Threads: all calls come from one thread, that of the event loop.
 """
-
-cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.stdint cimport uint16_t
 
 
 cdef class FeedBase:
@@ -66,33 +63,6 @@ cdef class FeedBase:
         if self.on_error is not None:
             self.on_error(error)
         return 0
-
-    @cython.binding(False)
-    def feed(self, frame, bint last=True):
-        """Take one frame in.
-
-        Parameters
-        ----------
-        frame
-            Its bytes (bytes, bytearray or a contiguous memoryview).
-        last
-            False inside a burst, which `flush` or a last frame ends: its events share one time of receipt, and
-            consumers are woken once.
-
-        Raises
-        ------
-        RuntimeError
-            If it is called from within a sink or callback of this feed.
-        """
-        cdef Py_buffer view
-        if PyBytes_CheckExact(frame):
-            self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), last)
-            return
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            self.feed_c(<const char*>view.buf, view.len, last)
-        finally:
-            PyBuffer_Release(&view)
 
     def flush(self):
         """End a burst: drains run, consumers that sleep are woken. May be called at any time."""
