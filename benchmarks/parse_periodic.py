@@ -88,6 +88,32 @@ class KrakenCandles(msgspec.Struct, gc=False):
         ]  # fmt: skip
 
 
+class AdvancedCandle(msgspec.Struct, gc=False):
+    start: int
+    high: float
+    low: float
+    open: float
+    close: float
+    volume: float
+    product_id: str
+
+
+class AdvancedCandleEvent(msgspec.Struct, gc=False):
+    candles: list[AdvancedCandle]
+
+
+class AdvancedCandles(msgspec.Struct, gc=False):
+    timestamp: datetime.datetime
+    events: list[AdvancedCandleEvent]
+
+    def rows(self) -> list[Row]:
+        return [
+            (e.product_id, e.open, e.high, e.low, e.close, e.volume, None, -1, False, e.start * 10**9,
+             ns_of(self.timestamp))
+            for event in self.events for e in event.candles
+        ]  # fmt: skip
+
+
 class MarkPrice(msgspec.Struct, gc=False):
     E: int
     s: str
@@ -198,6 +224,18 @@ def plain_kraken_candle(frame: bytes) -> list[PlainKline]:
     ]  # fmt: skip
 
 
+def plain_advanced_candle(frame: bytes) -> list[PlainKline]:
+    message = orjson.loads(frame)
+    ns = ns_of_text(message["timestamp"])
+    return [
+        PlainKline(
+            e["product_id"], float(e["open"]), float(e["high"]), float(e["low"]), float(e["close"]),
+            float(e["volume"]), None, -1, False, int(e["start"]) * 10**9, ns,
+        )
+        for event in message["events"] for e in event["candles"]
+    ]  # fmt: skip
+
+
 def plain_mark_price(frame: bytes) -> list[PlainFunding]:
     d = orjson.loads(frame)["data"]
     numbers = float(d["p"]), float(d["i"]), float(d["r"])
@@ -223,7 +261,7 @@ def plain_okx_mark(frame: bytes) -> list[PlainFunding]:
 
 SPELLINGS = {
     Exchange.BINANCE: "{}{}", Exchange.BINANCE_FUTURE: "{}{}", Exchange.OKX: "{}-{}", Exchange.OKX_SWAP: "{}-{}-SWAP",
-    Exchange.KRAKEN: "{}/{}",
+    Exchange.KRAKEN: "{}/{}", Exchange.COINBASE: "{}-{}",
 }  # fmt: skip
 
 
@@ -259,6 +297,11 @@ OHLC = (
     b'"open":63301.6,"high":63301.6,"low":63297.7,"close":63297.7,"trades":27,"volume":0.04121249,"vwap":63298.2,'
     b'"interval_begin":"2026-08-12T19:28:00.000000000Z","interval":1,"timestamp":"2026-08-12T19:29:00.000000Z"}]}'
 )
+ADVANCED_CANDLE = (
+    b'{"channel":"candles","timestamp":"2026-08-09T21:05:51.491081826Z","sequence_num":138,"events":[{"type":"update",'
+    b'"candles":[{"start":"1786309500","high":"1919.6","low":"1919.27","open":"1919.58","close":"1919.41",'
+    b'"volume":"36.36630914","product_id":"ETH-USD"}]}]}'
+)
 MARK_PRICE = (
     b'{"e":"markPriceUpdate","E":1789964484000,"s":"BTCUSDT","p":"81219.20000000","ap":"81219.20000000",'
     b'"P":"81366.10141969","i":"81260.37847826","r":"0.00008574","T":1789977600000,"st":1}'
@@ -275,17 +318,21 @@ MARK = (
     b'"markPx":"83003.8","ts":"1790757203016"}]}'
 )
 COMBINED_KLINE = rb'\{"stream":"[a-z0-9]*@kline_\d+[a-z]"'
+# As the venue writes them since 2022.
+NINE_COLUMNS = rb'\{"arg":\{"channel":"candle[^\[]*\[\[("[^"]*",){8}"[01]"\]'
 PERIODIC = (
     Kind("Binance kline", Exchange.BINANCE, ("binance_spot/kline.*",), COMBINED_KLINE,
          (wrapped(b"nknusdt@kline_1m", KLINE),), CombinedKline, plain_binance_kline),
     Kind("Binance USD-M kline", Exchange.BINANCE_FUTURE, ("binance_usdm/kline.*",), COMBINED_KLINE,
          (wrapped(b"nknusdt@kline_1m", KLINE),), CombinedKline, plain_binance_kline),
-    Kind("OKX candle", Exchange.OKX, ("okx_spot/candle.*",), rb'\{"arg":\{"channel":"candle1m"',
+    Kind("OKX candle", Exchange.OKX, ("okx_spot/candle.*",), NINE_COLUMNS,
          (OKX_CANDLE % b"BTC-USDT",), OkxCandles, plain_okx_candle),
-    Kind("OKX swap candle", Exchange.OKX_SWAP, ("okx_swap/candle.*",), rb'\{"arg":\{"channel":"candle1m"',
+    Kind("OKX swap candle", Exchange.OKX_SWAP, ("okx_swap/candle.*",), NINE_COLUMNS,
          (OKX_CANDLE % b"BTC-USDT-SWAP",), OkxCandles, plain_okx_candle),
     Kind("Kraken v2 ohlc", Exchange.KRAKEN, ("kraken/v2_ohlc.*",),
          rb'\{"channel":"ohlc","type":"update".*"open".*"interval_begin"', (OHLC,), KrakenCandles, plain_kraken_candle),
+    Kind("Coinbase Advanced candles", Exchange.COINBASE, ("coinbase/adv_candle.*",),
+         rb'\{"channel":"candles".*"type":"update"', (ADVANCED_CANDLE,), AdvancedCandles, plain_advanced_candle),
     Kind("Binance USD-M markPrice", Exchange.BINANCE_FUTURE, ("binance_usdm/markprice.*",),
          rb'\{"stream":"[^"]*@markPrice.*"i":"', (wrapped(b"btcusdt@markPrice@1s", MARK_PRICE),), CombinedMarkPrice,
          plain_mark_price),

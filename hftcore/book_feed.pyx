@@ -157,7 +157,7 @@ cdef class BookFeed(FeedBase):
         cdef int place
         if not self._in_batch:
             self._in_batch = True
-            self._localTimeNs = now_ns()
+            self._localTimeNs = self._replayTimeNs if self._replays else now_ns()
             self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs)
         if kind != FRAME_ERROR and self.parser.decoder.has_frame_seq():
@@ -182,7 +182,7 @@ cdef class BookFeed(FeedBase):
         count = self.parser.decoder.count()
         for index in range(count):
             self._take(index)
-        if last and self._delivered:
+        if last and self._delivered and not self._replays:
             self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
             self.parse_to_ring.record_c(now_ns() - parsed_ns)
         if self.on_handled is not None:
@@ -316,7 +316,7 @@ cdef class BookFeed(FeedBase):
         frame
             The answer's bytes.
         localTimeNs
-            When it was received, ns since 1970; 0: now.
+            When it was received, ns since 1970; 0: now, or the time of `replay_at`.
 
         Returns
         -------
@@ -337,11 +337,12 @@ cdef class BookFeed(FeedBase):
         cdef bytes data = bytes(frame)
         cdef BookOutcome outcome = OUTCOME_OUTDATED
         cdef int kind
+        cdef int64_t now = localTimeNs or (self._replayTimeNs if self._replays else now_ns())
         if self._busy:
             raise RuntimeError("a feed must not be called from within its own sinks and callbacks")
         native = self._natives.get(entry.pair) or native_symbol(self.parser.exchange, entry.pair)
         kind = self.parser.decode_for_c(
-            PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), localTimeNs or now_ns(), native.encode()
+            PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), now, native.encode()
         )
         if kind == FRAME_ERROR:
             self.parser.fail_c()

@@ -165,7 +165,7 @@ cdef class Feed(FeedBase):
         cdef int kind
         if not self._in_batch:
             self._in_batch = True
-            self._localTimeNs = now_ns()
+            self._localTimeNs = self._replayTimeNs if self._replays else now_ns()
             self.watch.state.lastFrameNs = watch_tick_ns()
         kind = self.parser.decode_c(data, size, self._localTimeNs, self._flags)
         if kind != FRAME_EVENTS:
@@ -189,7 +189,7 @@ cdef class Feed(FeedBase):
                 self._tickers(count)
             else:
                 self._trades(count)
-            if last and self._delivered:
+            if last and self._delivered and not self._replays:
                 self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
                 self.parse_to_ring.record_c(now_ns() - parsed_ns)
         else:

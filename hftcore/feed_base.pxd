@@ -15,6 +15,8 @@ cdef class FeedBase:
     cdef bint _busy
     cdef bint _delivered
     cdef int64_t _localTimeNs
+    cdef bint _replays  # the time of receipt is a recorded one
+    cdef int64_t _replayTimeNs
     cdef uint16_t _flags
     # counters since the last take_counts()
     cdef uint64_t _frames

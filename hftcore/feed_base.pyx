@@ -5,6 +5,8 @@
 Threads: all calls come from one thread, that of the event loop.
 """
 
+from libc.stdint cimport int64_t, uint16_t
+
 
 cdef class FeedBase:
     """One connection's feed; its kinds say how a frame is read."""
@@ -63,6 +65,14 @@ cdef class FeedBase:
         if self.on_error is not None:
             self.on_error(error)
         return 0
+
+    def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
+        """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every
+        event or Snapshot gets. Nothing is recorded as the latency of our own hops any more.
+        """
+        self._replays = True
+        self._replayTimeNs = localTimeNs
+        self._flags = flags
 
     def flush(self):
         """End a burst: drains run, consumers that sleep are woken. May be called at any time."""

@@ -41,6 +41,16 @@ def _run(coroutine: Coroutine[Any, Any, int]) -> None:
         raise typer.Exit(runner.run(coroutine))
 
 
+def _json_object(option: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{option} must be a JSON object, was {text!r}: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{option} must be a JSON object, was {text!r}")
+    return found
+
+
 @app.command()
 def version() -> None:
     """Print the version and the build mode of the compiled core."""
@@ -141,6 +151,7 @@ def watch(
     book: Annotated[bool, typer.Option("--book", help="The order book too.")] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
     api_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's.")] = None,
+    rest_host: Annotated[str | None, typer.Option(help="Base URL instead of the venue's REST.")] = None,
 ) -> None:
     """Show a pair's market live: a table, or lines where there is no terminal."""
     configure_logging("ERROR")
@@ -148,7 +159,11 @@ def watch(
 
     from hftpy.cli.watch import watch as run_watch
 
-    _run(run_watch(venue, pair, book=book, seconds=seconds, api_host=api_host, console=Console()))
+    _run(
+        run_watch(
+            venue, pair, book=book, seconds=seconds, api_host=api_host, rest_host=rest_host, console=Console()
+        )
+    )  # fmt: skip
 
 
 @app.command()
@@ -172,21 +187,24 @@ def record(
         run_record(
             venue, pair, channel or ["ticker", "trade"], folder, compression=compression,  # type: ignore[arg-type]
             max_file_bytes=int(max_mb * 1_000_000), seconds=seconds, api_host=api_host, rest_host=rest_host,
-            subscribe_args=json.loads(subscribe_args), out=sys.stdout,
+            subscribe_args=_json_object("args", subscribe_args), out=sys.stdout,
         )
     )  # fmt: skip
 
 
 @app.command()
 def replay(
-    session: Annotated[Path, typer.Argument(help="A recorded session; plain, gzip or zstd.")],
+    session: Annotated[list[Path], typer.Argument(help="A recording: one file, or several in their order.")],
     config: Annotated[Path, typer.Argument(help="The config of the service.")],
     service: Annotated[str | None, typer.Option(help="The section, where there are several.")] = None,
     speed: Annotated[float, typer.Option(min=0.0, help="1 is the recording's own pace, 0 flat out.")] = 0.0,
     events: Annotated[Path | None, typer.Option(help="Write each call of a hook there, as a JSON line.")] = None,
     root: Root = None,
 ) -> None:
-    """Play a recording into a service in place of its streams: same order, same times, every time."""
+    """Play a recording into a service in place of its streams: same order, same times, every time.
+
+    Files may be plain, gzip or zstd.
+    """
     configure_logging("WARNING")
     set_root(root)
     from hftpy.cli.replay import replay as run_replay
@@ -197,7 +215,7 @@ def replay(
 @app.command()
 def decode(
     venue: Annotated[str, typer.Argument(help="Such as kraken, coinbase or kraken_future.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Plain or gzip; none, or -: standard input.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Plain, gzip or zstd; none, or -: stdin.")] = None,
     depth: Annotated[int, typer.Option(min=0, help="Levels of each side in a book's line.")] = 10,
 ) -> None:
     """Turn raw frames, or recorded sessions, into one JSON line per event."""
@@ -217,6 +235,82 @@ def status(
     from hftpy.cli.status import show, show_latency
 
     show_latency() if latency and not as_json else show(as_json)
+
+
+@app.command()
+def top(
+    root: Root = None,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two readings.")] = 1.0,
+    seconds: Annotated[float | None, typer.Option("--for", min=0.1, help="End after so many seconds.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it once; so does a pipe.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON.")] = False,
+) -> None:
+    """Watch the processes under a root: state, rates, queues, losses, latency, stalls, parameters."""
+    set_root(root)
+    from rich.console import Console
+
+    from hftpy.cli.top import top as run_top
+
+    _run(run_top(interval_s=interval, seconds=seconds, once=once, as_json=as_json, console=Console()))
+
+
+@app.command()
+def metrics(
+    root: Root = None,
+    port: Annotated[int | None, typer.Option(help="Serve GET /metrics there instead; 0 chooses a port.")] = None,
+    host: Annotated[str, typer.Option(help="Of the port; loopback unless told.")] = "127.0.0.1",
+) -> None:
+    """Print the counters and latencies of the processes under a root in Prometheus' text format."""
+    set_root(root)
+    if port is None:
+        from hftpy.service.metrics import render
+        from hftpy.service.status import read_statuses
+
+        print(render(read_statuses()), end="")
+        return
+    from hftpy.cli.metrics import serve
+
+    _run(serve(host, port, lambda url: print(url, flush=True)))
+
+
+@app.command()
+def send(
+    target: Annotated[str, typer.Argument(help="A process, a group (api.*), or * for all.")],
+    command_type: Annotated[str, typer.Argument(metavar="TYPE")],
+    payload: Annotated[str, typer.Argument(metavar="JSON", help="The payload.")] = "{}",
+    sender: Annotated[
+        str, typer.Option("--as", help="Who sends it: a name that the target listens to.")
+    ] = "operator",
+    timeout: Annotated[float, typer.Option(min=0.01, help="Its deadline, in seconds.")] = 5.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the handler's end and print its result.")] = False,
+    root: Root = None,
+    verbose: Verbose = False,
+) -> None:
+    """Send a command and say whether it arrived (--wait: what came of it); status 1 if not."""
+    configure_logging("INFO" if verbose else "ERROR")
+    set_root(root)
+    from hftpy.cli.commands import send as send_command
+
+    try:
+        value = json.loads(payload)
+    except ValueError as error:
+        raise ValueError(f"the payload must be JSON: {error}") from error
+    _run(send_command(sender, target, command_type, value, timeout, wait))
+
+
+@app.command()
+def tail(
+    process: Annotated[list[str] | None, typer.Argument(help="Only of these processes.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    root: Root = None,
+) -> None:
+    """Show every command of the processes under a root as it is sent, received and ended; without payloads."""
+    configure_logging("ERROR")
+    set_root(root)
+    from hftpy.cli.commands import tail as tail_commands
+
+    _run(tail_commands(process or [], duration, as_json))
 
 
 @app.command()

@@ -29,6 +29,7 @@ from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
 from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
 from hftpy.exchange.frame_names import FrameClass, FrameName, name_frame
+from hftpy.sim.session_lines import ZSTD_MAGIC, ZstdReader
 
 GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
@@ -307,7 +308,7 @@ def _instrument(exchange: Exchange, item: Mapping[str, Any]) -> tuple[str, str] 
 
 
 class _Source:
-    """The lines of one file or of standard input, plain or gzip; a damaged end is told, not raised."""
+    """The lines of one file or of standard input, plain, gzip or zstd; a damaged end is told, not raised."""
 
     def __init__(self, name: str) -> None:
         self.count = 0
@@ -318,8 +319,14 @@ class _Source:
         else:
             self._own = raw = open(name, "rb")  # noqa: SIM115 - closed by close()
         buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
-        compressed = buffered.peek(2)[:2] == GZIP_MAGIC
-        self._stream: BinaryIO = gzip.GzipFile(fileobj=buffered) if compressed else buffered  # type: ignore[assignment]
+        magic = buffered.peek(4)[:4]
+        self._kind = "gzip" if magic[:2] == GZIP_MAGIC else "zstd" if magic == ZSTD_MAGIC else "plain"
+        stream: Any = buffered
+        if self._kind == "gzip":
+            stream = gzip.GzipFile(fileobj=buffered)
+        elif self._kind == "zstd":
+            stream = io.BufferedReader(ZstdReader(buffered, name))
+        self._stream: BinaryIO = stream
 
     def lines(self) -> Iterator[bytes]:
         try:
@@ -330,7 +337,7 @@ class _Source:
                 while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                     line = self._stream.readline(MAX_LINE_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self.failure = f"the gzip stream is damaged: {error}"
+            self.failure = f"the {self._kind} stream is damaged: {error}"
 
     def close(self) -> None:
         if self._own is not None:

@@ -3,8 +3,9 @@
 import asyncio
 import inspect
 import json
+import math
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,9 +15,12 @@ from hftpy.errors import ConfigError
 from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.service import ServiceBase, ServiceConfig, load_config
 from hftpy.service.loader import load_service
-from hftpy.sim.session_source import PLAYED, RecordedSource
+from hftpy.sim.recording import session_header
+from hftpy.sim.session_source import OKX, PLAYED, RecordedSource
 
-HOOKS = ("on_ticker", "on_trade", "on_kline", "on_funding", "on_gap", "on_stale", "on_reconnected")
+HOOKS = (
+    "on_ticker", "on_trade", "on_book", "on_kline", "on_funding", "on_gap", "on_stale", "on_reconnected",
+)  # fmt: skip
 TURNS_TO_START = 1000
 
 
@@ -71,11 +75,12 @@ class EventLog:
 
 
 def _fields(item: Any) -> dict[str, Any]:
-    if hasattr(item, "to_dict"):
-        fields: dict[str, Any] = item.to_dict()
-        return fields
-    fields = msgspec.structs.asdict(item)
-    return fields | {name: str(fields[name]) for name in ("exchange", "channel") if name in fields}
+    fields: dict[str, Any] = item.to_dict() if hasattr(item, "to_dict") else msgspec.structs.asdict(item)
+    for name in ("exchange", "channel"):
+        if name in fields:
+            fields[name] = str(fields[name])
+    # JSON has no NaN: what the venue did not tell.
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in fields.items()}
 
 
 def choose(path: Path, name: str | None) -> ServiceConfig:
@@ -94,8 +99,23 @@ def choose(path: Path, name: str | None) -> ServiceConfig:
     return wanted[0]
 
 
-async def replay(session: Path, config: Path, name: str | None, speed: float, events: Path | None, out: TextIO) -> int:
-    """Play a session into a service, then stop the service.
+async def replay(
+    sessions: Sequence[Path], config: Path, name: str | None, speed: float, events: Path | None, out: TextIO
+) -> int:
+    """Play a recording into a service, then stop the service.
+
+    Parameters
+    ----------
+    sessions
+        The recording's files, in their order.
+    config, name
+        The config, and which of its sections.
+    speed
+        1 as recorded, 0 flat out.
+    events
+        Where to write each call of a hook, as a JSON line; None: nowhere.
+    out
+        Where to say what was played, and what the recording has not.
 
     Returns
     -------
@@ -107,7 +127,7 @@ async def replay(session: Path, config: Path, name: str | None, speed: float, ev
     ConfigError
         If the config cannot be used.
     ValueError
-        If the session cannot be used, or the service has no stream for it.
+        If the recording cannot be used, or the service has no stream for it.
     OSError
         If a file cannot be read or written.
     """
@@ -115,7 +135,8 @@ async def replay(session: Path, config: Path, name: str | None, speed: float, ev
     log_file = events.open("w", encoding="utf-8") if events is not None else None
     try:
         log = EventLog(service, log_file)
-        source = RecordedSource(session, log.settled, speed)
+        source = RecordedSource(sessions, log.settled, speed)
+        service.tell_time_by(source.clock_ns)
         SESSION_SOURCE.set(source)
         loop = asyncio.get_running_loop()
         running = asyncio.create_task(service.run())
@@ -131,11 +152,27 @@ async def replay(session: Path, config: Path, name: str | None, speed: float, ev
         if not playing.cancelled():
             playing.result()
         running.result()
-        out.write(f"{source.frames} frames replayed, {log.events} events\n")
+        for note in (*source.notes, *_neighbours(sessions)):
+            out.write(f"note: {note}\n")
+        ended = "" if finished else "; stopped before the end"
+        out.write(f"{source.frames} frames replayed, {log.events} events{ended}\n")
         return 0 if finished else 1
     finally:
         if log_file is not None:
             log_file.close()
+
+
+def _neighbours(sessions: Sequence[Path]) -> list[str]:
+    """What of a rotated recording was not given."""
+    notes = []
+    first, last = sessions[0], sessions[-1]
+    before = session_header(first).get("continues")
+    if before:
+        notes.append(f"{first} goes on from {before}, which was not given")
+    for path in sorted(last.parent.glob(f"{last.name.partition('.')[0]}.*.jsonl*")):
+        if path not in sessions and session_header(path).get("continues") == last.name:
+            notes.append(f"{last} is continued by {path}, which was not given")
+    return notes
 
 
 async def _play(service: ServiceBase, source: RecordedSource) -> None:
@@ -145,7 +182,7 @@ async def _play(service: ServiceBase, source: RecordedSource) -> None:
     wanted = sum(
         len(set(stream.subscribe_channels) & set(PLAYED))
         for stream in service.streams
-        if stream.exchange is source.exchange
+        if stream.exchange is source.exchange or {stream.exchange, source.exchange} <= set(OKX)
     )
     for _ in range(TURNS_TO_START):
         if len(source.sessions) >= wanted:

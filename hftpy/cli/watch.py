@@ -1,6 +1,7 @@
 """``hftpy watch``: the market of a pair as a table that is kept up to date; as lines where there is no terminal."""
 
 import asyncio
+import logging
 import signal
 import time
 from collections import deque
@@ -9,20 +10,24 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from hftcore.enums import Exchange
-from hftpy.common import CurrencyPair, Gap, Reconnected, Stale, Ticker, Trade
+from hftpy.common import CurrencyPair, Gap, Reconnected, Snapshot, Stale, Ticker, Trade
 from hftpy.exchange import get_exchange_stream
 
+LOGGERS = ("hftpy.exchange", "ib_async")
 REFRESH_S = 0.25
 TRADES_SHOWN = 10
 LEVELS_SHOWN = 10
 
 
-class Watch:
-    """What was seen last of one pair; an observer of a stream."""
+class Watch(logging.Handler):
+    """What was seen last of one pair; an observer of a stream, and of its warnings."""
 
     def __init__(self, console: Console, pair: CurrencyPair, as_lines: bool) -> None:
+        super().__init__(logging.WARNING)
+        self.items = 0
         self._console = console
         self._pair = pair
         self._as_lines = as_lines
@@ -34,6 +39,7 @@ class Watch:
 
     def put_nowait(self, item: Any) -> None:
         """Take an item in."""
+        self.items += isinstance(item, Ticker | Trade | Snapshot)
         if isinstance(item, Ticker):
             self._ticker = item
             line = f"ticker {item.bidVolume:g} {item.bidPrice:.10g} {item.askPrice:.10g} {item.askVolume:g}"
@@ -42,12 +48,26 @@ class Watch:
             line = f"trade  {item.side} {item.volume:g} {item.price:.10g}"
         elif isinstance(item, Gap | Stale | Reconnected):
             line = f"{type(item).__name__.lower()} {item.channel} {getattr(item, 'reason', '')}".rstrip()
-            self._notes.appendleft(line)
+            self._note(line)
         else:
             self._book = item
             line = f"book   {_top(item.bidsVolume, item.bidsPrice)} {_top(item.asksPrice, item.asksVolume)}"
+        self._print(line)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show why nothing comes, such as a connection that is refused."""
+        line = record.getMessage()
+        if line.startswith(("Gap(", "Stale(")):
+            return  # the stream tells its observers too
+        self._note(line)
+        self._print(f"note   {line}")
+
+    def _note(self, line: str) -> None:
+        self._notes.appendleft(f"{_clock()} {line}")
+
+    def _print(self, line: str) -> None:
         if self._as_lines:
-            self._console.print(f"{_clock()} {self._pair} {line}", highlight=False, markup=False)
+            self._console.print(f"{_clock()} {self._pair} {line}", highlight=False, markup=False, soft_wrap=True)
 
     def render(self) -> Group:
         """The tables of now."""
@@ -67,18 +87,19 @@ class Watch:
         trades = Table("side", "price", "size", title="trades")
         for trade in self._trades:
             trades.add_row(str(trade.side), f"{trade.price:.10g}", f"{trade.volume:.10g}")
-        return Group(best, trades, *self._notes)
+        return Group(best, trades, *map(Text, self._notes))
 
 
 async def watch(
-    venue: str, pair: str, *, book: bool, seconds: float | None, api_host: str | None, console: Console
+    venue: str, pair: str, *, book: bool, seconds: float | None, api_host: str | None, console: Console,
+    rest_host: str | None = None,
 ) -> int:
     """Show a pair until SIGINT, SIGTERM, or the end of `seconds`.
 
     Returns
     -------
     int
-        0.
+        0; 1 if nothing of the pair came.
 
     Raises
     ------
@@ -91,9 +112,14 @@ async def watch(
     seen = Watch(console, CurrencyPair(pair), as_lines)
     channels = ["ticker", "trade", *(["book"] if book else [])]
     stream = get_exchange_stream(
-        Exchange.parse(venue), currency_pairs=[pair], subscribe_channels=channels, api_host=api_host
-    )
+        Exchange.parse(venue), currency_pairs=[pair], subscribe_channels=channels, api_host=api_host,
+        api_auth_data={"rest_host": rest_host} if rest_host else None,
+    )  # fmt: skip
     stream.bind_observer(seen)
+    for name in LOGGERS:
+        logging.getLogger(name).addHandler(seen)
+        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).propagate = False  # what is shown here is not written over the table
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(stream.start())
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,8 +135,14 @@ async def watch(
                     live.update(seen.render(), refresh=True)
     finally:
         await stream.stop()
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(seen)
+            logging.getLogger(name).setLevel(logging.NOTSET)
+            logging.getLogger(name).propagate = True
     await running
-    return 0
+    if not seen.items:
+        Console(stderr=True).print(f"nothing of {pair} came from {venue}", highlight=False, markup=False)
+    return 0 if seen.items else 1
 
 
 def _top(*sides: Any) -> str:

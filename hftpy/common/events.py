@@ -12,7 +12,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Something was, or may have been, lost; delivered before the next message of that channel and symbol.
 
     `symbol` None: all symbols of the channel. `lost` is the number of messages, None where it is not known
-    (a lost connection). `source` is where: ``venue`` (the stream), ``ipc`` (between processes) or ``ring``.
+    (a lost connection). `source` is where: ``venue`` (the stream), ``ipc`` (between processes), ``ring``, or
+    ``recording`` (what a recorder missed, told in the replay).
     """
 
     exchange: Exchange

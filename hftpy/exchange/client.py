@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import picows
 import websockets
-from picows import WSAutoPingStrategy, WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
@@ -32,6 +32,7 @@ ADDRESS_TIMEOUT_S = 3.0  # for each of a host's addresses
 CLOSE_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 15.0
 PING_TIMEOUT_S = 10.0
+LATE_S = 1.0  # a timer that is later than this tells of a loop that was blocked, not of the peer
 logger = logging.getLogger("hftpy.exchange")
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -65,21 +66,68 @@ class Connection(ABC):
         """Give whole data messages to a feed from now on, where the client can; None: to `on_frame` again."""
 
 
+class _Pinger:
+    """Pings a peer every `PING_INTERVAL_S`, whatever it sends, and ends the connection where no pong follows in time.
+
+    Data alone is no proof: what lies between may go on sending what the venue said long ago. A peer that falls silent
+    is found within the sum of both times, at whatever moment it does.
+    """
+
+    def __init__(self, transport: WSTransport, gone: Callable[[], None]) -> None:
+        self._transport = transport
+        self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._answered = True
+        self._timer = self._loop.call_later(PING_INTERVAL_S, self._ping)
+
+    def answered(self) -> None:
+        """A pong has come."""
+        self._answered = True
+
+    def stop(self) -> None:
+        """The connection is over."""
+        self._timer.cancel()
+
+    def _ping(self) -> None:
+        if self._transport.is_disconnected or self._transport.is_close_frame_sent:
+            return
+        self._answered = False
+        self._transport.send_ping()
+        self._timer = self._loop.call_at(self._loop.time() + PING_TIMEOUT_S, self._check, PING_TIMEOUT_S)
+
+    def _check(self, waited: float) -> None:
+        if self._answered:
+            self._timer = self._loop.call_later(max(PING_INTERVAL_S - waited, 0.0), self._ping)
+        elif self._loop.time() - self._timer.when() > LATE_S:
+            # The loop was blocked, and the pong may lie in the socket still.
+            self._timer = self._loop.call_later(PING_TIMEOUT_S, self._check, waited + PING_TIMEOUT_S)
+        else:
+            self._gone()
+
+
 class _Messages:
     """What both picows listeners share: everything but the fast way of a whole data message."""
 
     def __init__(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
         self._on_frame = on_frame
         self._on_closed = on_closed
-        self._fragments: list[bytes] = []
-        self._size = 0
+        # One buffer: a peer may send millions of parts, also empty ones.
+        self._parts = bytearray()
         self._code = 1006
         self._reason = ""
         self._open = False
+        self._pinger: _Pinger | None = None
         self.joining = False
 
     def connected(self, transport: WSTransport) -> None:
         self._open = True
+
+        def gone() -> None:
+            self._reason = f"no pong within {PING_TIMEOUT_S:g} s"
+            transport.send_close(WSCloseCode.GOING_AWAY)
+            transport.disconnect(False)
+
+        self._pinger = _Pinger(transport, gone)
 
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -94,30 +142,29 @@ class _Messages:
             # Not left to picows: it would hide the frame from us, and with it the end of a batch.
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.PONG:
-            return
+            if self._pinger is not None:
+                self._pinger.answered()
         elif frame.fin and not self.joining:
             self._on_frame(frame.get_payload_as_bytes())
         else:
             self._join(transport, frame)
 
     def _join(self, transport: WSTransport, frame: WSFrame) -> None:
-        part = frame.get_payload_as_bytes()
-        self._size += len(part)
-        if self._size > MAX_MESSAGE_BYTES:
-            self._fragments.clear()
+        self._parts += frame.get_payload_as_bytes()
+        if len(self._parts) > MAX_MESSAGE_BYTES:
+            self._parts = bytearray()
             self._reason = f"a message must have at most {MAX_MESSAGE_BYTES} bytes"
             transport.send_close(WSCloseCode.MESSAGE_TOO_BIG)
             transport.disconnect()
             return
-        self._fragments.append(part)
         self.joining = not frame.fin
         if frame.fin:
-            whole = b"".join(self._fragments)
-            self._fragments.clear()
-            self._size = 0
+            whole, self._parts = bytes(self._parts), bytearray()
             self._on_frame(whole)
 
     def disconnected(self) -> None:
+        if self._pinger is not None:
+            self._pinger.stop()
         # A handshake that failed ends here too: only an open connection may report its end.
         if self._open:
             self._on_closed(self._code, self._reason)
@@ -225,7 +272,6 @@ async def connect(
     *,
     tls: TlsContext | None = None,
     deflate: bool = False,
-    ping_always: bool = False,
 ) -> Connection:
     """Open a connection.
 
@@ -244,9 +290,6 @@ async def connect(
     deflate
         Offer permessage-deflate (the client websockets alone can). A message inflates to `MAX_MESSAGE_BYTES` at most.
 
-    ping_always
-        Ping every `PING_INTERVAL_S`, not only a peer that is silent (picows; websockets always does).
-
     Raises
     ------
     ConnectError
@@ -262,7 +305,7 @@ async def connect(
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             if client == "picows":
-                return await _connect_picows(url, on_frame, on_closed, tls, ping_always)
+                return await _connect_picows(url, on_frame, on_closed, tls)
             return await _connect_websockets(url, on_frame, on_closed, tls, deflate)
     except TimeoutError as error:
         raise ConnectError(f"no connection to {shown} within {CONNECT_TIMEOUT_S:g} s") from error
@@ -271,9 +314,7 @@ async def connect(
         raise ConnectError(f"no connection to {shown}: {type(error).__name__} {first_line}"[:300]) from error
 
 
-async def _connect_picows(
-    url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None, ping_always: bool
-) -> Connection:
+async def _connect_picows(url: str, on_frame: OnFrame, on_closed: OnClosed, tls: TlsContext | None) -> Connection:
     sockets: list[socket.socket] = []
 
     async def connected_socket(parsed: Any) -> socket.socket:
@@ -281,7 +322,7 @@ async def _connect_picows(
         return sockets[-1]
 
     try:
-        return await _handshake(url, _Messages(on_frame, on_closed), connected_socket, tls, ping_always)
+        return await _handshake(url, _Messages(on_frame, on_closed), connected_socket, tls)
     except asyncio.CancelledError:
         # picows keeps the transport of a handshake that was cancelled: end it through its socket.
         for item in sockets:
@@ -312,9 +353,7 @@ async def _open_socket(host: str, port: int) -> socket.socket:
     raise error
 
 
-async def _handshake(
-    url: str, messages: _Messages, connected_socket: Any, tls: TlsContext | None, ping_always: bool
-) -> Connection:
+async def _handshake(url: str, messages: _Messages, connected_socket: Any, tls: TlsContext | None) -> Connection:
     options: dict[str, Any] = {}
     if tls is not None:
         options["ssl_context"] = tls.context
@@ -324,11 +363,8 @@ async def _handshake(
         lambda: (_NATIVE_LISTENER or _PicowsListener)(messages),
         url,
         socket_factory=connected_socket,
-        enable_auto_ping=True,
+        enable_auto_ping=False,
         enable_auto_pong=False,
-        auto_ping_idle_timeout=PING_INTERVAL_S,
-        auto_ping_reply_timeout=PING_TIMEOUT_S,
-        auto_ping_strategy=(WSAutoPingStrategy.PING_PERIODICALLY if ping_always else WSAutoPingStrategy.PING_WHEN_IDLE),
         max_frame_size=MAX_MESSAGE_BYTES,
         websocket_handshake_timeout=CONNECT_TIMEOUT_S,
         **options,

@@ -154,13 +154,15 @@ async def fetch_instruments(
     Raises
     ------
     ValueError
-        If there is no list for the venue, or the answer is none.
+        If there is no list for the venue, the host has no scheme, or the answer is none.
     VenueError
         If the venue cannot be asked, or answers with an error.
     """
     venue = Exchange.parse(exchange)
     if venue not in VENUES:
         raise ValueError(f"exchange must be one of {', '.join(map(str, VENUES))}, was {str(venue)!r}")
+    if rest_host and not rest_host.startswith(("http://", "https://")):
+        raise ValueError(f"rest_host must begin with http:// or https://, was {rest_host!r}")
     host, path, _ = VENUES[venue]
     url = (rest_host or host).rstrip("/") + path
     try:
@@ -173,7 +175,8 @@ async def fetch_instruments(
             if reply.status != 200:
                 raise VenueError(f"{url}: HTTP {reply.status}: {body[:200]}", code=str(reply.status), retryable=True)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise VenueError(f"{url}: {error!r}", retryable=True) from error
+        why = str(error) or f"no answer within {TIMEOUT_S:g} s"
+        raise VenueError(f"{url}: {type(error).__name__}: {why}", retryable=True) from error
     found = read_instruments(venue, body)
     if register:
         register_instruments(venue, {item.native: item.symbol for item in found})

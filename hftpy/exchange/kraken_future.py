@@ -41,7 +41,6 @@ class KrakenFutureMarketProtocol(MarketProtocol):
     rules = FeedRules(trades="by_one", number="seq", newest_first=True)
     heartbeat_timeout_s = 40.0  # the venue sends one about every 10 seconds
     send_interval_s = 0.02  # the venue takes 100 messages a second
-    pings_always = True  # the venue wants one every 60 seconds, however much it sends
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
         super().__init__(channel, pairs, args)

@@ -61,6 +61,11 @@ class Session(ABC):
     def frame(self, data: bytes) -> None:
         """One message arrived; must not raise."""
 
+    @property
+    def delivered(self) -> bool:
+        """Whether this connection has brought anything, ready or not: its loss is told then, and so is the next one."""
+        return False
+
     def sent(self) -> None:  # noqa: B027  most sessions need not know
         """All messages of `opened` are sent."""
 
@@ -113,13 +118,11 @@ class Runner:
         tls: TlsContext | None = None,
         deflate: bool = False,
         dial: Dial | None = None,
-        ping_always: bool = False,
     ) -> None:
         self._session = session
         self._dial = dial or self._connect
         self._tls = tls
         self._deflate = deflate
-        self._ping_always = ping_always
         self._policy = policy
         self._client: ClientName = client
         tap = FRAME_TAP.get()
@@ -212,7 +215,7 @@ class Runner:
             live = False
             connection.attach(None)
             session._wake = None
-            was_ready = self._ready_at is not None
+            was_ready = self._ready_at is not None or session.delivered
             session.ready = False
             if was_ready and self._down_since is None:
                 self._down_since = time.monotonic()
@@ -229,7 +232,6 @@ class Runner:
             self._client,
             tls=self._tls,
             deflate=self._deflate,
-            ping_always=self._ping_always,
         )
 
     async def _send(self, connection: Connection, messages: Sequence[str | bytes]) -> None:

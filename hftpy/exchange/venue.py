@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+import msgspec
+
 from hftcore.book import OrderBook, Snapshot
 from hftcore.book_feed import BookFeed
 from hftcore.enums import Channel, Exchange
@@ -83,7 +85,6 @@ class VenueProtocol(ABC):
     max_silence_factor: ClassVar[int] = MAX_SILENCE_FACTOR
     send_interval_s: ClassVar[float] = 0.0
     fatal_close_codes: ClassVar[frozenset[int]] = frozenset()
-    pings_always: ClassVar[bool] = False  # ping every 15 s even where frames come, which says that the peer lives
     needs_deflate: ClassVar[bool] = False  # the venue wants permessage-deflate, which the client websockets speaks
 
     def __init__(self, channel: Channel, pairs: Sequence[CurrencyPair], args: Mapping[str, Any]) -> None:
@@ -213,6 +214,10 @@ class VenueSession(Session):
     def protocol(self) -> VenueProtocol:
         """The venue's side."""
         return self._protocol
+
+    @property
+    def delivered(self) -> bool:
+        return self._exposed or (self.feed is not None and self.feed.exposed)
 
     async def url(self) -> str:
         return self._url
@@ -393,8 +398,11 @@ class VenueSession(Session):
                 self.feed.reset()
         if self._exposed and not self._stream.stopping:
             self._exposed = False
-            for channel in self._channels:
-                self._stream.emit(self._stream.gap(channel, "disconnected"))
+            self._tell(self._protocol.gap(None, "disconnected", None))
+
+    def missed(self, reason: str, lost: int | None) -> None:
+        """Messages of the connection, which goes on, did not come as far as here: where a recording has a hole."""
+        self._tell(msgspec.structs.replace(self._protocol.gap(None, reason, lost), source="recording"))
 
     def recovered(self, attempts: int, down_s: float) -> None:
         for channel in self._channels:
@@ -474,7 +482,7 @@ class NativeStream(StreamBase):
         """
         client: ClientName = "websockets" if protocol.needs_deflate else self._client
         source = SESSION_SOURCE.get()
-        native = client == "picows" and source is None
+        native = client == "picows" or source is not None
         session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native)
         if source is not None:
             await source.serve(session)
@@ -485,7 +493,6 @@ class NativeStream(StreamBase):
             client,
             tls=self._tls,
             deflate=protocol.needs_deflate,
-            ping_always=protocol.pings_always,
         )
         try:
             await runner.run()

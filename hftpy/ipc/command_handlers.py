@@ -11,7 +11,8 @@ import msgspec
 from hftcore.topic import check_command_type, check_process_id
 from hftpy.ipc.command import IPCCommand
 
-Handler = Callable[[IPCCommand], Awaitable[Any] | Any]
+# Of an IPCCommand; or of the msgspec Struct that its payload must be, alone or with the IPCCommand behind it.
+Handler = Callable[..., Awaitable[Any] | Any]
 
 DEFAULT_LANE = "main"
 # These never wait behind a slow handler: each has a lane of its own, unless it is registered with another.
@@ -39,6 +40,15 @@ class Registered:
     durable: bool
     senders: frozenset[str] | None
     schema: type | None
+    takes_both: bool  # the schema's object and the command
+
+    def call(self, command: IPCCommand) -> Any:
+        """Call the handler; the payload must be what its schema made of it."""
+        if self.schema is None:
+            return self.handler(command)
+        if self.takes_both:
+            return self.handler(command.payload, command)
+        return self.handler(command.payload)
 
 
 def make_registered(
@@ -70,23 +80,27 @@ def make_registered(
     if isinstance(senders, str):
         raise TypeError(f"senders must be several names, was the str {senders!r}")
     allowed = None if senders is None else frozenset(check_process_id(sender) for sender in senders)
-    return Registered(handler, lane, timeout, idempotent, durable, allowed, _schema_of(handler))
+    schema, takes_both = _schema_of(handler)
+    return Registered(handler, lane, timeout, idempotent, durable, allowed, schema, takes_both)
 
 
-def _schema_of(handler: Handler) -> type | None:
-    """The msgspec Struct that a handler's argument is annotated with: itself, or as a string."""
+def _schema_of(handler: Handler) -> tuple[type | None, bool]:
+    """The msgspec Struct that a handler's first argument is annotated with, and whether it takes another argument."""
     try:
         parameters = list(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):
-        return None  # a builtin that does not say
+        return None, False  # a builtin that does not say
     if not parameters:
-        return None
+        return None, False
     annotation = parameters[0].annotation
     if isinstance(annotation, str):
         function = inspect.unwrap(getattr(handler, "__func__", handler))
         try:
             annotation = typing.get_type_hints(function).get(parameters[0].name)
         except (NameError, TypeError, AttributeError, SyntaxError):
-            return None  # it names what is known to type checkers alone: then there is no schema
-    is_struct = isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
-    return annotation if is_struct else None
+            return None, False  # it names what is known to type checkers alone: then there is no schema
+    if not (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)):
+        return None, False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [one for one in parameters if one.kind in positional and one.default is inspect.Parameter.empty]
+    return annotation, len(needed) > 1

@@ -67,6 +67,7 @@ class CommandLanes:
         self._stopped_inside = False
         self.decisions: Decisions
         self.on_answer: Callable[[], None] = lambda: None  # a handler ended
+        self.on_idle: Callable[[], None] = lambda: None  # and no other waits behind it
         self.on_left: Callable[[], None] = lambda: None  # the handler that stopped the system has ended
         self.handled = self.failed = self.queue_full = 0
 
@@ -111,6 +112,7 @@ class CommandLanes:
         began = loop.time()
         while self._loop is loop:
             if not lane.queue:
+                self.on_idle()
                 lane.waiter = loop.create_future()
                 await lane.waiter
                 lane.waiter = None
@@ -133,7 +135,7 @@ class CommandLanes:
         assert registered is not None
         limit, scope = registered.timeout, None
         try:
-            result = registered.handler(entry.command)
+            result = registered.call(entry.command)
             if inspect.isawaitable(result):
                 if limit is None:
                     result = await result

@@ -5,16 +5,16 @@ import logging
 import time
 from pathlib import Path
 
-import zmq
-
 from hftcore.topic import PrefixFilter, check_process_id
+from hftcore.zmq import NativeSocket
 from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import socket_path
+from hftpy.ipc.command_audit import TAIL_TOPIC, CommandObserver
 from hftpy.ipc.command_protocol import MALFORMED, UPSTREAM, decode_answer, peer_of
 from hftpy.ipc.command_sender import ASK_S, CommandSender
 from hftpy.ipc.command_state import CommandState
 from hftpy.ipc.sent_command import Delivery, SentCommand
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, has_frames
+from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +37,32 @@ class CommandPublisher:
         As for `CommandSender`.
     send_hwm
         How many frames wait for one peer that does not read; further ones are dropped for that peer alone.
+    observer
+        Is told what becomes of commands; watchers that subscribe here are given its records.
     """
 
-    def __init__(self, process_id: str, boot: str, *, join_s: float, capacity: int, send_hwm: int) -> None:
+    def __init__(
+        self,
+        process_id: str,
+        boot: str,
+        *,
+        join_s: float,
+        capacity: int,
+        send_hwm: int,
+        observer: CommandObserver,
+    ) -> None:
         self._process_id = process_id
         self._send_hwm = send_hwm
         self._join_s = min(JOIN_S, join_s)
         self._owned: OwnedAddress | None = None
+        self._native: NativeSocket | None = None
         self._reader: FrameReader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
         self._joined = PrefixFilter()
         self._log = LimitedLog(logger)
+        self._observer = observer
         self.peers: set[str] = set()
         self.malformed = 0
         self.sender = CommandSender(
@@ -61,6 +74,7 @@ class CommandPublisher:
         """Bind the address. Raises as `OwnedAddress` and `socket_path`."""
         path = socket_path(root, f"command/{self._process_id}.ipc")
         self._owned = OwnedAddress(path, send_hwm=self._send_hwm, watched=True)
+        self._native = NativeSocket(self._owned.socket)
         self._joined = PrefixFilter()
         self.peers.clear()
         self.sender.open(time.monotonic(), self._join_s)
@@ -85,6 +99,8 @@ class CommandPublisher:
         """Send a command now, or when it can be."""
         if self._owned is not None:
             self._serve(now)
+        if self._observer.is_on:
+            self._observer.on_sent(command)
         if self._timer is None and self.sender.outstanding + self.sender.waiting == 0:
             self.sender.poll(now)  # without a loop nobody else does
         self.sender.send(now, command, fail_fast=fail_fast)
@@ -92,8 +108,8 @@ class CommandPublisher:
             self._arm(min(now + ASK_S, command.deadline))
 
     def _transmit(self, frame: bytes) -> None:
-        if self._owned is not None:
-            self._owned.socket.send(frame, zmq.NOBLOCK)
+        if self._native is not None:
+            self._native.send(frame)
             if self._reader is not None:
                 self._reader.poke()
 
@@ -107,6 +123,8 @@ class CommandPublisher:
         return any(_process_of(prefix) is None for prefix in self._joined.matching(topic))
 
     def _on_end(self, delivery: Delivery) -> None:
+        if self._observer.is_on:
+            self._observer.on_delivery(delivery)
         if delivery.state in (CommandState.DONE, CommandState.RECEIVED, CommandState.SENT):
             return
         command = delivery.command
@@ -115,7 +133,8 @@ class CommandPublisher:
             if not command.for_many or delivery.reason != "nobody listens":
                 self._log.warning(f"dropped {delivery.reason}", "command %s dropped: %s", name, delivery.reason)
         elif delivery.state is not CommandState.UNKNOWN or delivery.first_boot:
-            self._log.warning(
+            self._log.log(
+                logging.INFO if self._reader is None else logging.WARNING,  # at the stop it is no surprise
                 f"{delivery.state} {delivery.reason}",
                 "command %s (%s) is %s: %s %s",
                 name, command.id, delivery.state, delivery.reason, delivery.error,
@@ -129,15 +148,14 @@ class CommandPublisher:
         return more
 
     def _serve(self, now: float, limit: int = 1_000_000) -> bool:
-        if self._owned is None:
+        if self._native is None:
             return False
-        socket = self._owned.socket
         plain = more = False
         for _ in range(limit):
-            more = has_frames(socket)
-            if not more:
+            request = self._native.recv()
+            more = request is not None
+            if request is None:
                 break
-            request = socket.recv(zmq.NOBLOCK)
             first = request[:1]
             if first == UPSTREAM:
                 self._on_answer(now, request)
@@ -151,6 +169,9 @@ class CommandPublisher:
 
     def _on_subscribed(self, now: float, prefix: bytes) -> bool:
         self._joined.add(prefix)
+        if prefix == TAIL_TOPIC:
+            self._observer.tail = self._transmit
+            return False
         peer = peer_of(prefix)
         if peer is not None:
             self.sender.on_joined(now, peer)
@@ -162,6 +183,9 @@ class CommandPublisher:
         return True
 
     def _on_unsubscribed(self, prefix: bytes) -> None:
+        if prefix == TAIL_TOPIC:
+            self._observer.tail = None
+            return
         peer = peer_of(prefix)
         if peer is not None:
             self.sender.on_left(peer)
@@ -178,7 +202,7 @@ class CommandPublisher:
             self.malformed += 1
             self._log.warning("malformed", "malformed answer: %s: %s", error, shown(frame, 64))
             return
-        self.sender.on_answer(now, answer)
+        self.sender.on_answer(now, answer, len(frame))
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -235,8 +259,9 @@ class CommandPublisher:
         if self._owned is not None:
             self._wait_for_joins()
             self._owned.close(STOP_LINGER_MS)
-            self._owned = None
+            self._owned = self._native = None
         self.sender.stop()
+        self._observer.tail = None
         self.peers.clear()
 
 

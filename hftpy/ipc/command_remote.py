@@ -6,6 +6,7 @@ from pathlib import Path
 
 import zmq
 
+from hftcore.zmq import NativeSocket
 from hftpy.ipc.command_protocol import Answer, encode_answer
 from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, connect
 
@@ -29,8 +30,9 @@ class Remote:
         self.process_id = process_id
         # One socket per remote: a frame upstream on a socket with several would reach each of them.
         self._socket = connect(path, zmq.XSUB, receive_hwm=receive_hwm, watched=True)
+        self._native = NativeSocket(self._socket)
         for prefix in subscriptions:
-            self._socket.send(b"\x01" + prefix)
+            self._native.send(b"\x01" + prefix)
         self._reader: FrameReader | None = None
         self.is_heard = False  # it speaks the protocol: what we say to it may take a while to leave
 
@@ -43,9 +45,8 @@ class Remote:
             for _ in range(min(limit, _TURN_FRAMES)):
                 if self._reader is None:
                     return False  # a handler has stopped us
-                try:
-                    frame = self._socket.recv(zmq.NOBLOCK)
-                except zmq.Again:
+                frame = self._native.recv()
+                if frame is None:
                     return False
                 take(self, frame)
             return True
@@ -55,7 +56,7 @@ class Remote:
     def answer(self, answer: Answer) -> None:
         """Say something to it."""
         if not self._socket.closed:
-            self._socket.send(encode_answer(answer), zmq.NOBLOCK)
+            self._native.send(encode_answer(answer))
             if self._reader is not None:
                 self._reader.poke()
 

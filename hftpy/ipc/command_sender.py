@@ -35,6 +35,7 @@ from hftpy.ipc.sent_command import Delivery, SentCommand
 
 WINDOW = 256  # commands on their way to one peer
 FINISHED = 10_000  # ended commands that are remembered
+FINISHED_BYTES = 64 << 20  # and what they returned
 MAX_WAITING_BYTES = 64 << 20
 ASK_S, ASK_MAX_S = 0.25, 2.0
 HELLO_S, HELLO_MAX_S = 0.1, 2.0
@@ -94,6 +95,7 @@ class CommandSender:
         self._keep = finished
         self.commands: OrderedDict[str, SentCommand] = OrderedDict()
         self._finished: deque[str] = deque()
+        self._finished_bytes = 0
         self.peers: dict[str, Peer] = {}
         self._last_seq: dict[str, int] = {}
         self._open: dict[str, OrderedDict[int, SentCommand]] = {}  # by stream: what was sent and has not ended
@@ -356,8 +358,8 @@ class CommandSender:
         while peer.queue and peer.boot and len(peer.inflight) < self._window:
             self._send_queued(now, peer, peer.queue)
 
-    def on_answer(self, now: float, answer: Answer) -> bool:
-        """What a receiver says; returns False if it is not for this life, or from nobody who has joined."""
+    def on_answer(self, now: float, answer: Answer, size: int = 0) -> bool:
+        """What a receiver says, in `size` bytes; returns False if it is not for this life, or from nobody we know."""
         peer = self.peers.get(answer.id)
         if answer.to != self._boot or peer is None or not answer.boot:
             self.refused += 1
@@ -365,7 +367,7 @@ class CommandSender:
         if answer.hello and peer.joined:
             self._on_hello(now, peer, answer.boot)
         for done in answer.done:
-            self._on_done(peer, answer.boot, done)
+            self._on_done(peer, answer.boot, done, size // len(answer.done))
         # What another life of it has received is no longer there.
         if answer.boot == (peer.boot or answer.boot):
             for command_id in answer.recv:
@@ -430,12 +432,15 @@ class CommandSender:
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
-    def _on_done(self, peer: Peer, boot: str, done: Done) -> None:
+    def _on_done(self, peer: Peer, boot: str, done: Done, size: int) -> None:
         delivery = peer.inflight.get(done.command_id) or peer.received.get(done.command_id)
         if delivery is None:
             delivery = peer.unknown.get(done.command_id) or self._waiting_again(peer, done.command_id)
         if delivery is None:
             return  # a second answer
+        if delivery.first_boot and boot not in (peer.boot, delivery.first_boot, delivery.receiver):
+            self.refused += 1
+            return  # no life that it was sent to
         if done.outcome == "unknown":
             # Another life than the one that it was sent to knows nothing of it.
             if not delivery.final:
@@ -447,8 +452,11 @@ class CommandSender:
             else:
                 self.refused += 1
             return
-        error = done.error if done.outcome == "ok" else done.error or "error"
-        self._end(delivery, CommandState.DONE, "", "" if done.outcome == "ok" else error, done.value)
+        delivery.command.size += size
+        if delivery.command.final:
+            self._finished_bytes += size
+        error = "" if done.outcome == "ok" else done.error or "error"
+        self._end(delivery, CommandState.DONE, "", error, done.value)
 
     def _waiting_again(self, peer: Peer, command_id: str) -> Delivery | None:
         command = self.commands.get(command_id)
@@ -511,8 +519,9 @@ class CommandSender:
             if still_open is not None:
                 still_open.pop(command.seq, None)
         self._finished.append(command.id)
-        while len(self._finished) > self._keep:
-            self.commands.pop(self._finished.popleft(), None)
+        self._finished_bytes += command.size
+        while len(self._finished) > self._keep or (self._finished_bytes > FINISHED_BYTES and len(self._finished) > 1):
+            self._finished_bytes -= self.commands.pop(self._finished.popleft()).size
 
     # -- time ---------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,18 @@ from typing import Any, Literal
 from hftcore.topic import check_process_id, check_target, command_topic, subscriptions_of, target_matches
 from hftpy.common.paths import get_root, socket_path
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
+from hftpy.ipc.command_audit import AuditLog, CommandObserver
 from hftpy.ipc.command_handlers import Handler, make_registered
 from hftpy.ipc.command_journal import CommandJournal
 from hftpy.ipc.command_protocol import (
     PREFIX,
     Answer,
+    Done,
     protocol_topic,
 )
 from hftpy.ipc.command_publisher import CommandPublisher
 from hftpy.ipc.command_remote import Remote
+from hftpy.ipc.command_session import Received
 from hftpy.ipc.command_state import CommandResult
 from hftpy.ipc.dispatcher import CommandDispatcher
 from hftpy.ipc.sent_command import SentCommand
@@ -63,6 +66,9 @@ class IPCCommandSystem:
         How many commands of one sender are remembered until it knows their outcome; further ones are refused.
     journal_fsync
         Whether each line about a durable command is forced to the disk, to survive the death of the machine too.
+    audit
+        A file of JSON lines that says of every command who sent it to whom and what came of it, without payloads. None:
+        ``{process_id}.jsonl`` in the folder ``$HFT_COMMAND_AUDIT``, if that is set.
 
     Raises
     ------
@@ -81,6 +87,7 @@ class IPCCommandSystem:
         queue_size: int = 10_000,
         dedupe_window: int = 100_000,
         journal_fsync: bool = False,
+        audit: str | os.PathLike[str] | None = None,
     ) -> None:
         self._process_id = check_process_id(process_id)
         self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
@@ -88,8 +95,15 @@ class IPCCommandSystem:
         self._queue_size = queue_size
         self._hold_s = hold_s
         self._boot = secrets.token_hex(8)
+        self._observer = CommandObserver(process_id)
+        self._audit_path = _audit_path(process_id, audit)
         self._publisher = CommandPublisher(
-            process_id, self._boot, join_s=hold_s, capacity=queue_size, send_hwm=queue_size
+            process_id,
+            self._boot,
+            join_s=hold_s,
+            capacity=queue_size,
+            send_hwm=queue_size,
+            observer=self._observer,
         )
         self._dispatcher = CommandDispatcher(
             process_id,
@@ -100,6 +114,7 @@ class IPCCommandSystem:
             journal=lambda: CommandJournal(self._root(), process_id, fsync=journal_fsync),
         )
         self._dispatcher.lanes.on_left = self._close_remotes
+        self._dispatcher.receiver.on_end = self._on_received
         self._counter = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
         self._remotes: dict[str, Remote] = {}
@@ -120,9 +135,11 @@ class IPCCommandSystem:
         AddressInUseError
             If another process or object has this name.
         RootError
-            If the root cannot be used.
+            If the root or the audit log cannot be used.
         """
         if not self._running:
+            if self._audit_path is not None and self._observer.audit is None:
+                self._observer.audit = AuditLog(self._audit_path)
             self._publisher.open(self._root())
             self._running = True
             try:
@@ -185,8 +202,9 @@ class IPCCommandSystem:
     ) -> None:
         """Let `handler`, a function or a coroutine function, take the commands of a type, instead of one before.
 
-        What it returns is the command's result and must be of JSON types; what it raises is its error. If its argument
-        is annotated with a msgspec Struct, the payload must be one, and `command.payload` is it.
+        It is given the `IPCCommand`. If its first argument is annotated with a msgspec Struct, the payload must be one,
+        and it is given that instead, and the command as a second argument if it needs one. What it returns is the
+        command's result and must be of JSON types; what it raises is its error.
 
         Parameters
         ----------
@@ -468,6 +486,10 @@ class IPCCommandSystem:
         else:
             self._dispatcher.take(frame, remote.process_id)
 
+    def _on_received(self, entry: Received, done: Done) -> None:
+        if self._observer.is_on:
+            self._observer.on_received(entry, done)
+
     def _answer(self, remote_id: str, answer: Answer) -> None:
         remote = self._remotes.get(remote_id)
         if remote is not None:
@@ -479,8 +501,18 @@ class IPCCommandSystem:
                 remote.close()
             self._remotes.clear()
             self._dispatcher.close()
+            if self._observer.audit is not None:
+                self._observer.audit.close()
+                self._observer.audit = None
 
     async def _settle(self) -> None:
         self._attach()
         if self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
+
+
+def _audit_path(process_id: str, chosen: str | os.PathLike[str] | None) -> Path | None:
+    if chosen is not None:
+        return Path(os.path.abspath(chosen))
+    folder = os.environ.get("HFT_COMMAND_AUDIT")
+    return Path(folder, f"{process_id}.jsonl") if folder else None

@@ -77,6 +77,7 @@ class CommandDispatcher:
         self.receiver.log = self._log_refused
         self.lanes.decisions = self.receiver
         self.lanes.on_answer = self._answer_soon
+        self.lanes.on_idle = self.flush
 
     def _open_journal(self) -> CommandJournal:
         if self._journal is None:

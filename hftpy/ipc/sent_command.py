@@ -40,7 +40,7 @@ class SentCommand:
     """A command: what is sent, until when, and to whom."""
 
     __slots__ = (
-        "ack", "deadline", "deliveries", "final", "head", "id", "mono_us", "pending", "seq", "stream",
+        "ack", "deadline", "deliveries", "final", "head", "id", "mono_us", "pending", "seq", "size", "stream",
         "target_id", "topic", "ttl_ms", "type", "urgent", "watchers",
     )  # fmt: skip
 
@@ -56,6 +56,7 @@ class SentCommand:
         self.ack: Ack = ack
         self.urgent = command_type in URGENT_TYPES
         self.stream = stream_of(target_id, command_type)
+        self.size = 0  # of its answers
         self.seq = 0  # given when it is first sent
         self.mono_us = 0
         self.ttl_ms = 0

@@ -30,6 +30,9 @@ HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 1000, 5000
 _WANTED_DESCRIPTORS = 65_536
 _DRAIN_FRAMES = 512
 
+# As numbers: pyzmq's flags are an Enum, whose operators are slow.
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+
 _context: zmq.Context[zmq.Socket[bytes]] | None = None
 _context_pid = 0
 _owned: set["OwnedAddress"] = set()
@@ -80,7 +83,7 @@ def _flush_at_exit() -> None:
 
 def has_frames(socket: zmq.Socket[bytes]) -> bool:
     """Whether a receive would succeed now."""
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
 class OwnedAddress:

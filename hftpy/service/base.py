@@ -220,7 +220,11 @@ class ServiceBase(ServiceKeeping):
     @property
     def market_idle(self) -> bool:
         """Whether no market data, and no event about it, waits for a hook."""
-        return self._delivery.tickers.idle and self._delivery.trades.idle
+        return self._delivery.market_idle
+
+    def tell_time_by(self, clock_ns: Callable[[], int]) -> None:
+        """Stamp what this service itself finds lost with another clock, ns since 1970, such as a recording's."""
+        self._delivery.tell_time_by(clock_ns)
 
     def hook_called_ns(self) -> int:
         """When `on_ticker` or `on_trade` was called, if that is where the call comes from, ns since 1970; else 0."""

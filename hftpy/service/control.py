@@ -1,7 +1,6 @@
 """What stands between a service's coroutines and those who want something of it: interruption, pausing, rounds."""
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from hftpy.errors import ConfigError, TradingRefused
 from hftpy.ipc import IPCCommand, IPCCommandSystem
+from hftpy.ipc.command_handlers import make_registered
 from hftpy.service.background import STUCK_S, Background
 from hftpy.service.config import ServiceConfig
 from hftpy.service.hooks import ServiceHooks
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 IN_ON_STOP: ContextVar[bool] = ContextVar("IN_ON_STOP", default=False)
+UNREADY = ("created", "setting up")
 ENDED = ("stopping", "stopped", "failed")
 
 
@@ -128,7 +129,8 @@ class ServiceControl(ServiceHooks):
         handler
             As of `IPCCommandSystem.register_handler`; None: `on_interrupt`.
         **options
-            As of `IPCCommandSystem.register_handler`.
+            As of `IPCCommandSystem.register_handler`; the default `lane` is one of its own for each such type, so that
+            an interrupt does not wait behind another handler.
 
         Raises
         ------
@@ -138,15 +140,21 @@ class ServiceControl(ServiceHooks):
             As `IPCCommandSystem.register_handler`.
         """
         called = handler if handler is not None else self.on_interrupt
-        if not callable(called):
-            raise TypeError(f"a handler must be callable, was {called!r}")
+        # How the handler is to be called: with the command, or with what its annotation says of the payload.
+        registered = make_registered(
+            command_type, called, lane=None, timeout=None, idempotent=False, durable=False, senders=None
+        )
 
-        @functools.wraps(called)
         def take(command: IPCCommand) -> Any:
             self._interrupts.interrupt(command)
-            return called(command)
+            return registered.call(command)
 
-        self.ipc_command.register_handler(command_type, take, **options)
+        def take_both(_payload: Any, command: IPCCommand) -> Any:
+            return take(command)
+
+        take_both.__annotations__["_payload"] = registered.schema
+        chosen = take if registered.schema is None else take_both
+        self.ipc_command.register_handler(command_type, chosen, **{"lane": command_type, **options})
 
     def interrupt(self, command_type: str, payload: dict[str, Any] | None = None) -> int:
         """Interrupt from within the service, such as from a hook: everything that waits at an interruption point, but
@@ -230,6 +238,8 @@ class ServiceControl(ServiceHooks):
             raise RuntimeError(f"{what} needs a service that is not {self.state}")
 
     def _check_trading(self) -> None:
+        if self.state in UNREADY:
+            raise TradingRefused(f"{self.process_id} does not run yet: place_order is refused")
         if self.state in ENDED and not IN_ON_STOP.get():
             raise TradingRefused(f"{self.process_id} is {self.state}: place_order is refused")
         if self._paused:
@@ -242,7 +252,8 @@ class ServiceControl(ServiceHooks):
 
     async def _call_on_pause(self) -> None:
         async with self._changing:
-            await self._rounds.ended_round()
+            if not await self._rounds.ended_round(STUCK_S):
+                log.error("%s: the round of next() does not end for the pause", self.process_id)
             await self._guard("on_pause", self.on_pause)
 
     async def _call_on_resume(self, change: int) -> None:
@@ -283,8 +294,14 @@ class ServiceControl(ServiceHooks):
             log.info("%s: %s asked by %s", self.process_id, command.command_type, command.sender_id)
             self.request_stop()
 
-        for command_type, handler in (("pause", pause), ("resume", resume), ("stop", stop), ("shutdown", stop)):
-            commands.register_handler(command_type, handler)
+        # Lanes of their own: none of them waits behind a handler of the service.
+        for lane, command_type, handler in (
+            ("pause", "pause", pause),
+            ("pause", "resume", resume),
+            ("shutdown", "stop", stop),
+            ("shutdown", "shutdown", stop),
+        ):
+            commands.register_handler(command_type, handler, lane=lane)
 
     def _control_status(self) -> dict[str, Any]:
         interrupts = self._interrupts

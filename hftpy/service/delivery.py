@@ -138,6 +138,16 @@ class Delivery:
             (self._consume_events(), "events"),
         ]
 
+    def tell_time_by(self, clock_ns: Callable[[], int]) -> None:
+        """Stamp gaps of source ``ring`` with another clock, ns since 1970."""
+        for inbox in self._inboxes:
+            inbox.clock_ns = clock_ns
+
+    @property
+    def market_idle(self) -> bool:
+        """Whether no market data, and no event about it, waits for a hook."""
+        return all(inbox.idle for inbox in self._inboxes)
+
     def hook_called_ns(self) -> int:
         """When the hook of a market channel was called that is asking; 0 outside of one."""
         return self.tickers.hook_called_ns() or self.trades.hook_called_ns()
@@ -146,7 +156,11 @@ class Delivery:
         """The counters of the queues."""
         return {
             **{
-                str(inbox.channel): {**inbox.ring.stats, "events_dropped": inbox.events_dropped}
+                str(inbox.channel): {
+                    **inbox.ring.stats,
+                    "waiting": inbox.ring.qsize(),
+                    "events_dropped": inbox.events_dropped,
+                }
                 for inbox in self._inboxes
             },
             **{queue.name: queue.summary for queue in (self.my_orders, self.my_trades)},

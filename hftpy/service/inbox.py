@@ -142,6 +142,7 @@ class MarketInbox:
         self.channel = channel
         self.ring: Ring[Any] = Ring(kind, capacity, overflow)  # type: ignore[arg-type]
         self.events_dropped = 0
+        self.clock_ns: Callable[[], int] = time.time_ns
         self._dispatcher = Dispatcher(self.ring, deliver, failed)
         self._deliver_event = deliver_event
         self._on_halt = on_halt
@@ -230,7 +231,7 @@ class MarketInbox:
             reason="the hooks are too slow",
             lost=lost,
             source="ring",
-            timestamp=time.time_ns() // 1000,
+            timestamp=self.clock_ns() // 1000,
         )
 
     async def _run_events(self) -> None:

@@ -85,6 +85,8 @@ class ServiceKeeping(ServiceControl):
         async with self._params_lock:
             old = self.params
             try:
+                if not isinstance(changes, Mapping):
+                    raise ConfigError(f"{self._params_key}: changes must be an object, was {changes!r}")
                 new = merge_params(self._params_key, old, changes, self.params_type)
                 self.params = new
                 result = self.on_params(old, new)
@@ -235,7 +237,7 @@ class ServiceKeeping(ServiceControl):
             return {"saved": await self.save_state(), "path": str(self._state_file.path)}
 
         for handler in (update_params, save_state):
-            commands.register_handler(handler.__name__, handler)
+            commands.register_handler(handler.__name__, handler, lane=handler.__name__)
 
     def _keeping_status(self) -> dict[str, Any]:
         return {

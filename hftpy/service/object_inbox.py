@@ -61,6 +61,7 @@ class ObjectInbox:
         self._counters = counters
         self._counter = f"{channel}s"
         self.events_dropped = 0
+        self.clock_ns: Callable[[], int] = time.time_ns
         self._dispatcher = Dispatcher(self.ring, deliver, failed)
         self._deliver_event = deliver_event
         self._on_halt: Callable[[str], None] | None = on_halt
@@ -68,6 +69,11 @@ class ObjectInbox:
         self._event_arrived = asyncio.Event()
         self._telling = asyncio.Lock()  # a hook of an event ends before the next object is delivered
         self._lost = 0  # what was reported
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, neither object nor event."""
+        return self.ring.empty() and not self._events and not self._telling.locked()
 
     def put_event(self, event: Event) -> None:
         """Take in an event; when there are too many the oldest is dropped and counted."""
@@ -112,7 +118,7 @@ class ObjectInbox:
                     reason="the hooks are too slow",
                     lost=missing,
                     source="ring",
-                    timestamp=time.time_ns() // 1000,
+                    timestamp=self.clock_ns() // 1000,
                 )
             )
             if self.ring.halted and self._on_halt is not None:

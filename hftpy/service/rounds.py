@@ -135,9 +135,14 @@ class Rounds:
         self._ending = True
         self.hold(command)
 
-    async def ended_round(self) -> None:
-        """Wait until no round is being run."""
-        await self._between.wait()
+    async def ended_round(self, timeout_s: float) -> bool:
+        """Wait until no round is being run; False if that took too long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._between.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def status(self) -> dict[str, Any]:
         """For the status file."""

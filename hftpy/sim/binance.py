@@ -163,6 +163,11 @@ class BinanceFrontEnd(FrontEnd):
             self._klines.watch(pair, interval_s)
         self.subscribed()
 
+    def depth_takers(self, pair: CurrencyPair) -> int:
+        """How many connections take a pair's depth updates."""
+        head = f"{self._symbols[pair].lower()}@depth" if pair in self._symbols else "@"
+        return sum(len(found) for name, found in self._subscribers.items() if name.startswith(head))
+
     def tick(self) -> None:
         self._klines.tick()
 

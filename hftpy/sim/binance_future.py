@@ -40,9 +40,10 @@ class BinanceFutureFrontEnd(BinanceFrontEnd):
             return
         for ending, period_s in MARK_PRICES.items():
             if self._is_due(ending, period_s):
-                for pair, symbol in self._symbols.items():
-                    stream = f"{symbol.lower()}@{ending}"
-                    if self._subscribers.get(stream) and (text := self._mark_text(pair, symbol)):
+                for stream in tuple(self._subscribers):
+                    name, _, rest = stream.partition("@")
+                    pair = self._pairs.get(name.upper()) if rest == ending else None
+                    if pair is not None and (text := self._mark_text(pair, name.upper())):
                         self._deliver(stream, "markPrice", text)
         for stream, period_s in ALL_MARK_PRICES.items():
             if self._subscribers.get(stream) and self._is_due(stream, period_s):

@@ -24,6 +24,7 @@ INTERVALS = (
     15 * DAY_S,
 )  # fmt: skip
 HISTORY = 50  # candles that are over are kept, of each interval of a minute and more
+MOST_FILLED = 1000  # candles without a trade that are shown at once; a machine that slept for longer leaves some out
 EIGHT = Decimal("0.00000001")
 RATE_STEP = Decimal("0.000001")
 USUAL_PERIOD_S = 28800
@@ -223,7 +224,9 @@ class KlineFeed:
             old = watched.candle
             if self._fills or (watched.is_news and old.count):
                 self._show(pair, old, self._fills)
-            watched.candle = Candle.flat(old.close_ns if self._fills else opens, old.interval_s, old.close)
+            earliest = opens - MOST_FILLED * old.interval_s * SECOND_NS
+            next_ns = max(old.close_ns, earliest) if self._fills else opens
+            watched.candle = Candle.flat(next_ns, old.interval_s, old.close)
             watched.is_news = self._fills
 
 

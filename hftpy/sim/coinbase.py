@@ -266,6 +266,8 @@ class CoinbaseFrontEnd(FrontEnd):
         takers: dict[ClientConnection, None] = {}
         for pair in frame.pairs:
             takers.update(self._subscribers.get((channel, pair), {}))
+            if channel == "ticker_batch" and "ticker" not in self.market.raw_channels:
+                takers.update(self._subscribers.get(("ticker", pair), {}))
         return list(takers)
 
     async def on_raw(self, frame: RawFrame, *, wait: bool) -> None:

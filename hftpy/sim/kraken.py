@@ -175,7 +175,9 @@ class KrakenFrontEnd(FrontEnd):
             raise RequestError(f"Event trigger not supported: {trigger}")
         if channel == "book":
             depth = params.get("depth", DEPTHS[0])
-            if depth not in DEPTHS:
+            recorded = self.market.raw_depths
+            if depth not in DEPTHS or (recorded and depth not in recorded):
+                # Of a recording, books of another depth would keep levels that have gone, or lack some.
                 raise RequestError(f"Book depth not supported: {depth}")
             trigger = str(depth)
         if channel == "ohlc":

@@ -143,6 +143,7 @@ class Market:
 
     plays_raw = False  # whether it delivers recorded frames, of any channel, instead of quotes and trades
     raw_channels: frozenset[str] = frozenset()  # the venue's names of the recorded channels
+    raw_depths: frozenset[int] = frozenset()  # the depths of the recorded books, where they make a difference
 
     recorded_numbers: RecordedNumbers | None = None  # Coinbase: of a recording's frames
 

@@ -35,7 +35,7 @@ CANDLE_PERIOD_S = 1.0
 PRICE_PERIODS_S = {"mark-price": 0.2, "funding-rate": 30.0}
 # What takes a recorded frame of another channel, where the recording has none of its own.
 STAND_INS = {
-    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all",
+    "tickers": "bbo-tbt", "bbo-tbt": "tickers", "trades": "trades-all", "trades-all": "trades",
     "books-l2-tbt": "books", "books50-l2-tbt": "books", "books5": "books",
 }  # fmt: skip
 BOOK_LEVELS = 400
@@ -94,12 +94,9 @@ class OkxFrontEnd(FrontEnd):
         for channel, period_s in PRICE_PERIODS_S.items():
             if now - self._priced[channel] >= period_s:
                 self._priced[channel] = now
-                for native, pair in self._instruments.items():
-                    if self._subscribers.get((channel, native)) and (terms := funding_terms(self.market, pair)):
-                        if channel == "mark-price" and self._marks.get(native) == terms.mark:
-                            continue
-                        self._marks[native] = terms.mark
-                        self._send(channel, native, self._price_text(channel, native, terms))
+                for name, native in tuple(self._subscribers):
+                    if name == channel:
+                        self._send_price(channel, native)
 
     def receive(self, connection: ClientConnection, message: str | bytes) -> None:
         session: Session = self.connections[connection]
@@ -191,6 +188,14 @@ class OkxFrontEnd(FrontEnd):
             f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":[["{candle.open_ns // 1_000_000}",{prices},'
             f'"{candle.volume:f}","{second:f}","{candle.turnover:f}","{int(is_over)}"]]}}'
         )
+
+    def _send_price(self, channel: str, native: str) -> None:
+        terms = funding_terms(self.market, self._instruments[native])
+        if terms is None or (channel == "mark-price" and self._marks.get(native) == terms.mark):
+            return
+        if channel == "mark-price":
+            self._marks[native] = terms.mark
+        self._send(channel, native, self._price_text(channel, native, terms))
 
     def _price_text(self, channel: str, native: str, terms: FundingTerms) -> str:
         now = self.market.clock_ns() // 1_000_000

@@ -24,6 +24,7 @@ ENDINGS: dict[str, str] = {"gzip": ".gz", "zstd": ".zst", "none": ""}
 QUEUE_CAPACITY = 65536
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 MIN_FILE_BYTES = 4096
+FLUSH_S = 1.0  # what a recorder that is killed may lose
 
 log = logging.getLogger(__name__)
 Entry = tuple[str, int, str, str | bytes, int]  # kind, time, connection, message, lost before it
@@ -96,6 +97,8 @@ class SessionRecorder:
         self.messages = 0
         self.files: list[Path] = []
         self.failure: Exception | None = None
+        self._dirty = False  # lines wait for the disk, until `_flush_at` at most
+        self._flush_at = 0.0
         self._thread = threading.Thread(target=self._write_all, name="hftpy recorder", daemon=True)
         self._thread.start()
 
@@ -146,7 +149,7 @@ class SessionRecorder:
 
     def _write_all(self) -> None:
         try:
-            while (entry := self._queue.get()) is not None:
+            while (entry := self._next()) is not None:
                 self._write(entry)
             if self._lost_now:
                 self._line({"t": "conn", "ts_ns": self._clock_ns(), "lost": self._lost_now})
@@ -156,7 +159,28 @@ class SessionRecorder:
             while self._queue.get() is not None:  # what waits is lost; close still has to be heard
                 self.lost += 1
         finally:
-            self._end_file()
+            try:
+                self._end_file()
+            except OSError as error:
+                self.failure = self.failure or error
+
+    def _next(self) -> Entry | None:
+        """The next entry; meanwhile what was written goes to the disk from time to time."""
+        while True:
+            left = self._flush_at - time.monotonic() if self._dirty else None
+            if left is not None and left <= 0:
+                self._flush()
+                continue
+            try:
+                return self._queue.get(timeout=left)
+            except queue.Empty:
+                continue
+
+    def _flush(self) -> None:
+        self._dirty = False
+        if self._file is not None and self._raw is not None:
+            self._file.flush()
+            self._raw.flush()
 
     def _write(self, entry: Entry) -> None:
         kind, time_ns, label, message, lost = entry
@@ -179,6 +203,8 @@ class SessionRecorder:
             self._end_file()
         file = self._file or self._begin_file()
         file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        if not self._dirty:
+            self._dirty, self._flush_at = True, time.monotonic() + FLUSH_S
 
     def _begin_file(self) -> BinaryIO:
         number = len(self.files) + 1
@@ -192,7 +218,8 @@ class SessionRecorder:
         if self._compression == "gzip":
             self._file = cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6))
         elif self._compression == "zstd":
-            self._file = cast("BinaryIO", _zstandard().ZstdCompressor().stream_writer(raw, closefd=False))
+            compressor = _zstandard().ZstdCompressor(write_checksum=True)
+            self._file = cast("BinaryIO", compressor.stream_writer(raw, closefd=False))
         else:
             self._file = raw
         self.files.append(path)

@@ -1,25 +1,34 @@
-"""Recorded sessions: whole connections in arrival order, one JSON object per line, plain or gzip.
+"""Recorded sessions: whole connections in arrival order, one JSON object per line; how they are compressed is for
+`hftpy.sim.session_lines` to know.
 
 The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn","ts"|"ts_ns",…,"data"?}`` where
 `data` is the frame exactly as it was on the wire.
 """
 
-import gzip
 import json
+import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, TextIO, cast
+from pathlib import PurePath
+from typing import Any, Literal
 
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
+from hftpy.sim.session_lines import CUT, session_lines
 
 Path = str | os.PathLike[str]
 EntryKind = Literal["header", "recv", "send", "http", "conn"]
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 FRAMES_TO_GUESS_FROM = 200
+UNKNOWN_LOSS = -1
+SNAPSHOT_START = '{"lastUpdateId"'  # a snapshot of Binance that a recorder put among the frames
+# {"method":"subscribe","result":{"channel":"book","depth":100, …; […,"book-1000","XBT/USD"]
+_KRAKEN_DEPTH = re.compile(r'"result":\s*{"channel":\s*"book",[^{}]*"depth":\s*(\d+)|"book-(\d+)",\s*"[^"]+"\]$')
+_DEPTH = re.compile(r"/depth\?(?:.*&)?symbol=([A-Z0-9_]+)")
+
+log = logging.getLogger(__name__)
 
 # Part of an address → venue; futures stand before the spot hosts that they contain.
 HOSTS = (
@@ -39,8 +48,8 @@ BINANCE_CHANNELS = {
     "depth": Channel.BOOK,
     "kline": Channel.KLINE,
     "markPrice": Channel.FUNDING,
-    "markPriceUpdate": Channel.FUNDING,
 }
+EVENT_STREAMS = {"depthUpdate": "depth", "markPriceUpdate": "markPrice"}  # of frames without their stream's name
 OKX_CHANNELS = {
     "tickers": Channel.TICKER,
     "bbo-tbt": Channel.TICKER,
@@ -78,13 +87,17 @@ KRAKEN_CHANNELS = {
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:
-    """One line of a session. `time_ns` is 0 where the line gives no time."""
+    """One line of a session. `time_ns` is 0 where the line gives no time.
+
+    `lost` tells that so many messages before this line are missing; `UNKNOWN_LOSS`: nobody knows how many.
+    """
 
     kind: EntryKind
     time_ns: int
     data: str
     url: str
     conn: str = ""  # which connection of several, where the session says so
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,15 @@ class FrameKey:
     events: int
     payload: Any
 
+    @property
+    def name(self) -> str:
+        """What is subscribed to get it, without the symbol: ``depth@100ms``, ``candle1m``, ``level2``, ``book``."""
+        if self.channel == "l2_data":
+            return "level2"
+        if ":" in self.stream:
+            return self.stream.partition(":")[0]
+        return self.stream.partition("@")[2] or self.channel
+
 
 def is_session(first_line: str | bytes) -> bool:
     """Whether a file's first line is a session's header."""
@@ -110,69 +132,126 @@ def is_session(first_line: str | bytes) -> bool:
     return isinstance(header, dict) and header.get("t") == "header"
 
 
-def open_session(path: Path) -> TextIO:
-    """A session's lines, whatever it is compressed with.
+def _tell_cut(text: str) -> None:
+    log.warning("%s", text)
+
+
+def _passed_over(text: str) -> None:
+    """A cut that is told when the session is read again."""
+
+
+def session_header(path: Path) -> dict[str, Any]:
+    """A session's header; empty where it cannot be read.
 
     Raises
     ------
     OSError
         If the file cannot be read.
-    ValueError
-        If it is compressed with zstd and `zstandard` is not installed.
     """
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    if magic[:2] == GZIP_MAGIC:
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8"))
-    if magic == ZSTD_MAGIC:
-        try:
-            import zstandard
-        except ImportError:
-            raise ValueError(f"session {os.fspath(path)!r} is of zstd: install zstandard to read it") from None
-        return cast("TextIO", zstandard.open(path, "rt", encoding="utf-8"))
-    return open(path, encoding="utf-8")
+    try:
+        header = json.loads(next(session_lines(path, _passed_over), b""))
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def _header_exchange(path: Path) -> Exchange | None:
     """The venue that a session's header names."""
-    with open_session(path) as lines:
-        line = lines.readline()
     try:
-        header = json.loads(line)
-        return Exchange.parse(header["exchange"]) if isinstance(header, dict) and "exchange" in header else None
-    except ValueError:
+        return Exchange.parse(session_header(path)["exchange"])
+    except (KeyError, ValueError, TypeError):
         return None
 
 
-def iter_session(path: Path) -> Iterator[SessionEntry]:
+def iter_session(path: Path, on_cut: Callable[[str], None] = _tell_cut) -> Iterator[SessionEntry]:
     """The entries of a session after its header.
+
+    Parameters
+    ----------
+    path
+        The file.
+    on_cut
+        Called with a sentence where the file ends before its end, as that of a recorder that was killed does: what
+        stands before is given. By default it is logged.
 
     Raises
     ------
     ValueError
-        If it is no session, or a line cannot be read; the message names the line.
+        If it is no session, or damaged, or a line cannot be read; the message names the line.
     OSError
         If the file cannot be read.
     """
-    with open_session(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if number == 1:
-                if not is_session(line):
-                    raise ValueError(f"session must begin with a header line, was {line[:80]!r} ({os.fspath(path)})")
-                continue
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-                kind = entry["t"]
-                time_ns = int(entry["ts_ns"]) if "ts_ns" in entry else round(float(entry.get("ts", 0)) * 1e9)
-                data = entry.get("data", "")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"session line {number} cannot be read: {error!r} ({os.fspath(path)})") from error
-            yield SessionEntry(
-                kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or "",
-                str(entry.get("conn") or ""),
-            )
+    name = os.fspath(path)
+    number = 0
+    cuts: list[str] = []
+
+    def cut(text: str) -> None:
+        cuts.append(text)
+        on_cut(text)
+
+    for number, line in enumerate(session_lines(path, cut), 1):
+        if number == 1:
+            if not is_session(line):
+                raise ValueError(f"session must begin with a header line, was {line[:80]!r} ({name})")
+            continue
+        if not line.strip():
+            continue
+        try:
+            yield _entry(line)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            if not line.endswith(b"\n"):
+                if not cuts:
+                    cut(f"{name} ends in the middle of line {number}{CUT}")
+                return
+            raise ValueError(f"session line {number} cannot be read: {error!r} ({name})") from error
+    if number == 0:
+        found = "cut off before it" if cuts else "empty"
+        raise ValueError(f"session must begin with a header line, was {found} ({name})")
+
+
+def _entry(line: bytes) -> SessionEntry:
+    entry = json.loads(line)
+    kind, data = entry["t"], entry.get("data", "")
+    time_ns = int(entry["ts_ns"]) if "ts_ns" in entry else round(float(entry.get("ts", 0)) * 1e9)
+    return SessionEntry(
+        kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or "",
+        str(entry.get("conn") or ""), int(entry.get("lost") or 0),
+    )  # fmt: skip
+
+
+def iter_recording(paths: Sequence[Path], on_cut: Callable[[str], None] = _tell_cut) -> Iterator[SessionEntry]:
+    """The entries of several files, one after the other, such as those that a recorder rotated.
+
+    Between two files of which the second does not go on where the first ends, an entry ``conn`` with `lost` tells so.
+
+    Raises
+    ------
+    ValueError
+        As `iter_session`; or if the files are of several venues.
+    OSError
+        If a file cannot be read.
+    """
+    exchange = session_exchange(paths[0])
+    cuts: list[str] = []
+    last_ns = 0
+
+    def cut(text: str) -> None:
+        cuts.append(text)
+        on_cut(text)
+
+    for number, path in enumerate(paths):
+        if number:
+            other = session_exchange(path)
+            if other is not exchange:
+                raise ValueError(f"all files must be of {exchange}, was {other} ({os.fspath(path)})")
+            follows = session_header(path).get("continues") == PurePath(os.fspath(paths[number - 1])).name
+            if not follows or cuts:
+                on_cut(f"{os.fspath(path)} does not go on where {os.fspath(paths[number - 1])} ends")
+                yield SessionEntry("conn", last_ns, "", "", lost=UNKNOWN_LOSS)
+            cuts.clear()
+        for entry in iter_session(path, cut):
+            last_ns = entry.time_ns or last_ns
+            yield entry
 
 
 def session_exchange(path: Path) -> Exchange:
@@ -186,7 +265,7 @@ def session_exchange(path: Path) -> Exchange:
     named = _header_exchange(path)
     if named is not None:
         return named
-    for number, entry in enumerate(iter_session(path)):
+    for number, entry in enumerate(iter_session(path, _passed_over)):
         for part, exchange in HOSTS:
             if part in entry.url:
                 return exchange
@@ -207,7 +286,7 @@ def session_pairs(path: Path) -> dict[Channel, list[CurrencyPair]]:
     exchange = session_exchange(path)
     found: dict[Channel, dict[CurrencyPair, None]] = {}
     names = channel_names(exchange)
-    for entry in iter_session(path):
+    for entry in iter_session(path, _passed_over):
         if entry.kind == "http":
             register_session_instruments(exchange, entry)
         elif entry.kind == "recv":
@@ -227,6 +306,44 @@ def channel_names(exchange: Exchange) -> dict[str, Channel]:
     if exchange is Exchange.KRAKEN_FUTURE:
         return KRAKEN_FUTURE_CHANNELS
     return KRAKEN_CHANNELS if exchange is Exchange.KRAKEN else BINANCE_CHANNELS
+
+
+def names_subscribed(protocol: object) -> tuple[str, ...]:
+    """What the venue calls what a protocol of `hftpy.exchange` subscribes, as `FrameKey.name` gives it."""
+    for attribute in ("venue_channels", "stream_name", "channel_name", "feed_name", "venue_channel"):
+        found = getattr(protocol, attribute, None)
+        if found is not None:
+            return (found,) if isinstance(found, str) else tuple(found)
+    return ()
+
+
+def channels_of_name(exchange: Exchange, name: str) -> tuple[Channel, ...]:
+    """Our channels that frames of the venue's name may feed."""
+    found = channel_names(exchange).get(name)
+    if exchange is Exchange.KRAKEN_FUTURE and name == "ticker":
+        return Channel.TICKER, Channel.FUNDING
+    return () if found is None else (found,)
+
+
+def recorded_book_depth(exchange: Exchange, entry: SessionEntry) -> int | None:
+    """The depth of the books that a frame of Kraken tells of: an acknowledgement, or a book of the older API."""
+    if exchange is not Exchange.KRAKEN or entry.kind != "recv":
+        return None
+    found = _KRAKEN_DEPTH.search(entry.data)
+    return int(found[1] or found[2]) if found is not None else None
+
+
+def depth_snapshot(exchange: Exchange, entry: SessionEntry) -> str | None:
+    """Which symbol (the venue's spelling) an entry has a whole book of, as Binance's REST answers; None: it has none.
+
+    Empty where the entry does not say whose it is: a recorder of one symbol put it among the frames.
+    """
+    if exchange not in (Exchange.BINANCE, Exchange.BINANCE_FUTURE):
+        return None
+    if entry.kind == "recv":
+        return "" if entry.data.startswith(SNAPSHOT_START) else None
+    found = _DEPTH.search(entry.url) if entry.kind == "http" else None
+    return found[1] if found is not None else None
 
 
 def register_session_instruments(exchange: Exchange, entry: SessionEntry) -> int:
@@ -310,12 +427,21 @@ def _binance_key(exchange: Exchange, frame: Any) -> FrameKey | None:
         event = payload.get("e", "bookTicker" if {"u", "b", "B", "a", "A"} <= payload.keys() else None)
         if not isinstance(symbol, str) or not isinstance(event, str):
             return None
-        stream = f"{symbol.lower()}@{event}"
+        kline = payload.get("k")
+        interval = f"_{kline.get('i')}" if event == "kline" and isinstance(kline, dict) else ""
+        stream = f"{symbol.lower()}@{EVENT_STREAMS.get(event, event)}{interval}"
     name, _, rest = stream.partition("@")
-    channel = rest.partition("@")[0].rstrip("0123456789") if rest.startswith("depth") else rest.partition("@")[0]
-    channel = channel.partition("_")[0] if channel.startswith("kline") else channel
+    channel = binance_channel(rest)
     pairs = _known_pairs(exchange, [symbol if isinstance(symbol, str) else name.upper()])
     return FrameKey(channel, stream, pairs, 1, payload)
+
+
+def binance_channel(name: str) -> str:
+    """A stream's kind, from what follows ``<symbol>@``: ``depth`` of ``depth20@100ms``, ``kline`` of ``kline_1m``."""
+    kind = name.partition("@")[0]
+    if kind.startswith("kline"):
+        return "kline"
+    return kind.rstrip("0123456789") if kind.startswith("depth") else kind
 
 
 def _kraken_key(frame: Any) -> FrameKey | None:

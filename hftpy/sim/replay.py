@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from hftcore.enums import Exchange, Side
 from hftcore.symbols import CurrencyPair, native_symbol
@@ -17,6 +17,7 @@ from hftpy.sim.recording import (
     SessionEntry,
     classify_frame,
     iter_session,
+    recorded_book_depth,
     register_session_instruments,
     session_exchange,
 )
@@ -50,6 +51,15 @@ class Legs:
     def of(self, entry: SessionEntry) -> str:
         """The connection that carried a frame."""
         return f"{entry.conn}/{self._made[entry.conn]}"
+
+
+@runtime_checkable
+class TakesDepth(Protocol):
+    """A front end whose clients fetch the whole books by REST."""
+
+    def depth_takers(self, pair: CurrencyPair) -> int:
+        """How many connections take a pair's updates."""
+        ...
 
 
 class ReplayMarket(Market):
@@ -97,15 +107,19 @@ class ReplayMarket(Market):
         self.speed = speed
         self.frames_played = 0
         self.frames_by_channel: dict[str, int] = {}
-        self._watched: set[CurrencyPair] = set()  # whose book somebody follows
-        self._updated: set[CurrencyPair] = set()  # whose book has moved since
-        self._fetched: set[CurrencyPair] = set()
+        self._updated: set[CurrencyPair] = set()  # whose book has moved
+        self._owed: Counter[CurrencyPair] = Counter()  # how many are still to get the recorded answer
+        self._answers: dict[CurrencyPair, str] = {}
+        self._has_fetched = False
         self._patient = True
         self._turn = asyncio.Event()  # something of what `fetch_depth` and `run` wait for has changed
         pairs: dict[CurrencyPair, None] = {}
         self._with_trades: set[CurrencyPair] = set()
         channels: set[str] = set()
         streams: dict[str, None] = {}
+        depths: set[int] = set()
+        # What came on several connections is played once: as it came on the first.
+        self._first: dict[tuple[str, CurrencyPair], str] = {}
         recorded = RecordedPairs(self.exchange)
         numbers = RecordedNumbers() if self.exchange is Exchange.COINBASE else None
         self.recorded_numbers = numbers
@@ -119,8 +133,12 @@ class ReplayMarket(Market):
                 key = classify_frame(self.exchange, entry.data)
                 if numbers is not None:
                     numbers.note(legs.of(entry), entry.data, key)
+                if (depth := recorded_book_depth(self.exchange, entry)) is not None:
+                    depths.add(depth)
                 if key is not None:
                     channels.add(key.channel)
+                    for pair in key.pairs:
+                        self._first.setdefault((key.name, pair), entry.conn)
                     streams[key.stream] = None
                     recorded.note(key, entry.conn)
                     pairs.update(dict.fromkeys(key.pairs))
@@ -129,6 +147,7 @@ class ReplayMarket(Market):
         if not pairs:
             raise ValueError(f"session {os.fspath(path)!r} holds no market data")
         self.raw_channels = frozenset(channels)
+        self.raw_depths = frozenset(depths)
         self._streams = frozenset(streams)
         self._books = ReplayBooks(recorded)
         super().__init__((Instrument(pair, LOT) for pair in pairs), autostart=autostart, clock_ns=clock_ns)
@@ -143,6 +162,8 @@ class ReplayMarket(Market):
                 self._books.connected(entry.conn)
             if (whole := self._books.snapshot_of(entry)) is not None:
                 if self._books.take_snapshot(whole, entry.data):
+                    self._answers[whole] = entry.data
+                    self._owed[whole] = self._followers(whole)
                     await self._wait_for_fetch(whole)
                 continue
             if entry.kind != "recv":
@@ -150,6 +171,8 @@ class ReplayMarket(Market):
             key = classify_frame(self.exchange, entry.data)
             if key is None:
                 self._books.take(entry.data, entry.conn)
+                continue
+            if key.pairs and entry.conn not in {self._first[key.name, pair] for pair in key.pairs}:
                 continue
             first_ns = entry.time_ns if first_ns is None else first_ns
             wait = begin + (entry.time_ns - first_ns) / 1e9 / self.speed - loop.time() if self.speed else 0.0
@@ -179,7 +202,6 @@ class ReplayMarket(Market):
         return book.exchangeTimeNs if book is not None else self.clock_ns()
 
     def watch_depth(self, pair: CurrencyPair) -> Ladder:
-        self._watched.add(pair)
         book, ladder = self._books.book(pair), self._books.ladder(pair)
         if book is None or ladder is None:
             return super().watch_depth(pair)
@@ -191,29 +213,36 @@ class ReplayMarket(Market):
             raise LookupError(f"the recording has no book of {pair}")
         try:
             async with asyncio.timeout(FETCH_S):
-                while not self._books.knows(pair):
+                while not (self._owed[pair] > 0 or self._books.knows(pair)):
                     self._turn.clear()
                     await self._turn.wait()
         except TimeoutError:
             raise LookupError(f"the recording does not know the book of {pair} here") from None
-        self._fetched.add(pair)
-        self._turn.set()
+        self._has_fetched = True
+        if self._owed[pair] > 0:
+            # Whoever follows the updates from before it begins where the recording's own client began.
+            self._owed[pair] -= 1
+            self._turn.set()
+            return self._answers[pair]
         return self._books.answer(pair)
+
+    def _followers(self, pair: CurrencyPair) -> int:
+        return sum(listener.depth_takers(pair) for listener in self._listeners if isinstance(listener, TakesDepth))
 
     async def _wait_for_fetch(self, pair: CurrencyPair) -> None:
         """Flat out: let those who follow a book fetch it once its updates have told them to, before all is past."""
         self._turn.set()
-        if self.speed or not self._patient or not self._books.knows(pair):
+        if self.speed or not self._patient or pair not in self._updated:
             return
         try:
             async with asyncio.timeout(FETCH_S):
-                while pair in self._watched & self._updated and pair not in self._fetched:
+                while self._owed[pair] > 0:
                     self._turn.clear()
                     await self._turn.wait()
         except TimeoutError:
             # Whoever is there does not fetch this one; if nobody ever did, nobody is waited for again.
-            self._patient = bool(self._fetched)
-            self._fetched.add(pair)
+            self._patient = self._has_fetched
+            self._owed[pair] = 0
 
     async def _play(self, entry: SessionEntry, key: FrameKey, leg: str) -> None:
         text = entry.data

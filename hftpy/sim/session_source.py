@@ -1,23 +1,37 @@
 """A recording in place of the connections of a task's streams: frame by frame in its order, by its own clock."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from hftcore.enums import Channel, Exchange, Flag
+from hftcore.book_feed import BookFeed
+from hftcore.enums import BookState, Channel, Exchange, Flag
+from hftcore.errors import ParseError
+from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.exchange.market import MarketProtocol
 from hftpy.exchange.venue import VenueSession
 from hftpy.sim.recording import (
+    UNKNOWN_LOSS,
     SessionEntry,
-    channel_names,
+    channels_of_name,
     classify_frame,
-    iter_session,
+    depth_snapshot,
+    iter_recording,
+    names_subscribed,
+    recorded_book_depth,
     register_session_instruments,
     session_exchange,
 )
 
-PLAYED = (Channel.TICKER, Channel.TRADE, Channel.KLINE, Channel.FUNDING)
+PLAYED = (Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING)
+OKX = (Exchange.OKX, Exchange.OKX_SWAP)
+# Where nothing but a checksum proves a book, one of which messages may be missing cannot be shown.
+UNNUMBERED = (Exchange.KRAKEN,)
+_label = re.compile(r"[a-z_]+\.([a-z_]+)\.\d+")  # of our recorder's connections
+_number = re.compile(r'"sequence_num":\s*(\d+)')
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +40,18 @@ class RecordedSource:
     """Serves the sessions of streams from a recording; see `hftpy.exchange.hooks.SESSION_SOURCE`.
 
     Events bear the flag REPLAY and the recorded time of receipt. A connection that was made again in the recording is
-    lost and made again here. Where the recording has several connections, a session hears those that carried its
-    channel. Sessions of other venues, and private ones, hear nothing.
+    lost and made again here; messages that the recorder lost, and files that do not go on where the last one ends, are
+    told as a Gap of source ``recording``. Where the recording has several connections, a session hears those that
+    carried its channel, and of those what it subscribed; or, where that was not recorded, what stands in for it
+    (``aggTrade`` for ``trade``). Sessions of other venues, and private ones, hear nothing.
+
+    A book that waits for a snapshot gets it where the recording has it, in band or as the answer of a REST request:
+    nothing is asked for. What the recording did not answer is in `notes` at the end.
 
     Parameters
     ----------
-    path
-        The session.
+    paths
+        The file, or several in their order.
     settled
         Awaited after each frame: what the frame brought has then been dealt with.
     speed
@@ -41,51 +60,91 @@ class RecordedSource:
     Raises
     ------
     ValueError
-        If the speed is negative, the file is no session, or its venue cannot be told.
+        If the speed is negative, there is no file, one is no session, they are of several venues, or their venue cannot
+        be told.
     OSError
-        If the file cannot be read.
+        If a file cannot be read.
     """
 
-    def __init__(self, path: Path, settled: Callable[[], Awaitable[None]], speed: float = 0.0) -> None:
+    def __init__(
+        self, paths: Path | Sequence[Path], settled: Callable[[], Awaitable[None]], speed: float = 0.0
+    ) -> None:
         if not 0 <= speed < float("inf"):
             raise ValueError(f"speed must be 0 (flat out) or positive, was {speed}")
-        self.path = path
-        self.exchange = session_exchange(path)
+        self.paths = [paths] if isinstance(paths, Path) else list(paths)
+        if not self.paths:
+            raise ValueError("paths must name at least one file, was empty")
+        self.exchange = session_exchange(self.paths[0])
         self.frames = 0
         self.sessions: list[VenueSession] = []
+        self.notes: list[str] = []
         self._settled = settled
         self._speed = speed
         self._now_ns = 0
-        self._channels = self._read_channels()
+        self._carried: dict[str, set[Channel]] = {}  # by connection, each message's kind from one of them alone
+        self._labelled: dict[str, Channel] = {}  # connections whose name tells whose they are
+        self._names: dict[Channel, dict[str, None]] = {}  # the venue's names that were recorded, in their order
+        self._pairs: dict[Channel, set[CurrencyPair]] = {}
+        self._depths: set[int] = set()  # of the books, where that makes a difference
+        self._read()
         self._hearers: dict[str, list[VenueSession]] = {}
+        self._wanted: dict[VenueSession, frozenset[str]] = {}
 
-    def _read_channels(self) -> dict[str, set[Channel]]:
-        """The channels of each connection; the instruments of the recording are registered on the way."""
-        names, found = channel_names(self.exchange), dict[str, set[Channel]]()
-        for entry in iter_session(self.path):
+    def _read(self) -> None:
+        """What there is; the instruments of the recording are registered on the way."""
+        first: dict[tuple[str, CurrencyPair], str] = {}
+        for entry in iter_recording(self.paths, self.notes.append):
+            if entry.conn and entry.conn not in self._labelled and (label := _label.fullmatch(entry.conn)):
+                with contextlib.suppress(ValueError):
+                    self._labelled[entry.conn] = Channel.parse(label[1])
             if entry.kind == "http":
                 register_session_instruments(self.exchange, entry)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
-                channel = names.get(key.channel) if key is not None else None
-                if channel is not None:
-                    found.setdefault(entry.conn, set()).add(channel)
-        return found
+                if (depth := recorded_book_depth(self.exchange, entry)) is not None:
+                    self._depths.add(depth)
+                for channel in channels_of_name(self.exchange, key.channel) if key is not None else ():
+                    assert key is not None
+                    if any(first.setdefault((key.name, pair), entry.conn) == entry.conn for pair in key.pairs):
+                        self._carried.setdefault(entry.conn, set()).add(channel)
+                    self._names.setdefault(channel, {})[key.name] = None
+                    self._pairs.setdefault(channel, set()).update(key.pairs)
 
     async def serve(self, session: VenueSession) -> None:
         """Take a session in; it hears the recording when that is played."""
         protocol = session.protocol
         played = isinstance(protocol, MarketProtocol) and protocol.channel in PLAYED
-        if protocol.exchange is not self.exchange or not played:
+        same = protocol.exchange is self.exchange or {protocol.exchange, self.exchange} <= set(OKX)
+        if not same or not played:
             log.warning("%s: nothing of it is replayed; the recording is of %s", session.name, self.exchange)
         else:
             protocol.clock_ns = self.clock_ns
             protocol.event_flags = int(Flag.REPLAY)
+            if isinstance(session.feed, BookFeed):
+                session.feed.on_ask = None  # the recording brings a snapshot where there was one
+            self._wanted[session] = self._chosen(session)
             self.sessions.append(session)
         try:
             await asyncio.Event().wait()
         finally:
             session.end()
+
+    def _chosen(self, session: VenueSession) -> frozenset[str]:
+        """The venue's names of which a session hears frames: what it subscribes, else the first that stands in."""
+        recorded = self._names.get(session.protocol.channel, {})
+        subscribed = set(names_subscribed(session.protocol)) & recorded.keys()
+        stands_in = list(recorded)[:1] if session.protocol.channel is not Channel.KLINE else []
+        return frozenset(subscribed or stands_in)
+
+    def _check_depth(self, session: VenueSession) -> None:
+        """Books of another depth than the recorded one would keep levels that have gone, or lack some that have not."""
+        depth = getattr(session.protocol, "depth", None)
+        if isinstance(session.feed, BookFeed) and self._depths and depth not in self._depths:
+            recorded = ", ".join(map(str, sorted(self._depths)))
+            raise ValueError(
+                f"depth of the books of {self.exchange} must be the recorded one ({recorded}), was {depth}: set "
+                f'subscribe_args {{"book": {{"depth": {max(self._depths)}}}}}'
+            )
 
     def clock_ns(self) -> int:
         """The recorded time of the frame at hand."""
@@ -97,27 +156,82 @@ class RecordedSource:
         Raises
         ------
         ValueError
-            If there is no such session, or a line cannot be read.
+            If there is no such session, a line cannot be read, or a book's depth is not the recorded one.
         """
         if not self.sessions:
-            raise ValueError(f"no stream takes what was recorded of {self.exchange} ({self.path})")
+            files = ", ".join(map(str, self.paths))
+            raise ValueError(f"no stream takes what was recorded of {self.exchange} ({files})")
         for session in self.sessions:
+            self._check_depth(session)
             await session.opened()
+        self._set_clock(0)
+        self.notes.clear()  # the cuts are met again
         loop = asyncio.get_running_loop()
         begin, first_ns = loop.time(), 0
-        for entry in iter_session(self.path):
+        for entry in iter_recording(self.paths, self.notes.append):
             first_ns = first_ns or entry.time_ns
             if self._speed and (wait := begin + (entry.time_ns - first_ns) / 1e9 / self._speed - loop.time()) > 0:
                 await asyncio.sleep(wait)
-            self._now_ns = entry.time_ns
-            if entry.kind == "conn" and entry.url:
-                await self._connected(entry)
-            elif entry.kind == "recv":
-                self.frames += 1
-                frame = entry.data.encode("utf-8", "replace")
-                for session in self._hearers_of(entry.conn):
-                    session.frame(frame)
-                await self._settled()
+            if entry.time_ns != self._now_ns:
+                self._set_clock(entry.time_ns)
+            await self._take(entry)
+        await self._settled()
+        self._look_back()
+
+    def _set_clock(self, time_ns: int) -> None:
+        self._now_ns = time_ns
+        for session in self.sessions:
+            if session.feed is not None:
+                session.feed.replay_at(time_ns, int(Flag.REPLAY))
+
+    async def _take(self, entry: SessionEntry) -> None:
+        if entry.lost:
+            await self._missed(entry.lost)
+        if entry.kind == "conn" and entry.url:
+            await self._connected(entry)
+        elif (symbol := depth_snapshot(self.exchange, entry)) is not None:
+            self._whole_book(symbol, entry)
+            await self._settled()
+        elif entry.kind == "recv":
+            self.frames += 1
+            self._frame(entry)
+            await self._settled()
+
+    def _frame(self, entry: SessionEntry) -> None:
+        hearers = self._hearers_of(entry.conn)
+        if not hearers:
+            return
+        frame = entry.data.encode("utf-8", "replace")
+        key = classify_frame(self.exchange, entry.data)
+        channels = channels_of_name(self.exchange, key.channel) if key is not None else ()
+        for session in hearers:
+            mine = session.protocol.channel in channels
+            if key is None or not channels or (mine and key.name in self._wanted[session]):
+                session.frame(frame)
+            elif self.exchange is Exchange.COINBASE:
+                # Of another channel, but all frames of a connection are counted.
+                session.frame(_counted(entry.data) if mine else frame)
+
+    def _whole_book(self, symbol: str, entry: SessionEntry) -> None:
+        """The snapshot of one symbol for each book that waits for one."""
+        for session in self.sessions:
+            feed = session.feed
+            if not isinstance(feed, BookFeed):
+                continue
+            for pair in session.protocol.pairs:
+                own = native_symbol(session.protocol.exchange, pair)
+                if (symbol in ("", own) if len(session.protocol.pairs) == 1 else symbol == own) and feed.waits(pair):
+                    try:
+                        feed.snapshot(pair, entry.data.encode("utf-8", "replace"))
+                    except ParseError as error:
+                        self._note(f"{pair}: a recorded snapshot of its book cannot be read: {error}")
+
+    async def _missed(self, lost: int) -> None:
+        reason = "not recorded"
+        for session in self.sessions:
+            session.missed(reason, None if lost == UNKNOWN_LOSS else lost)
+            if isinstance(session.feed, BookFeed) and session.protocol.exchange in UNNUMBERED:
+                session.feed.reset()
         await self._settled()
 
     async def _connected(self, entry: SessionEntry) -> None:
@@ -130,21 +244,44 @@ class RecordedSource:
         else:
             self._hearers_of(entry.conn)
 
-    def _carried(self, conn: str) -> set[Channel]:
-        """Which of our channels a connection carried."""
-        found = self._channels.get(conn, set())
-        if self.exchange is not Exchange.KRAKEN_FUTURE or Channel.TICKER not in found:
-            return found
-        # Its feed `ticker` is two of our channels: a recorder's names tell whose connection it was.
-        own = f"{self.exchange}.{Channel.FUNDING}."
-        if conn.startswith(own):
-            return {Channel.FUNDING}
-        return found if any(name.startswith(own) for name in self._channels) else found | {Channel.FUNDING}
-
     def _hearers_of(self, conn: str) -> list[VenueSession]:
         hearers = self._hearers.get(conn)
         if hearers is None:
-            carried = self._carried(conn)
-            hearers = [session for session in self.sessions if session.protocol.channel in carried]
+            hearers = [session for session in self.sessions if self._hears(session.protocol.channel, conn)]
             self._hearers[conn] = hearers
         return hearers
+
+    def _hears(self, channel: Channel, conn: str) -> bool:
+        if channel in self._labelled.values():
+            return self._labelled.get(conn) is channel
+        return channel in self._carried.get(conn, ())
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _look_back(self) -> None:
+        """What was asked of the recording and is not in it."""
+        for session in self.sessions:
+            protocol = session.protocol
+            recorded = self._pairs.get(protocol.channel, set())
+            natives = {native_symbol(self.exchange, pair) for pair in recorded}
+            wanted = {pair: native_symbol(protocol.exchange, pair) for pair in protocol.pairs}
+            if not self._wanted[session]:
+                names = " and ".join(names_subscribed(protocol)) or str(protocol.channel)
+                self._note(f"{protocol.exchange}.{protocol.channel}: {names} was not recorded")
+                continue
+            missing = [pair for pair, native in wanted.items() if pair not in recorded and native not in natives]
+            if missing:
+                names = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+                self._note(f"{protocol.exchange}.{protocol.channel}: nothing was recorded of {names}")
+            for pair in protocol.pairs if isinstance(session.feed, BookFeed) else ():
+                book = session.feed.book(pair)  # type: ignore[union-attr]
+                if pair not in missing and book.state is not BookState.VALID:
+                    self._note(f"{protocol.exchange}.book: no snapshot was recorded that {pair} waits for ({book.why})")
+
+
+def _counted(text: str) -> bytes:
+    """A frame that has nothing but the number of another."""
+    number = _number.search(text)
+    return f'{{"channel":"heartbeats","sequence_num":{number[1] if number else 0},"events":[]}}'.encode()

@@ -204,6 +204,18 @@ def test_damaged_gzip_tells_and_keeps_what_was_read(tmp_path: Path) -> None:
         assert output("kraken", path)[-1]["type"] == "error"
 
 
+def test_zstd_files(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    path = tmp_path / "frames.zst"
+    lines = b"".join(b'{"id":%d}\n' % number for number in range(50_000))
+    whole = zstandard.ZstdCompressor().compress(lines)
+    path.write_bytes(whole)
+    assert len(output("kraken", path)) == 50_000
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    rows = output("kraken", path)
+    assert 1 < len(rows) < 50_000 and "ends in the middle of its zstd data" in rows[-1]["reason"]
+
+
 def test_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.write_bytes(b"")

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 from hftcore.parse import Parser
 from hftpy.common import Exchange
 from hftpy.sim import SimVenue, SyntheticMarket
+from hftpy.sim.faults import Fault
 from hftpy.sim.recorder import SessionRecorder
 from hftpy.sim.recording import iter_session, session_exchange, session_pairs
 
@@ -41,6 +43,18 @@ async def hftpy(*arguments: object, status: int = 0) -> str:
         output, errors = await process.communicate()
     assert process.returncode == status, errors.decode()
     return output.decode()
+
+
+async def refused(*arguments: object) -> str:
+    """Run a command that ends with status 2; what it says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hftpy.cli", *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(90):
+        _, errors = await process.communicate()
+    assert process.returncode == 2
+    return errors.decode()
 
 
 @pytest.mark.parametrize("exchange", VENUES, ids=str)
@@ -187,6 +201,106 @@ async def test_klines_and_funding_are_replayed_twice_alike(
         if entry.kind == "recv" and ".ticker." in entry.conn:
             tickers += len(parser.parse(entry.data.encode()))
     assert sum(event["event"] == "ticker" for event in events) == tickers
+
+
+async def test_watch_says_why_nothing_comes(venue: SimVenue) -> None:
+    output = await hftpy("watch", "kraken", "btc/usd", "--for", 1.5, "--api-host", "ws://127.0.0.1:1", status=1)
+    assert "note   kraken.ticker: " in output and "reconnect 1 in" in output
+    output = await hftpy("watch", "kraken", "sol/usd", "--api-host", venue.ws_url("kraken"), status=2)
+    assert "the venue refused to subscribe sol/usd" in output
+
+
+async def test_watch_takes_binances_books_from_the_host_that_is_named(venue: SimVenue) -> None:
+    hosts = ["--api-host", venue.ws_url("binance"), "--rest-host", venue.rest_url("binance")]
+    output = await hftpy("watch", "binance", "btc/usd", "--book", "--for", 2, *hosts)
+    assert " btc/usd book " in output
+
+
+async def test_arguments_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    for wrong in ("{x", "[]"):
+        errors = await refused("record", "kraken", "btc/usd", "-o", tmp_path, "--args", wrong)
+        assert f"args must be a JSON object, was {wrong!r}" in errors
+    assert "rest_host must begin with http" in await refused("markets", "kraken", "--rest-host", "nonsense")
+    errors = await refused("markets", "kraken", "--rest-host", "http://127.0.0.1:1")
+    assert "http://127.0.0.1:1/0/public/AssetPairs: " in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize("exchange", [Exchange.KRAKEN, Exchange.OKX_SWAP], ids=str)
+async def test_what_is_recorded_gives_the_log_of_the_live_strategy(
+    exchange: Exchange, tmp_path: Path, root: Path, eventually: Any
+) -> None:
+    """`hftpy record` beside a live strategy, then `hftpy replay`: both in processes of their own."""
+    channels = ["ticker", "trade", "book", "kline", *(["funding"] if exchange is Exchange.OKX_SWAP else [])]
+    market = SyntheticMarket(PAIRS, seed=11, rate=50, autostart=False)
+    async with SimVenue(market, (exchange,)) as venue:
+        stream = {"exchange": str(exchange), "currency_pairs": PAIRS, "subscribe_channels": channels}
+        live = dict(stream, api_host=venue.ws_url(exchange))
+        (tmp_path / "writes.py").write_text(WRITES)
+        config = tmp_path / "live.json"
+        config.write_text(json.dumps({"writes": {"class_name": "Writes", "setting": {"streams": [live]}}}))
+        # A log of the same form as that of the replay: the hooks of a service that `hftpy run` starts.
+        named = [item for channel in channels for item in ("--channel", channel)]
+        commands = (
+            ["run", str(config)],
+            ["record", str(exchange), *PAIRS, *named, "-o", str(tmp_path), "--api-host", venue.ws_url(exchange)],
+        )
+        running = [
+            await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hftpy.cli", *command, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE, env={**os.environ, "EVENTS": str(tmp_path / "live.jsonl")},
+            )
+            for command in commands
+        ]  # fmt: skip
+        front = venue.front(exchange)
+        await eventually(lambda: front.requests >= 2 * len(channels), 60)
+        await asyncio.sleep(0.5)
+        market.start()
+        await eventually(lambda: front.events["trade"] + front.events["trades"] > 100, 60)
+        await market.stop()
+        await venue.commit(Fault.now("mute", 600))
+        await asyncio.sleep(1.0)
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            async with asyncio.timeout(60):
+                _, errors = await process.communicate()
+            assert process.returncode == 0, errors.decode()
+    session = tmp_path / f"{exchange}.00001.jsonl.gz"
+    replayed = tmp_path / "replayed.jsonl"
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps({"writes": {"class_name": "Writes", "setting": {"streams": [stream]}}}))
+    output_text = await hftpy("replay", session, again, "--events", replayed)
+    assert "note" not in output_text
+    rows = [json.loads(line) for line in (tmp_path / "live.jsonl").read_text().splitlines()]
+    for channel in channels:
+        mine = [without_ours(row) for row in rows if row["event"] == channel]
+        told = [json.loads(line) for line in replayed.read_text().splitlines()]
+        told = [without_ours(row) for row in told if row["event"] == channel]
+        if channel in ("kline", "funding"):  # what a subscription is told at once is of its own moment
+            both = min(len(mine), len(told)) - 2 * len(PAIRS)
+            assert both > 0
+            mine, told = mine[-both:], told[-both:]
+        assert told == mine and mine, channel
+
+
+def without_ours(row: dict[str, Any]) -> dict[str, Any]:
+    """Without when it was received, and that it is a replay; a book's snapshot has the time of the subscription."""
+    begins = row["event"] == "book" and row["flags"] & 1
+    ours = ("localTimeNs", "local_timestamp", *(["exchangeTimeNs"] if begins else []))
+    kept = {name: value for name, value in row.items() if name not in ours}
+    return kept | ({"flags": row["flags"] & ~4} if "flags" in row else {})
+
+
+WRITES = """
+import os
+from hftpy.cli.replay import EventLog
+from hftpy.service import ServiceBase
+
+class Writes(ServiceBase):
+    def on_setup(self):
+        if "EVENTS" in os.environ:
+            self.log = EventLog(self, open(os.environ["EVENTS"], "w", buffering=1))
+"""
 
 
 async def test_watch_with_a_book(venue: SimVenue) -> None:

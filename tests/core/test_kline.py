@@ -223,6 +223,7 @@ def test_funding_of_okx():
         ("okx", okx("candle1m", [{}]), "7 values"),
         ("okx", okx("candle1m", [CANDLE], ""), "a symbol must be text"),
         ("okx", okx("candle1m", [["x", *CANDLE[1:]]]), "ts must be milliseconds"),
+        ("okx", okx("candle1m", [["", *CANDLE[1:]]], "BTC-USDT"), "ts must be milliseconds, was ''"),
         ("okx_swap", okx("mark-price", [{"instId": "BTC-USDT-SWAP", "markPx": "-1"}]), "must not be negative"),
         ("kraken", kraken(interval=-1), "interval must be"),
         ("kraken", kraken(interval_begin="x"), "RFC 3339"),

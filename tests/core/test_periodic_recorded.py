@@ -3,6 +3,7 @@
 The folder of recorded messages is named by the environment variable HFTPY_FIXTURES.
 """
 
+import gzip
 import json
 import math
 import os
@@ -13,7 +14,6 @@ from typing import Any
 
 import periodic_oracle as oracle
 import pytest
-from test_parse_recorded import KINDS, VENUES, files_of, lines_of, sessions_of, time_ns
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
@@ -25,6 +25,12 @@ pytestmark = [
     pytest.mark.skipif("HFTPY_FIXTURES" not in os.environ, reason="HFTPY_FIXTURES names no folder of messages"),
 ]
 ROOT = Path(os.environ.get("HFTPY_FIXTURES", ".")) / "real"
+VENUES = {
+    "kraken": "kraken", "binance_spot": "binance", "binance_us": "binance", "coinbase": "coinbase",
+    "kraken_futures": "kraken_future", "okx_spot": "okx", "okx_swap": "okx_swap", "okx_other": "okx_swap",
+    "okx_common": "okx", "binance_usdm": "binance_future", "binance_coinm": "binance_future",
+}  # fmt: skip
+SESSIONS = {"okx_spot": "okx"}  # where the sessions are named otherwise
 # Files with klines or funding, and how many of their frames lack what makes one.
 PERIODIC = ("kline", "v1_ohlc", "v2_ohlc", "candle", "adv_candle", "funding", "markprice")
 BROKEN = {
@@ -39,6 +45,21 @@ LEAST = {
     "kraken": 12, "binance_spot": 200, "binance_us": 5, "coinbase": 200, "kraken_futures": 15, "okx_spot": 6,
     "okx_swap": 12, "okx_other": 7, "okx_common": 0, "binance_usdm": 290, "binance_coinm": 8,
 }  # fmt: skip
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\r\n")
+
+
+def sessions_of(folder: str) -> list[Path]:
+    return sorted((ROOT / "sessions").glob(f"{SESSIONS.get(folder, folder)}__*"))
+
+
+def files_of(folder: str) -> list[Path]:
+    found = sorted((ROOT / folder).glob("*.jsonl*"))
+    return [path for path in found if path.name.partition(".")[0].islower() and "rest_" not in path.name]
 
 
 def bits(value: Any) -> Any:
@@ -117,8 +138,8 @@ def stated_rows() -> Iterator[tuple[str, dict[str, Any], bytes]]:
         path = ROOT / folder / "EXPECTED.jsonl"
         for line in lines_of(path) if path.exists() else ():
             row = json.loads(line)
-            kinds = KINDS[VENUES[folder]].get(row["file"].split(".")[0])
-            if row["file"].startswith(PERIODIC) or (folder == "kraken_futures" and kinds == "events"):
+            is_ticker = folder == "kraken_futures" and row["file"].startswith("ticker.")
+            if row["file"].startswith(PERIODIC) or is_ticker:
                 source = ROOT / folder / row["file"]
                 yield folder, row, list(lines_of(source))[row["line"] - 1]
 
@@ -170,7 +191,7 @@ def check_stated(stated: dict[str, Any], event: dict[str, Any] | Kline, native: 
         if isinstance(mine, float) and isinstance(value, str):
             value = float(value)
         elif isinstance(value, str) and isinstance(mine, int) and "T" in value:
-            value = time_ns(value)
+            value = oracle.rfc3339(value)
         elif name == "timestamp" and isinstance(event, dict) and isinstance(value, int):
             value *= 10**6
         assert mine == value, (name, native)

@@ -25,8 +25,9 @@ def text(payload: bytes) -> bytes:
 class RawServer:
     """Takes one connection at a time; `greeting` goes out in the packet of the handshake's answer."""
 
-    def __init__(self, greeting: bytes = b"") -> None:
+    def __init__(self, greeting: bytes = b"", headers: bytes = b"") -> None:
         self.greeting = greeting
+        self.headers = headers  # more of them in the handshake's answer, each with its line end
         self.connections: list[asyncio.StreamWriter] = []
         self.received: list[tuple[int, bytes]] = []
         self.changed = asyncio.Event()
@@ -38,7 +39,8 @@ class RawServer:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for writer in self.connections:
-            writer.transport.abort()
+            if not writer.transport.is_closing():
+                writer.transport.abort()
         await self._server.wait_closed()
 
     @property
@@ -53,7 +55,7 @@ class RawServer:
             digest = hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
             writer.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n" + self.greeting
+                b"Sec-WebSocket-Accept: %b\r\n%b\r\n%b" % (base64.b64encode(digest), self.headers, self.greeting)
             )
             self.connections.append(writer)
             self.changed.set()

@@ -77,8 +77,14 @@ async def test_errors_and_rejections(systems: Systems) -> None:
 
     got: list[Any] = []
 
-    def on_order(command: Order) -> None:
-        got.append(command.payload)  # type: ignore[attr-defined]
+    def on_order(order: Order, command: IPCCommand) -> str:
+        got.append(order)
+        return command.sender_id
+
+    def alone(order: Order) -> float:
+        return order.price
+
+    b.register_handler("alone", alone)
 
     def fails(command: IPCCommand) -> None:
         raise KeyError("x" * 1000)
@@ -106,7 +112,8 @@ async def test_errors_and_rejections(systems: Systems) -> None:
     result = await a.call("b", "order", {"price": "many"})
     assert (result.state, result.reason) == (CommandState.REJECTED, Rejection.BAD_PAYLOAD)
     assert "Expected `float`, got `str`" in result.error
-    assert (await a.call("b", "order", {"price": 1.5, "tags": ["x"]})).ok and got == [Order(1.5, ["x"])]
+    assert (await a.call("b", "order", {"price": 1.5, "tags": ["x"]})).value == "a" and got == [Order(1.5, ["x"])]
+    assert (await a.call("b", "alone", {"price": 2.5})).value == 2.5
     stats = b.stats
     assert (stats["no_handler"], stats["not_allowed"], stats["bad_payload"]) == (1, 1, 1)
 
@@ -185,7 +192,7 @@ async def test_received_is_told_before_the_end_and_a_late_answer_resolves_unknow
 
     b.register_handler("slow", slow)
     await a.ready("b")
-    first, second = (a.send_command("b", "slow", {}, timeout=1.0) for _ in range(2))
+    first, second = (a.send_command("b", "slow", {}, timeout=timeout) for timeout in (1.0, 0.5))
     result = await a.wait(first, until="recv")
     assert result.state is CommandState.RECEIVED and not result.final
     assert (await a.wait(first)).state is CommandState.UNKNOWN

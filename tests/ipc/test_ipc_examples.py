@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("ipc_pubsub.py", "received 5, lost 0"),
         ("native_frames.py", "500 frames, the last kraken btc/usd 499.5 / 500.0"),
         ("command_service.py", "strategy_02: shut down: maintenance"),
+        ("acknowledged_commands.py", "canceled 3 while the other is received"),
     ],
 )
 def test_example(name: str, says: str) -> None:

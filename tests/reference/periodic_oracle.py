@@ -151,7 +151,7 @@ def okx(root: Any) -> tuple[str, list[Row]]:
 
 
 def _okx_candle(native: Any, bar: str, row: Any) -> Row:
-    if len(listed(row)) < 7:
+    if len(listed(row)) < 7 or row[0] == "":
         raise ValueError("not a candle")
     found = kline(native, okx_time(row[0]), interval(bar), row[1:5], row[5])
     if len(row) < 9 and native.count("-") == 1 and row[6] != "":

@@ -741,6 +741,45 @@ async def test_a_round_that_never_gives_in_does_not_keep_the_service(root, event
         assert "s:next does not end" in caplog.text and "test_interruption.py" in caplog.text
 
 
+async def test_a_round_that_swallows_its_cancellation_once_ends_at_the_second(root, eventually, monkeypatch):
+    monkeypatch.setattr(background_module, "STUCK_S", 1.0)
+
+    class Swallows(Traced):
+        async def next(self):
+            self.reached.set()
+            for _ in range(2):
+                try:
+                    await asyncio.sleep(LONG)
+                except asyncio.CancelledError:
+                    self.events.append("swallowed")
+            await asyncio.sleep(LONG)
+
+    async with Running(Swallows(config()), eventually) as running:
+        await reached(running.service)
+        await running.stop()
+        assert set(running.service.events) == {"swallowed", "on_stop"}
+        assert running.service.stuck_tasks == [] and running.service.counters["errors"] == 0
+
+
+async def test_interrupts_that_end_one_round_do_not_reach_into_the_next(root, eventually):
+    class Both(Traced):
+        async def next(self):
+            self.events.append("round")
+            self.reached.set()
+            if self.events.count("round") == 1:
+                await asyncio.sleep(LONG)
+            self.events.append(("left", await self.sleep(LONG)))
+
+    service = Both(config())
+    async with Running(service, eventually):
+        await reached(service)
+        for _ in range(3):
+            service.interrupt("again")  # before the round could end
+        await reached(service)
+        await ticks(20)
+        assert service.events == ["round", "round"]
+
+
 async def test_the_stop_waits_for_an_uninterruptible_block_of_a_round(root, eventually):
     go = asyncio.Event()
 

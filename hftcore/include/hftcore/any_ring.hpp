@@ -73,7 +73,9 @@ public:
         const auto deadline = std::chrono::steady_clock::now() + most;
         for (;;) {
             const std::uint64_t entered = gate_.enter();
+            HFT_STEP_POINT("waits for room");
             answer = offer(item);
+            HFT_STEP_POINT("looked for room");
             const bool signalled = answer != OFFER_FULL || gate_.wait(entered, deadline);
             gate_.leave();
             if (answer != OFFER_FULL) return answer;

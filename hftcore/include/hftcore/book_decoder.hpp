@@ -43,6 +43,7 @@ public:
             const bool matched = useTemplates_ && native.empty() && match({data, size});
             templateHits_ += matched;
             const int kind = matched ? FRAME_EVENTS : read({data, size}, native);
+            if (kind != FRAME_EVENTS) tree_.trim();
             for (std::size_t i = 0; i < batch_.updates.size(); ++i) {
                 const std::string_view spelling = batch_.natives[i].view();
                 batch_.updates[i].symbol = symbols_.find(spelling.data(), spelling.size());
@@ -50,6 +51,7 @@ public:
             }
             return kind;
         } catch (const Malformed& malformed) {
+            tree_.trim();
             return fail(malformed.reason.c_str());
         } catch (const std::bad_alloc&) {
             return fail("a frame must fit the memory");

@@ -85,6 +85,7 @@ public:
             batch_.clear();
             batch_.flags = flags;
             const int kind = read(data, size);
+            if (kind != FRAME_EVENTS) tree_.trim();  // no spelling is a view into it
             for (std::size_t i = 0; i < batch_.natives.size(); ++i) {
                 const std::string_view native = batch_.natives[i].view();
                 const std::int32_t id = symbols_.find(native.data(), native.size());
@@ -93,6 +94,7 @@ public:
             }
             return kind;
         } catch (const Malformed& malformed) {
+            tree_.trim();
             return fail(malformed.reason.c_str());
         } catch (const std::bad_alloc&) {
             return fail("a frame must fit the memory");

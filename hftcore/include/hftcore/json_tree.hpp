@@ -58,7 +58,7 @@ public:
     const JsonNode& read(const char* data, std::size_t size) {
         nodes_.clear();
         if (size > MAX_BYTES) refuse("a frame must have at most 16777216 bytes", std::to_string(size));
-        if (buffer_.size() > KEPT_BYTES && size < KEPT_BYTES) release();
+        if (size < KEPT_BYTES) trim();
         if (buffer_.size() < size + simdjson::SIMDJSON_PADDING) buffer_.resize(size + simdjson::SIMDJSON_PADDING + 1024);
         if (size != 0) std::memcpy(buffer_.data(), data, size);
         // What an earlier frame left there could tell which error a broken frame is reported to have.
@@ -104,15 +104,17 @@ public:
 
     std::string_view frame() const noexcept { return frame_; }
 
-private:
-    // Buffers that one huge frame needed are given back.
-    static constexpr std::size_t KEPT_BYTES = std::size_t{1} << 20;
-
-    void release() {
+    // Gives back what one huge frame needed. Its values are gone.
+    void trim() {
+        if (buffer_.size() <= KEPT_BYTES) return;
         std::vector<char>().swap(buffer_);
         std::vector<JsonNode>().swap(nodes_);
         parser_ = simdjson::ondemand::parser();
+        frame_ = {};
     }
+
+private:
+    static constexpr std::size_t KEPT_BYTES = std::size_t{1} << 20;
 
     void check(simdjson::error_code error) const {
         if (error == simdjson::MEMALLOC) throw std::bad_alloc();

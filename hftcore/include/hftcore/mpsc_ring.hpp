@@ -77,13 +77,17 @@ public:
                     continue;
                 }
             }
+            HFT_STEP_POINT("claims");
             // Head only grows, so a slot that was free when we looked is free for whoever gets the position.
             // relaxed: a position alone publishes nothing
             if (producers_.tail.compare_exchange_weak(tail, tail + 1, std::memory_order_relaxed)) break;
         }
+        HFT_STEP_POINT("claimed");
         write(slots_[tail & mask_], item);
+        HFT_STEP_POINT("written");
         // release: pairs with the acquire in published; publishes the item
         sequences_[tail & mask_].store(tail + 1, HFT_MPSC_PUBLISH_ORDER);
+        HFT_STEP_POINT("published");
         note_depth(tail + 1);
         return OFFER_TAKEN;
     }
@@ -159,6 +163,7 @@ private:
     std::uint64_t fresh_head() noexcept {
         // acquire: pairs with the releases of head; whoever moved it is done with the slots before it
         const std::uint64_t head = consumer_.head.load(std::memory_order_acquire);
+        HFT_STEP_POINT("head read");
         // release: pairs with the acquire of cachedHead in offer. An older head over a newer one costs a second look.
         producers_.cachedHead.store(head, std::memory_order_release);
         return head;
@@ -170,6 +175,7 @@ private:
             pause();
             return false;
         }
+        HFT_STEP_POINT("drops");
         // acq_rel: pairs with the compare-exchange in claim and the acquire in fresh_head
         if (consumer_.head.compare_exchange_strong(head, head + 1, std::memory_order_acq_rel,
                                                    std::memory_order_relaxed)) {
@@ -212,6 +218,7 @@ private:
         for (; n < most && published(head + n); ++n) {
             copy_words(static_cast<char*>(items) + n * 64, slots_[(head + n) & mask_].words);
         }
+        HFT_STEP_POINT("copied");
         if (n) retire(n);
         return n;
     }
@@ -226,6 +233,7 @@ private:
             for (; n < most && published(head + n); ++n) {
                 copy_out_racing(static_cast<char*>(items) + n * 64, slots_[(head + n) & mask_]);
             }
+            HFT_STEP_POINT("copied to claim");
             if (n == 0) {
                 // Nothing written at `head`: unless it was dropped meanwhile, and written for the next lap.
                 const std::uint64_t now = consumer_.head.load(std::memory_order_acquire);

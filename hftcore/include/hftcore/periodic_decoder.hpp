@@ -102,6 +102,7 @@ inline void read_okx_candle(const JsonTree& tree, const JsonNode& row, std::stri
     for (const JsonNode* cell = tree.first_child(row); cell != tree.after(row) && i < 9; cell = tree.after(*cell)) {
         cells[i++] = cell;
     }
+    if (okx::is_absent(*cells[0])) refuse("ts must be milliseconds", "");
     Kline& kline = batch->add_kline(native);
     set_times(&kline, okx::read_time(*cells[0]), interval_of(bar), cells[0]->text);
     kline.open = read_amount(*cells[1], NAMES[1]);
@@ -356,6 +357,7 @@ public:
                     return periodic::read_binance(tree_, tree_.read(data, size), &batch_);
             }
         } catch (const Malformed& malformed) {
+            tree_.trim();
             return fail(malformed.reason.c_str());
         } catch (const std::bad_alloc&) {
             return fail("a frame must fit the memory");

@@ -6,6 +6,11 @@
 #include <cstdint>
 #include <cstring>
 
+// Between two steps of a ring: tests/native/interleave.cpp lets the other side run there. Nothing anywhere else.
+#ifndef HFT_STEP_POINT
+#define HFT_STEP_POINT(name) ((void)0)
+#endif
+
 namespace hft {
 
 enum Overflow : std::uint8_t {

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "hftcore/ring_slot.hpp"
+
 namespace hft {
 
 class RoomGate {
@@ -25,8 +27,10 @@ public:
     // Producer, after that look: sleeps until a signal came since `enter`. False if none came before the deadline.
     bool wait(std::uint64_t entered, std::chrono::steady_clock::time_point deadline) noexcept {
         std::unique_lock<std::mutex> lock(mutex_);
-        return changed_.wait_until(lock, deadline,
-                                   [&] { return generation_.load(std::memory_order_relaxed) != entered; });
+        return changed_.wait_until(lock, deadline, [&] {
+            HFT_STEP_POINT("sleeps");
+            return generation_.load(std::memory_order_relaxed) != entered;
+        });
     }
 
     bool wait_ns(std::uint64_t entered, std::int64_t timeout_ns) noexcept {

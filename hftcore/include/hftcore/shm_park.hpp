@@ -27,6 +27,11 @@
 
 #include "hftcore/shm_ring.hpp"
 
+// Between two steps of a reader: tests/native/park_check.cpp lets the writer run there. Nothing anywhere else.
+#ifndef HFT_STEP_POINT
+#define HFT_STEP_POINT(name) ((void)0)
+#endif
+
 namespace hft::shm {
 
 constexpr std::int64_t TICK_NS = 20'000'000;
@@ -100,9 +105,12 @@ inline bool wait_for(const View& view, std::uint64_t position, std::int64_t spin
         const std::int64_t spent = monotonic_ns() - start;
         if (spent >= limit_ns) return false;
         if (spent < spin_ns) continue;
+        HFT_STEP_POINT("arms");
         const std::uint32_t armed = arm(view.park->word);
+        HFT_STEP_POINT("armed");
         if (Reader::ready(view, position)) return true;
         const std::int64_t left = limit_ns - spent;
+        HFT_STEP_POINT("parks");
         park(view.park->word, armed, left < TICK_NS ? left : TICK_NS);
     }
 }

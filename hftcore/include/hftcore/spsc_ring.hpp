@@ -63,9 +63,12 @@ public:
                 drop_oldest();
             }
         }
+        HFT_STEP_POINT("claimed");
         write(slots_[tail & mask_], item);
+        HFT_STEP_POINT("written");
         // release: pairs with the acquire of tail in take, claim and peek; publishes the item
         producer_.tail.store(tail + 1, HFT_RING_PUBLISH_ORDER);
+        HFT_STEP_POINT("published");
         note_depth(tail + 1);
         return OFFER_TAKEN;
     }
@@ -156,6 +159,7 @@ private:
     // Producer only, ring full: the oldest item goes, unless the consumer has just taken it.
     void drop_oldest() noexcept {
         std::uint64_t oldest = producer_.cachedHead;
+        HFT_STEP_POINT("drops");
         // acq_rel: pairs with the compare-exchange in claim; on failure the acquire sees that the consumer is done
         if (consumer_.head.compare_exchange_strong(oldest, oldest + 1, std::memory_order_acq_rel,
                                                    std::memory_order_acquire)) {
@@ -180,6 +184,7 @@ private:
         for (std::size_t i = 0; i < n; ++i) {
             copy_words(static_cast<char*>(items) + i * 64, slots_[(head + i) & mask_].words);
         }
+        HFT_STEP_POINT("copied");
         // release: pairs with the acquire of head in offer; the slots may be written again
         consumer_.head.store(head + n, HFT_RING_RETIRE_ORDER);
         count(consumer_.popped, n);
@@ -204,6 +209,7 @@ private:
             for (std::size_t i = 0; i < n; ++i) {
                 copy_out_racing(static_cast<char*>(items) + i * 64, slots_[(head + i) & mask_]);
             }
+            HFT_STEP_POINT("copied to claim");
             // acq_rel: pairs with the compare-exchange and the acquire of head in offer
             if (consumer_.head.compare_exchange_strong(head, head + n, std::memory_order_acq_rel,
                                                        std::memory_order_acquire)) {

@@ -1,0 +1,167 @@
+"""T18: an acknowledged command and its result, against a bare pyzmq DEALER/ROUTER JSON echo, both in asyncio.
+
+T15, first half: the same against a grpc.aio unary call. Each pair of processes is this one and a child.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+import zmq
+import zmq.asyncio
+
+from hftpy.ipc import IPCCommandSystem
+
+PAYLOAD = {"symbol": "btc/usdt", "side": "buy", "price": 64001.1, "amount": 0.25, "order_type": "limit"}
+
+OURS = """
+import asyncio, sys
+from hftpy.ipc import IPCCommandSystem
+async def main():
+    system = IPCCommandSystem("child", sys.argv[1])
+    async def echo(command):
+        return command.payload
+    system.register_handler("echo", echo)
+    system.connect_to_process("bench")
+    system.start()
+    await asyncio.sleep(3600)
+asyncio.run(main())
+"""
+
+ROUTER = """
+import asyncio, json, sys, zmq, zmq.asyncio
+async def main():
+    router = zmq.asyncio.Context().socket(zmq.ROUTER)
+    router.bind(f"ipc://{sys.argv[1]}/router")
+    while True:
+        peer, body = await router.recv_multipart()
+        asked = json.loads(body)
+        await router.send_multipart([peer, json.dumps({"id": asked["id"], "value": asked["payload"]}).encode()])
+asyncio.run(main())
+"""
+
+GRPC = """
+import asyncio, json, sys, grpc
+async def main():
+    server = grpc.aio.server()
+    async def echo(request, context):
+        return json.dumps(json.loads(request)).encode()
+    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Bench", handlers),))
+    server.add_insecure_port(f"unix:{sys.argv[1]}/grpc")
+    await server.start()
+    await server.wait_for_termination()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def child(folder: Path) -> Iterator[Callable[[str], None]]:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str) -> None:
+        children.append(subprocess.Popen([sys.executable, "-c", script, str(folder)]))
+
+    yield start
+    for process in children:
+        process.kill()
+        process.wait()
+
+
+def timed(runner: asyncio.Runner, one: Callable[[int], Coroutine[Any, Any, Any]], count: int) -> Callable[[], float]:
+    async def run() -> float:
+        started = perf_counter()
+        for number in range(count):
+            await one(number)
+        return perf_counter() - started
+
+    return lambda: runner.run(run())
+
+
+def test_call_against_dealer_and_router(versus: Any, folder: Path, child: Callable[[str], None]) -> None:
+    count = versus.scale(500)
+    with asyncio.Runner() as runner, zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as dealer:
+        system = IPCCommandSystem("bench", folder)
+        child(OURS)
+        child(ROUTER)
+        dealer.linger = 0
+        dealer.connect(f"ipc://{folder}/router")
+
+        async def ours(number: int) -> None:
+            result = await system.call("child", "echo", PAYLOAD)
+            assert result.value == PAYLOAD
+
+        async def theirs(number: int) -> None:
+            asked = {"id": number, "type": "echo", "payload": PAYLOAD}
+            await dealer.send(json.dumps(asked).encode())
+            answer = json.loads(await dealer.recv())
+            assert answer["id"] == number and answer["value"] == PAYLOAD
+
+        async def begin() -> None:
+            await system.start()
+            assert await system.ready("child", 60)
+
+        async def end() -> None:
+            await system.stop()
+
+        runner.run(begin())
+        try:
+            versus(
+                "T18", "a command and its result", operations=count, ours=timed(runner, ours, count),
+                peers={"DEALER/ROUTER echo": timed(runner, theirs, count)},
+                floors={"DEALER/ROUTER echo": 0.8}, goals={"DEALER/ROUTER echo": 1},
+            )  # fmt: skip
+        finally:
+            runner.run(end())
+
+
+def test_call_against_grpc(versus: Any, folder: Path, child: Callable[[str], None]) -> None:
+    grpc = pytest.importorskip("grpc")
+    count = versus.scale(500)
+    with asyncio.Runner() as runner:
+        system = IPCCommandSystem("bench", folder)
+        child(OURS)
+        child(GRPC)
+
+        async def begin() -> Any:
+            await system.start()
+            assert await system.ready("child", 60)
+            channel = grpc.aio.insecure_channel(f"unix:{folder}/grpc")
+            await channel.channel_ready()
+            return channel
+
+        channel = runner.run(begin())
+        echo = channel.unary_unary("/bench.Bench/Echo")
+
+        async def ours(number: int) -> None:
+            result = await system.call("child", "echo", PAYLOAD)
+            assert result.value == PAYLOAD
+
+        async def theirs(number: int) -> None:
+            assert json.loads(await echo(json.dumps(PAYLOAD).encode())) == PAYLOAD
+
+        async def end() -> None:
+            await channel.close()
+            await system.stop()
+
+        try:
+            versus(
+                "T15", "a command and its result", operations=count, ours=timed(runner, ours, count),
+                peers={"grpc.aio unary": timed(runner, theirs, count)},
+                floors={"grpc.aio unary": 4}, goals={"grpc.aio unary": 8},
+            )  # fmt: skip
+        finally:
+            runner.run(end())
