@@ -131,14 +131,16 @@ class ReplayMarket(Market):
                 legs.connected(entry)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
-                if numbers is not None:
-                    numbers.note(legs.of(entry), entry.data, key)
                 if (depth := recorded_book_depth(self.exchange, entry)) is not None:
                     depths.add(depth)
                 if key is not None:
                     channels.add(key.channel)
                     for pair in key.pairs:
                         self._first.setdefault((key.name, pair), entry.conn)
+                if numbers is not None:
+                    played = key is not None and self._is_played(entry, key)
+                    numbers.note(legs.of(entry), entry.data, key if played else None)
+                if key is not None:
                     streams[key.stream] = None
                     recorded.note(key, entry.conn)
                     pairs.update(dict.fromkeys(key.pairs))
@@ -172,7 +174,7 @@ class ReplayMarket(Market):
             if key is None:
                 self._books.take(entry.data, entry.conn)
                 continue
-            if key.pairs and entry.conn not in {self._first[key.name, pair] for pair in key.pairs}:
+            if not self._is_played(entry, key):
                 continue
             first_ns = entry.time_ns if first_ns is None else first_ns
             wait = begin + (entry.time_ns - first_ns) / 1e9 / self.speed - loop.time() if self.speed else 0.0
@@ -186,6 +188,9 @@ class ReplayMarket(Market):
                 await self._wait_for_fetch(pair)
         for listener in tuple(self._listeners):
             await listener.drained()
+
+    def _is_played(self, entry: SessionEntry, key: FrameKey) -> bool:
+        return not key.pairs or entry.conn in {self._first[key.name, pair] for pair in key.pairs}
 
     def stand_in(self, stream: str) -> str:
         symbol, _, name = stream.partition("@")
