@@ -130,14 +130,20 @@ class CommandSender:
         if command.deadline > 0.0:
             self._push(self._deadlines, command.deadline, command)
         if command.for_many and not self._is_open:
-            self.dropped += 1
-            self._end(self._add(command, ""), CommandState.NO_ROUTE, "the system was not started")
+            self._drop(self._add(command, ""), "the system was not started")
             return
         if self._early or (command.for_many and now < self._early_until):
+            if len(self._early) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
+                self._drop(self._add(command, ""), "too many commands wait")
+                return
             self._wait(command)
             self._early.append(command)
             return
         self._route(now, command, fail_fast)
+
+    def _drop(self, delivery: Delivery, reason: str) -> None:
+        self.dropped += 1
+        self._end(delivery, CommandState.NO_ROUTE, reason)
 
     def _wait(self, command: SentCommand) -> None:
         self.waiting += 1
@@ -168,8 +174,7 @@ class CommandSender:
         peer = self._peer(command.target_id)
         delivery = self._add(command, command.target_id)
         if peer is None:
-            self.dropped += 1
-            self._end(delivery, CommandState.NO_ROUTE, "too many targets")
+            self._drop(delivery, "too many targets")
             return
         unheard = not peer.boot if self._hasty else not peer.joined
         if unheard and not peer.queue and (peer.joined or self._is_plain(command.target_id, command.topic)):
@@ -181,8 +186,7 @@ class CommandSender:
         elif (peer.boot and command.urgent) or (peer.boot and len(peer.inflight) < self._window and not peer.queue):
             self._send_first(now, delivery, peer)
         elif len(peer.queue) + len(peer.urgent) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
-            self.dropped += 1
-            self._end(delivery, CommandState.NO_ROUTE, "too many commands wait")
+            self._drop(delivery, "too many commands wait")
         else:
             self._wait(command)
             (peer.urgent if command.urgent else peer.queue).append(delivery)
@@ -249,8 +253,9 @@ class CommandSender:
             return
         peer.inflight[delivery.command.id] = delivery
         self._ask_later(now, delivery, ASK_S)
-        if len(peer.inflight) > self._plain_window and not peer.joined:
-            self._end_unacknowledged(next(iter(peer.inflight.values())))
+        # Only what is sent to many can get beyond the window of a peer that has joined.
+        if len(peer.inflight) > (self._capacity + self._window if peer.joined else self._plain_window):
+            self._end(next(iter(peer.inflight.values())), CommandState.UNKNOWN, "too many are on their way")
 
     def _end_unacknowledged(self, delivery: Delivery) -> None:
         if delivery.command.ack == "none":
@@ -575,8 +580,7 @@ class CommandSender:
         if not command.deliveries:  # it waited for processes to connect
             self._stop_waiting(command)
             self._early.remove(command)
-            self.dropped += 1
-            self._end(self._add(command, ""), CommandState.NO_ROUTE, "nobody has joined in time")
+            self._drop(self._add(command, ""), "nobody has joined in time")
             return
         for delivery in list(command.deliveries):
             if not delivery.final:
@@ -592,8 +596,7 @@ class CommandSender:
         if peer is not None and peer.joined:
             self._end(delivery, CommandState.EXPIRED, f"no room on the way to it {when}")
         else:
-            self.dropped += 1
-            self._end(delivery, CommandState.NO_ROUTE, f"its target has not joined {when}")
+            self._drop(delivery, f"its target has not joined {when}")
 
     def _drop_ended(self, command: SentCommand) -> None:
         peer = self.peers.get(command.target_id)
@@ -643,16 +646,14 @@ class CommandSender:
             if not command.final:
                 if not command.deliveries:
                     self._stop_waiting(command)
-                    self.dropped += 1
-                    self._end(self._add(command, ""), CommandState.NO_ROUTE, "the sender stopped")
+                    self._drop(self._add(command, ""), "the sender stopped")
                 for delivery in command.deliveries:
                     if not delivery.final:
                         if delivery.attempt:
                             self._end(delivery, CommandState.UNKNOWN, "the sender stopped")
                         else:
                             self._stop_waiting(command)
-                            self.dropped += 1
-                            self._end(delivery, CommandState.NO_ROUTE, "the sender stopped")
+                            self._drop(delivery, "the sender stopped")
         self._early.clear()
         self.peers.clear()
         self._hellos.clear()

@@ -97,3 +97,61 @@ def test_durable_commands_leave_one_unknown_per_kill_at_most(seed: int) -> None:
     counts = world.check()
     assert 0 < counts[CommandState.UNKNOWN] <= kills
     assert counts[CommandState.DONE] + counts[CommandState.UNKNOWN] == 300
+
+
+def test_a_peer_that_never_answers_costs_a_bounded_memory_and_nobody_else() -> None:
+    world = World(1, NAMES, fifo=True, window=4, capacity=50)
+    world.advance(0.2)
+    sender = world.lives["a"].sender
+    world.lives["b"].take = lambda remote, frame: None  # type: ignore[method-assign]
+    for _ in range(500):
+        world.lives["a"].send("*", "go", 3.0)
+        world.lives["a"].send("b", "go", 3.0)
+        world.advance(0.001, 0.001)
+        assert len(sender.peers["b"].inflight) <= 54 and sender.waiting <= 50
+    assert len(sender.peers["api.c"].inflight) <= 20  # what is just being answered
+    world.advance(4.0)
+    counts = world.check()
+    assert counts[CommandState.DONE] == 500 and counts[CommandState.NO_ROUTE] > 400
+    assert counts[CommandState.UNKNOWN] >= 500
+
+
+def test_a_new_life_is_believed_though_the_old_one_was_not_seen_to_leave() -> None:
+    world = World(1, ["a", "b"], fifo=True)
+    world.advance(0.2)
+    a, old = world.lives["a"], world.lives["b"]
+    old.alive = False
+    old.take = lambda remote, frame: None  # type: ignore[method-assign]
+    first = a.send("b", "go", 2.0)  # into the void
+    world.boot("b")
+    world.advance(0.5)
+    assert a.sender.peers["b"].boot == world.lives["b"].boot != old.boot
+    second = a.send("b", "go", 2.0)
+    world.advance(2.5)
+    assert first.result().state is CommandState.UNKNOWN and second.result().state is CommandState.DONE
+    world.check()
+
+
+def test_what_may_run_again_and_then_does_not_is_not_called_refused() -> None:
+    """It ran in the first life, was lost with it, and is stale when the second life could start it."""
+    world = World(1, ["a", "b"], fifo=True)
+    world.advance(0.2)
+    a, b = world.lives["a"], world.lives["b"]
+    command = a.send("b", "again", 1.0)
+    while not world.starts:
+        world.advance(0.0001, 0.0001)
+    b.alive = False  # its answer is never sent
+    world.crash("b")
+    assert world.starts == {(command.id, "b"): [b.boot]}
+    world.boot("b")
+    busy = world.lives["b"]
+    busy.work = lambda lane: None  # type: ignore[method-assign]  # it has no time for its handlers
+    world.advance(0.9)
+    assert [entry.command.command_id for entry in busy.lanes["main"]] == [command.id]
+    del busy.work  # type: ignore[method-assign]
+    world.advance(0.3)
+    busy.work("main")
+    world.advance(1.0)
+    assert command.result().state is CommandState.UNKNOWN
+    assert busy.receiver.expired == 1
+    world.check()
