@@ -53,6 +53,7 @@ EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "parse": (["hftcore/simdjson.cpp"], True),
     "watch": ([], False),
     "book_parse": (["hftcore/simdjson.cpp"], True),
+    "feed_base": ([], False),
     "book_feed": ([], True),
     "snapshot": ([], False),
     "book": ([], False),

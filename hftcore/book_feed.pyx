@@ -19,9 +19,10 @@ from hftcore.book_parse cimport (
     FRAME_LOST, FRAME_REPEATED, OUTCOME_ASK, OUTCOME_DELIVER, OUTCOME_GAP, OUTCOME_HELD, OUTCOME_OUTDATED, OUTCOME_WAITING,
     CUpdate,
 )
+from hftcore.feed_base cimport FeedBase, failed_or_nobody
 from hftcore.latency cimport now_ns
 from hftcore.parse cimport FRAME_ERROR, FRAME_EVENTS
-from hftcore.watch cimport watch_tick_ns
+from hftcore.watch cimport SilenceWatch, watch_tick_ns
 
 from hftcore.book import Snapshot
 from hftcore.errors import ParseError
@@ -49,7 +50,7 @@ cdef class Outlet:
 
 
 @cython.final
-cdef class BookFeed:
+cdef class BookFeed(FeedBase):
     """One connection's way from frames to order books and sinks.
 
     Parameters
@@ -115,7 +116,6 @@ cdef class BookFeed:
         self._entries = []
         self._natives = {}
         self._outlets = ()
-        self._batch_callbacks = ()
         for symbol in symbols:
             pair = CurrencyPair(symbol)
             if <size_t><int32_t>pair.id < self._places.size() and self._places[<int32_t>pair.id] != 0:
@@ -135,9 +135,6 @@ cdef class BookFeed:
         self.on_gap = on_gap
         self.on_ask = on_ask
         self.on_error = on_error
-        self.venue_to_socket = LatencyHistogram()
-        self.socket_to_parse = LatencyHistogram()
-        self.parse_to_ring = LatencyHistogram()
 
     # The way of a frame
 
@@ -189,18 +186,7 @@ cdef class BookFeed:
             self.socket_to_parse.record_c(parsed_ns - self._localTimeNs)
             self.parse_to_ring.record_c(now_ns() - parsed_ns)
         if self.on_handled is not None:
-            try:
-                self.on_handled()
-            except Exception as error:
-                self._failed(error)
-        return 0
-
-    cdef int _fall_back(self, const char* data, size_t size) except -1:
-        if self.on_frame is not None:
-            try:
-                self.on_frame(data[:size])
-            except Exception as error:
-                self._failed(error)
+            self._call_handled()
         return 0
 
     cdef int _lost_frames(self) except -1:
@@ -254,14 +240,6 @@ cdef class BookFeed:
         self._call_gap(entry.pair, (<bytes>entry.keeper.why()).decode(), lost or None)
         return self._ask(entry)
 
-    def _call_gap(self, pair, reason, lost):
-        self.exposed = True
-        if self.on_gap is not None:
-            try:
-                self.on_gap(pair, reason, lost)
-            except Exception as error:
-                self._failed(error)
-
     cdef int _ask(self, Entry entry) except -1:
         if self.on_ask is not None:
             try:
@@ -298,22 +276,7 @@ cdef class BookFeed:
         if not self._delivered:
             return 0
         self._delivered = False
-        if self._batch_callbacks:
-            self._busy = True
-            try:
-                for callback in self._batch_callbacks:
-                    try:
-                        callback()
-                    except Exception as error:
-                        self._failed(error)
-            finally:
-                self._busy = False
-        return 0
-
-    cdef int _failed(self, object error) except -1:
-        if self.on_error is not None:
-            self.on_error(error)
-        return 0
+        return self._end_batch()
 
     # What Python calls
 
@@ -342,18 +305,6 @@ cdef class BookFeed:
             self.feed_c(<const char*>view.buf, view.len, last)
         finally:
             PyBuffer_Release(&view)
-
-    def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
-        """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every
-        Snapshot gets. Nothing is recorded as the latency of our own hops any more.
-        """
-        self._replays = True
-        self._replayTimeNs = localTimeNs
-        self._flags = flags
-
-    def flush(self):
-        """End a burst. May be called at any time."""
-        self.flush_c()
 
     def snapshot(self, symbol, frame, int64_t localTimeNs=0):
         """Take the snapshot of one book that was fetched, and the updates that were held for it.
@@ -464,36 +415,14 @@ cdef class BookFeed:
         """
         cdef Outlet outlet = Outlet()
         outlet.put = queue.put_nowait
-        outlet.failed = _nobody if failed is None else failed
+        outlet.failed = failed_or_nobody(failed)
         self._outlets += (outlet,)
-
-    def on_batch(self, callback):
-        """Call `callback()` after each batch that delivered something.
-
-        Raises
-        ------
-        TypeError
-            If `callback` cannot be called.
-        """
-        if not callable(callback):
-            raise TypeError(f"callback must be callable, was {callback!r}")
-        self._batch_callbacks += (callback,)
 
     def take_counts(self):
         """Counters since the last call, by the names of a stream's `stats`."""
-        counts = {
-            "frames": self._frames, "events": self._events, "duplicates": self._duplicates,
-            "outdated": self._outdated, "unwanted": self._unwanted, "waiting": self._waiting, "held": self._held,
-        }
-        self._frames = self._events = self._duplicates = self._outdated = self._unwanted = 0
+        counts = FeedBase.take_counts(self) | {"waiting": self._waiting, "held": self._held}
         self._waiting = self._held = 0
         return counts
-
-    def share_latency(self, dict histograms not None):
-        """Record into these histograms, by hop, as `hftcore.feed.Feed.share_latency`."""
-        self.venue_to_socket = histograms.setdefault("venue_to_socket", self.venue_to_socket)
-        self.socket_to_parse = histograms.setdefault("socket_to_parse", self.socket_to_parse)
-        self.parse_to_ring = histograms.setdefault("parse_to_ring", self.parse_to_ring)
 
     def reset(self):
         """A new connection, or none: every book waits for a snapshot."""
@@ -505,7 +434,3 @@ cdef class BookFeed:
 
     def __repr__(self):
         return f"BookFeed({self.parser.exchange}, books={len(self._entries)}, sinks={len(self._outlets)})"
-
-
-def _nobody(error):
-    """Where nobody asked to be told of failures."""

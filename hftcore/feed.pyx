@@ -15,7 +15,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 
-from hftcore.latency cimport LatencyHistogram, now_ns
+from hftcore.feed_base cimport FeedBase, failed_or_nobody
+from hftcore.latency cimport now_ns
 from hftcore.parse cimport FRAME_EVENTS, Parser
 from hftcore.ring cimport Ring
 from hftcore.ring_base cimport OFFER_TAKEN
@@ -66,7 +67,7 @@ cdef class Drain:
 
 
 @cython.final
-cdef class Feed:
+cdef class Feed(FeedBase):
     """One connection's way from frames to sinks, and what it remembers of each symbol.
 
     Parameters
@@ -139,14 +140,10 @@ cdef class Feed:
         self._flags = flags
         self._outlets = ()
         self._drains = ()
-        self._batch_callbacks = ()
         self._pump_every = PUMP_EVERY
         self.on_frame = on_frame
         self.on_gap = on_gap
         self.on_error = on_error
-        self.venue_to_socket = LatencyHistogram()
-        self.socket_to_parse = LatencyHistogram()
-        self.parse_to_ring = LatencyHistogram()
 
     # The way of a frame
 
@@ -198,18 +195,7 @@ cdef class Feed:
         else:
             self._unwanted += count
         if self.on_handled is not None:
-            try:
-                self.on_handled()
-            except Exception as error:
-                self._failed(error)
-        return 0
-
-    cdef int _fall_back(self, const char* data, size_t size) except -1:
-        if self.on_frame is not None:
-            try:
-                self.on_frame(data[:size])
-            except Exception as error:
-                self._failed(error)
+            self._call_handled()
         return 0
 
     cdef int _tickers(self, size_t count) except -1:
@@ -258,15 +244,10 @@ cdef class Feed:
         if verdict == VERDICT_OUTDATED:
             return False
         if verdict != VERDICT_DELIVER:
-            self.exposed = True
-            if self.on_gap is not None:
-                try:
-                    if verdict == VERDICT_ANEW:
-                        self.on_gap(None, "frame numbers started anew", None)
-                    else:
-                        self.on_gap(None, "frame numbers", lost)
-                except Exception as error:
-                    self._failed(error)
+            if verdict == VERDICT_ANEW:
+                self._call_gap(None, "frame numbers started anew", None)
+            else:
+                self._call_gap(None, "frame numbers", lost)
         return True
 
     cdef int _pass_over(self) except -1:
@@ -284,17 +265,9 @@ cdef class Feed:
         return 0
 
     cdef int _tell_gap(self, int32_t symbol, int verdict, uint64_t lost) except -1:
-        self.exposed = True
-        if self.on_gap is not None:
-            pair = pair_of_id(symbol)
-            try:
-                if verdict == VERDICT_ANEW:
-                    self.on_gap(pair, "trade ids started anew", None)
-                else:
-                    self.on_gap(pair, "trade ids", lost)
-            except Exception as error:
-                self._failed(error)
-        return 0
+        if verdict == VERDICT_ANEW:
+            return self._call_gap(pair_of_id(symbol), "trade ids started anew", None)
+        return self._call_gap(pair_of_id(symbol), "trade ids", lost)
 
     cdef inline int _put(self, const void* event) except -1:
         # Ticker and Trade have the fields that are read here at the same place (hftcore/types.hpp).
@@ -350,17 +323,7 @@ cdef class Feed:
             self._pump()
         finally:
             self._busy = False
-        if self._batch_callbacks:
-            self._busy = True
-            try:
-                for callback in self._batch_callbacks:
-                    try:
-                        callback()
-                    except Exception as error:
-                        self._failed(error)
-            finally:
-                self._busy = False
-        return 0
+        return self._end_batch()
 
     cdef int _pump(self) except -1:
         """Drain, and wake the consumers that sleep."""
@@ -373,11 +336,6 @@ cdef class Feed:
             # A ring that was drained here has nothing to wake its consumer for.
             if outlet.ring is not None and not (self._drains and outlet.ring._size() == 0):
                 outlet.ring.notify()
-        return 0
-
-    cdef int _failed(self, object error) except -1:
-        if self.on_error is not None:
-            self.on_error(error)
         return 0
 
     cdef int _drain(self, Ring ring, object callback) except -1:
@@ -441,18 +399,6 @@ cdef class Feed:
         finally:
             self.flush_c()
 
-    def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
-        """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every
-        event gets. Nothing is recorded as the latency of our own hops any more.
-        """
-        self._replays = True
-        self._replayTimeNs = localTimeNs
-        self._flags = flags
-
-    def flush(self):
-        """End a burst: drains run, consumers that sleep are woken. May be called at any time."""
-        self.flush_c()
-
     def bind(self, queue, failed=None):
         """Deliver to one more sink, after the others.
 
@@ -465,7 +411,7 @@ cdef class Feed:
         """
         cdef Outlet outlet = Outlet()
         outlet.put = queue.put_nowait
-        outlet.failed = _nobody if failed is None else failed
+        outlet.failed = failed_or_nobody(failed)
         if type(queue) is Ring and (<Ring>queue).kind is self.kind and (<Ring>queue).overflow in NATIVE_POLICIES:
             outlet.ring = queue
             outlet.halts = (<Ring>queue).overflow == "halt"
@@ -491,36 +437,6 @@ cdef class Feed:
         self._drains += (drain,)
         self._pump_every = min(self._pump_every, max(<size_t>1, <size_t>ring.capacity // 2))
 
-    def on_batch(self, callback):
-        """Call `callback()` after each batch that delivered something, and after its drains.
-
-        Raises
-        ------
-        TypeError
-            If `callback` cannot be called.
-        """
-        if not callable(callback):
-            raise TypeError(f"callback must be callable, was {callback!r}")
-        self._batch_callbacks += (callback,)
-
-    def take_counts(self):
-        """Counters since the last call, by the names of a stream's `stats`."""
-        counts = {
-            "frames": self._frames, "events": self._events, "duplicates": self._duplicates,
-            "outdated": self._outdated, "unwanted": self._unwanted,
-        }
-        self._frames = self._events = self._duplicates = self._outdated = self._unwanted = 0
-        return counts
-
-    def share_latency(self, dict histograms not None):
-        """Record into these histograms, by hop (``venue_to_socket``, ``socket_to_parse``, ``parse_to_ring``).
-
-        A hop that is missing is put in, so that several feeds can record into one dict's histograms.
-        """
-        self.venue_to_socket = histograms.setdefault("venue_to_socket", self.venue_to_socket)
-        self.socket_to_parse = histograms.setdefault("socket_to_parse", self.socket_to_parse)
-        self.parse_to_ring = histograms.setdefault("parse_to_ring", self.parse_to_ring)
-
     @property
     def counting(self):
         """Whether any numbered trade was delivered."""
@@ -539,7 +455,3 @@ cdef class Feed:
 
     def __repr__(self):
         return f"Feed({self.parser.exchange}, {self.kind.__name__}, sinks={len(self._outlets)})"
-
-
-def _nobody(error):
-    """Where nobody asked to be told of failures."""
