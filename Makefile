@@ -28,8 +28,8 @@ $(STAMP): $(BUILD)
 demo: $(STAMP)  ## the whole system on this machine: venue, gateway, two strategies
 	$(BIN)/hftpy demo $(ARGS)
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP)  ## all tests, in two processes; ARGS='-n 0' for one
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
 	$(BIN)/python -m pytest benchmarks -q $(ARGS)

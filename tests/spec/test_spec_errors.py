@@ -188,7 +188,7 @@ async def test_a_root_that_cannot_be_used(run, project, tmp_path, kind, way):
             path = tmp_path / ("x" * 100)
             text = "a socket's path must have at most 107 bytes"
         case "missing":
-            path = tmp_path / "nobody" / "made" / "this"
+            path = tmp_path / "a" / "b" / "c"
     config = project("mm", section(ipc_command_publisher="mm_demo"), mm_demo=SERVICE)
     program = await (run(config, "--root", path) if way == "option" else run(config, HFT_ROOT=path))
     if kind == "missing":
