@@ -93,7 +93,7 @@ def test_versus(suite):
     done = run(suite, "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 passed, 1 skipped" in done.stdout
-    assert "skipped, not installed here: no_such_peer" in done.stdout
+    assert "left out: no_such_peer" in done.stdout
     assert "--quick: few operations" in done.stdout
     assert not (suite / "results").exists()
 
