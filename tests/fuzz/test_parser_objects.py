@@ -66,7 +66,10 @@ def test_only_parse_errors(exchange):
     assert refused > ROUNDS // 20 and read > ROUNDS // 20
 
 
-@pytest.mark.parametrize("junk", [None, 1, 1.5, "text", [b"{}"], object(), {}, Parser], ids=lambda it: type(it).__name__)
+JUNK = [None, 1, 1.5, "text", [b"{}"], object(), {}, Parser]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 def test_junk_is_a_type_error(junk):
     parser = Parser("kraken")
     with pytest.raises(TypeError):
