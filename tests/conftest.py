@@ -12,6 +12,9 @@ import pytest
 from hftpy.common import set_root
 from hftpy.exchange import registry
 
+# What tests start is no worker of theirs: pytest-benchmark would not measure in one.
+os.environ.pop("PYTEST_XDIST_WORKER", None)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A wheel is tested with the extra `test` alone."""
