@@ -25,12 +25,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A root folder of the test's own, also for the processes that it starts; short enough for socket paths."""
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As tmp_path, but not named after the test: for socket paths, which have at most 107 bytes."""
     path = tmp_path_factory.mktemp("r")
     path.chmod(0o700)
-    monkeypatch.setenv("HFT_ROOT", str(path))
-    yield path
+    return path
+
+
+@pytest.fixture
+def root(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A root folder of the test's own, also for the processes that it starts."""
+    monkeypatch.setenv("HFT_ROOT", str(short_folder))
+    yield short_folder
     set_root(None)
 
 

@@ -30,10 +30,10 @@ stopped
         ),
     ],
 )
-def test_example(name: str, says: str, tmp_path: Path) -> None:
+def test_example(name: str, says: str, short_folder: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / name],
-        check=False, capture_output=True, text=True, timeout=100, env={**os.environ, "TMPDIR": str(tmp_path)},
+        check=False, capture_output=True, text=True, timeout=100, env={**os.environ, "TMPDIR": str(short_folder)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert run.stdout == says, run.stderr
