@@ -90,7 +90,8 @@ class IPCCommandSystem:
         audit: str | os.PathLike[str] | None = None,
     ) -> None:
         self._process_id = check_process_id(process_id)
-        self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
+        # The protocol's first: whoever gets anything has joined.
+        self._subscriptions = [protocol_topic(process_id), *subscriptions_of(process_id)]
         self._chosen_root = None if root is None else Path(os.path.abspath(root))
         self._queue_size = queue_size
         self._hold_s = hold_s
