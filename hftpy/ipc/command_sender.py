@@ -135,16 +135,19 @@ class CommandSender:
         if command.deadline > 0.0:
             self._push(self._deadlines, command.deadline, command)
         if command.for_many and not self._is_open:
-            self._drop(self._add(command, ""), "the system was not started")
+            self._drop_unrouted(command, "the system was not started")
             return
         if self._early or (command.for_many and now < self._early_until):
             if len(self._early) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
-                self._drop(self._add(command, ""), "too many commands wait")
+                self._drop_unrouted(command, "too many commands wait")
                 return
             self._wait(command)
             self._early.append(command)
             return
         self._route(now, command, fail_fast)
+
+    def _drop_unrouted(self, command: SentCommand, reason: str) -> None:
+        self._drop(self._add(command, "" if command.for_many else command.target_id), reason)
 
     def _drop(self, delivery: Delivery, reason: str) -> None:
         self.dropped += 1
@@ -592,7 +595,7 @@ class CommandSender:
         if not command.deliveries:  # it waited for processes to connect
             self._stop_waiting(command)
             self._early.remove(command)
-            self._drop(self._add(command, ""), "nobody has joined in time")
+            self._drop_unrouted(command, "nobody has joined in time")
             return
         for delivery in list(command.deliveries):
             if not delivery.final:
@@ -658,7 +661,7 @@ class CommandSender:
             if not command.final:
                 if not command.deliveries:
                     self._stop_waiting(command)
-                    self._drop(self._add(command, ""), "the sender stopped")
+                    self._drop_unrouted(command, "the sender stopped")
                 for delivery in command.deliveries:
                     if not delivery.final:
                         if delivery.attempt:

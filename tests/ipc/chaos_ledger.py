@@ -13,9 +13,12 @@ from typing import Any
 import msgspec
 
 GRACE_S = 1.0  # after its deadline every command has ended
-LATE_START_S = 0.25  # none should start after its deadline; but a process may be held up before it can say so
+LATE_START_S = 0.05  # between the look at the clock and the row that says that it was started
 SETTLED_S = 1.0  # after a stop, or from the start of a process until all have joined it
 STARVED_S = 0.25  # a process that waited so long for a processor is excused
+RETRIED_S = 0.9  # what is lost is sent again within this time, also if the question was lost
+RESOLVED_S = 3.0  # within this time a sender has asked about what it had no answer to, and heard one
+RESTARTED = "the receiver was restarted"
 LANES = {"go": "main", "again": "main"}
 
 
@@ -66,6 +69,7 @@ class Ledger:
     again: int = 0  # starts by a further life, of what is idempotent
     resolved: int = 0
     excused: int = 0  # did not end well, while nothing was done to their processes but that they got no processor
+    durable_cut: int = 0  # unknown, as the sender was killed before it could hear what became of them
     durable_unknown: dict[str, int] = field(default_factory=dict)
     durable_limit: dict[str, int] = field(default_factory=dict)
     twice: list[str] = field(default_factory=list)
@@ -167,8 +171,8 @@ def read_ledger(
                 ledger.wrong.append(f"{command_id} was started by {life.name} and never sent")
                 continue
             starts.setdefault(command_id, {}).setdefault(life.name, []).append(life)
-            late_s = at - command.deadline - LATE_START_S
-            if late_s > 0.0 and late_s > files.stopped(life.name, command.at, at) + life.starved(command.at, at):
+            late_s = at - command.deadline
+            if late_s > LATE_START_S + life.starved(command.deadline - LATE_START_S, at):
                 ledger.wrong.append(f"{command_id} {kind} was started by {life.name} {late_s:.2f} s too late")
             key = (id(command.life), command.target, LANES.get(kind, kind))
             if number < last.get(key, 0):
@@ -230,7 +234,14 @@ def _check_end(
     if final == "done" or not member:
         return
     if command.kind == "durable" and final == "unknown":
-        ledger.durable_unknown[member] += 1
+        # What was not heard of in time is asked about further on, by a sender that lives.
+        until = at + RESOLVED_S
+        if reason == RESTARTED or (until < min(sender.died, finish) and not files.disturbed(member, at, until)):
+            ledger.durable_unknown[member] += 1
+        else:
+            ledger.durable_cut += 1
+    if command.deadline - command.at < RETRIED_S:
+        return
     if not files.disturbed(member, command.at, at) and not files.disturbed(sender.name, command.at, at):
         if files.starved(member, command.at, at) or files.starved(sender.name, command.at, at):
             ledger.excused += 1

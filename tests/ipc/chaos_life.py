@@ -27,7 +27,7 @@ from hftpy.ipc import IPCCommandSystem
 from hftpy.ipc.sent_command import SentCommand
 
 NAMES = ("a", "b", "c")
-TIMEOUTS_S = (0.5, 1.0, 2.0)
+TIMEOUTS_S = (0.25, 1.0, 2.0, 2.0)
 KINDS = ("go", "go", "slow", "durable", "again", "halt")
 BURST = 50  # commands per 5 ms of what fell due while the process was stopped or dead
 
@@ -96,7 +96,7 @@ class Life:
         self.number = 0
 
     def unreliable(self, carry: Callable[..., None]) -> Callable[..., None]:
-        """Some frames are carried twice, at once or a little later, and some never."""
+        """Some frames and answers are carried twice, at once or a little later, and some never."""
         loop, plan, chance = asyncio.get_running_loop(), self.plan, self.chance.random
 
         def carry_or_not(*args: Any) -> None:
@@ -104,7 +104,11 @@ class Life:
             if luck < plan.lost:
                 return
             carry(*args)
-            if luck > 1.0 - plan.doubled:
+            if luck <= 1.0 - plan.doubled:
+                return
+            if args[0][:2] == b"*.":
+                carry(*args)  # not later: whoever joins meanwhile is not among those that it was sent to
+            else:
                 loop.call_later(self.chance.choice([0.0, 0.05, 1.0]), carry, *args)
 
         return carry_or_not
