@@ -45,8 +45,8 @@ class AskItem(msgspec.Struct, array_like=True):
 
 
 class Hello(msgspec.Struct, omit_defaults=True):
-    """The sender's life, for each target the number of the first command that this receiver may get, and the time (µs of
-    the sender's CLOCK_MONOTONIC)."""
+    """The sender's life; for each target the number of the first command that this receiver may get; and the time (µs
+    of the sender's CLOCK_MONOTONIC)."""
 
     id: str
     boot: str

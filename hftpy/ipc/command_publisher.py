@@ -190,7 +190,7 @@ class CommandPublisher:
 
     def _on_subscribed(self, now: float, prefix: bytes, who: str | None) -> bool:
         if not self.keyed_peers.joins(prefix, who):
-            self._log.warning(f"foreign {who}", "%s: %s subscribed %s, which is not its own", self._process_id, who, prefix)
+            self._log.warning(f"foreign {who}", "%s: %s has subscribed what is not its own: %s", self, who, prefix)
             return False
         self._joined.add(prefix)
         if prefix == TAIL_TOPIC:
@@ -238,7 +238,7 @@ class CommandPublisher:
         if self.keyed_peers.answers(answer.id, who):
             self.sender.on_answer(now, answer, len(frame))
         else:
-            self._log.warning("forged", "%s: refused an answer of %r: it is %s by its key", self._process_id, answer.id, who)
+            self._log.warning("forged", "%s: refused an answer of %r: it is %s by its key", self, answer.id, who)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -268,6 +268,9 @@ class CommandPublisher:
         self._serve(now)
         self.sender.poll(now)
         self._arm_next()
+
+    def __str__(self) -> str:
+        return self._process_id
 
     # -- the end ------------------------------------------------------------------------------------------------
 

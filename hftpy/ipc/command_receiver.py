@@ -402,7 +402,7 @@ class CommandReceiver:
             return False
         if keys.to or keys.attempt > 1:
             return True
-        return 0 < keys.mono_us and self._local_us(0.0, entry.remote, keys.boot, keys.mono_us) < self._start_us
+        return keys.mono_us > 0 and self._local_us(0.0, entry.remote, keys.boot, keys.mono_us) < self._start_us
 
     def _earlier(self, entry: Received) -> Done | bool:
         """What an earlier life did with it."""

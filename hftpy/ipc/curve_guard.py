@@ -25,7 +25,7 @@ from zmq.utils import z85
 
 from hftpy.common.log import LimitedLog
 from hftpy.common.secrets import Secret
-from hftpy.ipc.curve_keys import KnownKeys, fingerprint
+from hftpy.ipc.curve_keys import KnownKeys
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Listener:
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         keep_alive(socket)
         address = f"inproc://hft.curve.{next(_numbers)}"
-        # The monitor of a socket stops libzmq's threads where nobody reads it, and is connected before anything is told.
+        # Where nobody reads a monitor, it stops libzmq's threads: it is connected before anything is told.
         socket.monitor(address, _WATCHED)
         self.monitor = socket.context.socket(zmq.PAIR)
         self.monitor.setsockopt(zmq.RCVHWM, _MAX_EVENTS)
@@ -284,7 +284,7 @@ class Guard(threading.Thread):
         next_look = 0.0
         try:
             while True:
-                timeout = LOOK_S * 1000 if self._by_domain else None
+                timeout = int(LOOK_S * 1000) if self._by_domain else None
                 for found, _ in self._poller.poll(timeout):
                     if found is self._zap:
                         self._answer()

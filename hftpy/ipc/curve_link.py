@@ -1,6 +1,7 @@
 """A connection over tcp, seen from the side that connects."""
 
 import asyncio
+import errno
 import logging
 import struct
 
@@ -26,7 +27,8 @@ _EVENT = struct.Struct("=HI")
 
 
 class CurveLink:
-    """Connects a socket to a peer's endpoint once a loop runs, and says so where the peer does not take us, or is not who it should be.
+    """Connects a socket to a peer's endpoint once a loop runs, and says so where the peer does not take us, or is not
+    who it should be.
 
     libzmq tries again by itself, but for a server that speaks no CURVE or refuses for good: then this does.
 
@@ -116,8 +118,6 @@ class CurveLink:
             try:
                 self._socket.disconnect(self._remote.endpoint)
             except zmq.ZMQError as error:
-                if error.errno != zmq.ENOENT:
+                if error.errno != errno.ENOENT:
                     raise
             self._socket.connect(self._remote.endpoint)
-
-

@@ -198,7 +198,9 @@ def open_address(
     check_transport(transport)
     if transport == "shm" and channel in SHM_CHANNELS:
         if tcp is not None and tcp.serves(name := channel_name(exchange, channel)):
-            raise ConfigError(f"{name} goes through shared memory, and cannot be served over tcp: transport must be zmq")
+            raise ConfigError(
+                f"{name} goes through shared memory, and cannot be served over tcp: transport must be zmq"
+            )
         from hftpy.ipc.shm_address import ShmAddress
 
         return ShmAddress(root, exchange, channel, epoch, send_hwm)

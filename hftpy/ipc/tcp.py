@@ -51,7 +51,7 @@ def check_endpoint(key: str, endpoint: str, *, serve: bool) -> str:
     if host in ("", "localhost"):
         host = "127.0.0.1"
     if host == "*":
-        host = "0.0.0.0"  # noqa: S104 - it was said
+        host = "0.0.0.0"
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError as error:

@@ -18,8 +18,8 @@ from hftpy.common.events import Gap
 from hftpy.common.orders import MyOrder
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
-from hftpy.ipc.endpoint import Message
 from hftpy.ipc.curve_guard import KeyedReader
+from hftpy.ipc.endpoint import Message
 from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
