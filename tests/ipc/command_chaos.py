@@ -79,11 +79,9 @@ class Runner:
             self.faults.stops[name].append((began, time.monotonic()))
 
     def close(self) -> None:
-        assert self.mother.stdin is not None
         for name in list(self.stopped):
             self.go_on(name)
-        self.mother.stdin.close()
-        self.mother.wait()
+        self.mother.communicate()  # at the end of its stdin it kills all lives
 
 
 def run(
@@ -132,7 +130,8 @@ def main() -> None:
     while left > 0.0:
         seconds = min(left, ROUND_S)
         ledger = run(seconds, seed, mutant=os.environ.get("HFT_CHAOS_MUTANT", ""))
-        print(json.dumps({"seed": seed, "seconds": seconds, "sent_per_s": round(ledger.sent / seconds)} | ledger.shown()))
+        load = {"seed": seed, "seconds": seconds, "sent_per_s": round(ledger.sent / seconds)}
+        print(json.dumps(load | ledger.shown()), flush=True)
         ledger.check()
         if ledger.sent < 0.99 * ledger.offered:
             raise SystemExit(f"this machine is too slow: {ledger.sent} of {ledger.offered} commands were sent")
