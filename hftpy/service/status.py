@@ -21,7 +21,7 @@ from hftpy.common.paths import get_root, make_private_folder
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
-_NEEDED: dict[str, type | tuple[type, ...]] = {
+_KINDS: dict[str, type | tuple[type, ...]] = {
     "pid": int, "started": (int, float), "written": (int, float), "state": str, "counters": dict, "queues": dict,
     "latency": dict,
 }  # fmt: skip
@@ -91,13 +91,20 @@ def remove_parts(path: Path) -> None:
 
 def read_statuses(root: Path | None = None) -> dict[str, dict[str, Any]]:
     """The status of every process under a root, by process id; `alive` tells whether its process still runs. A file
-    that is no status, such as one of another version, is left out with a warning.
+    that is no status is left out with a warning; what an older version did not tell is empty.
     """
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((root or get_root()).glob("status/*.json")):
         try:
+            written = path.stat().st_mtime
             status = json.loads(path.read_text())
-            wrong = [key for key, kind in _NEEDED.items() if not isinstance(status[key], kind)]
+            if not isinstance(status, dict):
+                raise TypeError("no object")
+            status = {
+                "started": written, "written": written, "state": "unknown", "counters": {}, "queues": {}, "latency": {},
+                **status,
+            }  # fmt: skip
+            wrong = [key for key, kind in _KINDS.items() if not isinstance(status[key], kind)]
         except FileNotFoundError:
             continue  # it stopped while we looked
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -129,9 +136,9 @@ def born(pid: int) -> int | None:
 
 
 def _is_alive(status: Mapping[str, Any]) -> bool:
-    pid = status["pid"]
+    pid: int = status["pid"]
     if sys.platform == "linux" and isinstance(status.get("born"), int):
-        return born(pid) == status["born"]
+        return bool(born(pid) == status["born"])
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -175,16 +175,18 @@ def test_files_that_are_no_status_hide_no_other_process(root, caplog):
     folder.mkdir(mode=0o700)
     good = {key: value for key, value in status_of(pid=os.getpid()).items() if key != "alive"}
     damaged = {
-        "empty": "", "half": '{"pid": 1', "list": "[]", "old": '{"pid": 1, "started": 1, "written": 1}', "nul": "\0",
+        "empty": "", "half": '{"pid": 1', "list": "[]", "nobody": '{"started": 1, "written": 1}', "nul": "\0",
         "text": json.dumps(good | {"pid": "1"}), "deep": "[" * 100_000,
+        "counts": json.dumps(good | {"counters": [1]}),
     }  # fmt: skip
+    (folder / "old.json").write_text('{"pid": 4194305}')
     for name, text in {**damaged, "good": json.dumps(good)}.items():
         (folder / f"{name}.json").write_text(text)
     for _ in range(2):
-        assert list(read_statuses(root)) == ["good"]
+        assert list(read_statuses(root)) == ["good", "old"]
     assert len(caplog.records) == len(damaged)  # once each
     done = run("top", "--json", "--interval", "0.1")
-    assert [row["process"] for row in json.loads(done.stdout)] == ["good"]
+    assert [row["process"] for row in json.loads(done.stdout)] == ["good", "old"]
     assert "half.json is no status" in done.stderr
     assert run("status").returncode == 0 and 'process="good"' in run("metrics").stdout
 
