@@ -1,4 +1,4 @@
-"""Urgent commands wait for nobody: not behind a suspended handler, 10,000 commands, and a subscriber that is stopped."""
+"""Urgent commands wait for nobody: a suspended handler, 10,000 commands, a subscriber that is stopped."""
 
 import asyncio
 import os
