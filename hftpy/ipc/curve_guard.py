@@ -219,7 +219,7 @@ class Listener:
 
     def _cut(self, descriptor: int, wanted: Callable[[plain_socket.socket], bool] = lambda made: True) -> bool:
         # The number may be another file's by now: it is duplicated, then looked at, then shut down.
-        _, address = self._open.get(descriptor, ("", None))
+        who, address = self._open.get(descriptor, ("", None))
         if address is None:
             return False
         try:
@@ -228,6 +228,7 @@ class Listener:
                 if not is_ours or not wanted(made):
                     return False
                 made.shutdown(plain_socket.SHUT_RDWR)
+                self._open[descriptor] = (who, None)  # once: libzmq may take a while to see it
                 return True
         except (OSError, IndexError):
             return False  # it is gone, or no connection
