@@ -25,7 +25,9 @@ def make_keys(folders: dict[str, Path]) -> None:
 
 async def run_gateway(folder: Path) -> None:
     """Publishes tickers and takes orders; starts the strategy, and tells it by which ports."""
-    tcp = TcpEndpoints("gateway", folder=folder / "gateway", serve={"commands": "tcp://:0", "kraken.ticker": "tcp://:0"})
+    tcp = TcpEndpoints(
+        "gateway", folder=folder / "gateway", serve={"commands": "tcp://:0", "kraken.ticker": "tcp://:0"}
+    )
     publisher = IPCPublisher(folder / "root1", tcp=tcp)
     publisher.open("kraken", "ticker")
     system = IPCCommandSystem("gateway", folder / "root1", tcp=tcp)
