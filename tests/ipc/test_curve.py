@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -110,7 +111,8 @@ async def test_whoever_shows_no_key_gets_nothing_and_is_counted(
         assert observer.seqs == [1, 2, 3, 4] and stats(publisher)["tcp_accepted"] == 1
         assert subscriber.stats["lost"] == subscriber.stats["tcp_refused"] == 0
     assert "kraken.ticker: refused 127.0.0.1 with an unknown key (fingerprint" in caplog.text
-    assert "kraken.ticker: refused 127.0.0.1:" in caplog.text and "it showed no key to us" in caplog.text
+    # Its address and port, unless libzmq was quicker to close it.
+    assert re.search(r"kraken.ticker: refused (127.0.0.1:\d+|somebody who has gone): it showed no key to us", caplog.text)
     secrets = [path.read_text().split('secret-key = "')[1].split('"')[0] for path in net.folder.glob("*.key_secret")]
     assert len(secrets) == 4 and not any(secret in caplog.text for secret in secrets)
 
@@ -365,6 +367,7 @@ async def test_what_cannot_be_started_says_so(root: Path, net: TcpNet, until: Ca
                 await first.start()
             else:
                 taken = stack.enter_context(socket.socket())
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 taken.bind(("127.0.0.1", int(net.at("mm1").rpartition(":")[2])))
                 taken.listen()
             second = IPCCommandSystem(
