@@ -78,6 +78,17 @@ async def market(root: Path, net: TcpNet) -> AsyncIterator[tuple[IPCPublisher, I
         publisher.close()
 
 
+def is_free(endpoint: str) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+            probe.listen()  # only this says that nobody else listens
+        except OSError:
+            return False
+    return True
+
+
 def stats(publisher: IPCPublisher) -> dict[str, int]:
     return publisher.stats["kraken.ticker"]
 
@@ -112,7 +123,9 @@ async def test_whoever_shows_no_key_gets_nothing_and_is_counted(
         assert subscriber.stats["lost"] == subscriber.stats["tcp_refused"] == 0
     assert "kraken.ticker: refused 127.0.0.1 with an unknown key (fingerprint" in caplog.text
     # Its address and port, unless libzmq was quicker to close it.
-    assert re.search(r"kraken.ticker: refused (127.0.0.1:\d+|somebody who has gone): it showed no key to us", caplog.text)
+    assert re.search(
+        r"kraken.ticker: refused (127.0.0.1:\d+|somebody who has gone): it showed no key to us", caplog.text
+    )
     secrets = [path.read_text().split('secret-key = "')[1].split('"')[0] for path in net.folder.glob("*.key_secret")]
     assert len(secrets) == 4 and not any(secret in caplog.text for secret in secrets)
 
@@ -447,8 +460,8 @@ async def test_a_server_that_is_not_the_peer_is_told_and_left(
         await until(lambda before=before: b.stats["tcp_refused"] > before, kind)
         impostor.send(frame)
         assert not impostor.poll(50)
-        impostor.unbind(net.at("a"))
         impostor.close()
+        await until(lambda: is_free(net.at("a")), "libzmq has closed the port")
     assert "no connection to a at tcp://127.0.0.1:" in caplog.text
     a = TcpSystem(net, "a", root)
     a.start()
