@@ -6,7 +6,7 @@ import chaos_mutants
 import command_chaos
 import pytest
 
-SECONDS = 60.0 if os.environ.get("CI") else 8.0
+SECONDS = 60.0 if os.environ.get("CI") else 5.0
 QUICK = ("the_window_forgets", "the_journal_is_skipped")
 TRIES = 4
 
@@ -23,7 +23,7 @@ def test_the_ledger_finds_faults(mutant: str) -> None:
     if mutant not in QUICK and not os.environ.get("HFT_CHAOS_MUTANTS"):
         pytest.skip("HFT_CHAOS_MUTANTS is not set: some faults are tried")
     for seed in range(TRIES):
-        ledger = command_chaos.run(5.0, seed, lost=0.01, doubled=0.05, mutant=mutant)
+        ledger = command_chaos.run(3.0, seed, lost=0.01, doubled=0.05, mutant=mutant)
         try:
             ledger.check()
         except AssertionError as error:
