@@ -158,7 +158,8 @@ def test_a_program_that_ends_without_a_word(tmp_path: Path, net: TcpNet, how: st
     root = tmp_path / "far"
     script = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", ENDS]
     ended = subprocess.run(
-        [*script, str(net.folder), str(root), net.at("far"), how], check=False, capture_output=True, text=True, timeout=60
+        [*script, str(net.folder), str(root), net.at("far"), how], check=False, capture_output=True, text=True,
+        timeout=60,
     )  # fmt: skip
     assert ended.returncode == (3 if how == "raise" else 0), ended.stderr
     assert ended.stderr == "" and not [path for path in root.rglob("*") if not path.is_dir()]
