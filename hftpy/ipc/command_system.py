@@ -115,7 +115,7 @@ class IPCCommandSystem:
         )
         self._dispatcher.lanes.on_left = self._close_remotes
         self._dispatcher.receiver.on_end = self._on_received
-        self._counter = 0
+        self._counter = self._made_us = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
         self._remotes: dict[str, Remote] = {}
         self._running = False
@@ -289,7 +289,8 @@ class IPCCommandSystem:
         if ack not in ("none", "recv", "done"):
             raise ValueError(f"ack must be none, recv or done, was {ack!r}")
         text = "{}" if payload is None else encode_payload(payload)
-        now_us = time.time_ns() // 1000
+        # What was sent later never seems to be older, also where the clock is set back: gateways compare.
+        now_us = self._made_us = max(time.time_ns() // 1000, self._made_us)
         command_id = f"{self._process_id}_{now_us}_{self._counter + 1}"
         head = encode_head(command_id, self._process_id, target_id, command_type, text, now_us)
         if len(topic) + len(head) + _KEYS_BYTES > MAX_COMMAND_BYTES:

@@ -50,6 +50,7 @@ _DESCRIBED: dict[str, dict[str, str]] = {
         "orders_rejected": "Orders that were refused",
         "orders_unknown": "Orders whose outcome had to be asked for",
         "orders_repeated": "Order commands that came again",
+        "orders_overtaken": "Order commands that came after a later cancel_all, and were refused",
         "cancels_sent": "Cancels that a gateway sent to the venue",
         "cancels_failed": "Cancels that failed",
     },
