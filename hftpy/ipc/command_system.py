@@ -478,7 +478,7 @@ class IPCCommandSystem:
             for remote in self._remotes.values():
                 remote.detach()
         for remote in self._remotes.values():
-            remote.attach(loop, self._take)
+            remote.attach(loop, self._take, self._dispatcher.begin_turn, self._dispatcher.end_turn)
 
     def _take(self, remote: Remote, frame: bytes) -> None:
         if frame.startswith(PREFIX):
