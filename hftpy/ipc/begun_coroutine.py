@@ -40,7 +40,7 @@ class BegunCoroutine:
                 except GeneratorExit:
                     coroutine.close()
                     raise
-                except BaseException as thrown:
+                except BaseException as thrown:  # noqa: BLE001 - it is for the coroutine
                     found = coroutine.throw(thrown)
                 else:
                     found = coroutine.send(sent)

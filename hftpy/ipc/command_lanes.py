@@ -109,7 +109,7 @@ class CommandLanes:
             self._abandon(lane)
             lane.worker = None
             if lane.queue:
-                self._wake(lane)
+                self._wake(loop, lane)
 
     def put(self, entry: Received) -> bool:
         """Let a command's handler run in its turn; returns False if there is no room."""
@@ -192,8 +192,11 @@ class CommandLanes:
                     result = end.value
             elif inspect.isawaitable(result):
                 return result
-        except (Exception, asyncio.CancelledError) as error:
-            self._report(entry, error)
+        except asyncio.CancelledError as error:
+            logger.warning("the handler of %r was cancelled", entry.command)
+            self._fail(entry, error)
+        except Exception as error:
+            logger.exception("the handler of %r failed", entry.command)
             self._fail(entry, error)
         else:
             self._succeed(entry, result)
@@ -256,21 +259,14 @@ class CommandLanes:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # `stop` has answered
-            self._report(entry, error)
+            logger.warning("the handler of %r was cancelled", entry.command)
             self._fail(entry, error)
         except Exception as error:
-            self._report(entry, error)
+            logger.exception("the handler of %r failed", entry.command)
             is_late = isinstance(error, TimeoutError) and scope is not None and scope.expired()
             self._fail(entry, TimeoutError(f"the handler took longer than {limit:g} s") if is_late else error)
         else:
             self._succeed(entry, result)
-
-    @staticmethod
-    def _report(entry: Received, error: BaseException) -> None:
-        if isinstance(error, asyncio.CancelledError):
-            logger.warning("the handler of %r was cancelled", entry.command)
-        else:
-            logger.error("the handler of %r failed", entry.command, exc_info=error)
 
     def _succeed(self, entry: Received, result: Any) -> None:
         self.handled += 1

@@ -41,8 +41,8 @@ class SentCommand:
     """A command: what is sent, until when, and to whom."""
 
     __slots__ = (
-        "ack", "deadline", "deliveries", "ends", "final", "for_many", "head", "id", "mono_us", "pending", "seq", "size", "stream",
-        "target_id", "topic", "ttl_ms", "type", "urgent", "watchers",
+        "ack", "deadline", "deliveries", "ends", "final", "for_many", "head", "id", "mono_us", "pending", "seq", "size",
+        "stream", "target_id", "topic", "ttl_ms", "type", "urgent", "watchers",
     )  # fmt: skip
 
     def __init__(
