@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hftcore.json_value import is_plain
@@ -45,11 +45,13 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values, st.integers(0, 4))
 def test_plain_values_are_known(value: Any, depth: int) -> None:
     assert is_plain(value, depth) is plain_model(value, depth)
 
 
+@settings(deadline=None)
 @given(values)
 def test_both_ways_to_encode_say_the_same(value: Any) -> None:
     try:

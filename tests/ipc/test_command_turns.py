@@ -204,7 +204,7 @@ async def test_a_handler_stops_its_system_in_its_first_step(
     result = await a.call("b", "end", timeout=5)
     if not again:
         assert result.value == "last word"
-    while not ended:  # noqa: ASYNC110 - no event tells
+    while not ended:
         await asyncio.sleep(0.001)
     assert ended == ["ended"]
     if again:
