@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from hftpy.common import Exchange
+from hftpy.common.paths import MAX_SOCKET_PATH_BYTES
 from hftpy.service import load_config, run_service
 
 SERVICE = """
@@ -137,7 +138,7 @@ async def test_a_second_run_of_one_config(run, project, status_of, eventually):
     config = project("mm", section(ipc_command_publisher="mm_demo"), mm_demo=SERVICE)
     first = await run(config)
     await first.says("runs (MMDemoService)")
-    await refused(await run(config), "mm_demo", "mm_demo.ipc is in use by another process")
+    await refused(await run(config), "mm_demo", "the name mm_demo under", "is in use by another process")
     pids = {process.pid for process in first.family}
     assert first.process.returncode is None
     await eventually(lambda: status_of("mm_demo")["state"] == "running" and status_of("mm_demo")["pid"] in pids)
@@ -186,7 +187,7 @@ async def test_a_root_that_cannot_be_used(run, project, tmp_path, kind, way):
             text = "belongs to user 65534, not to 0"
         case "long":
             path = tmp_path / ("x" * 100)
-            text = "a socket's path must have at most 107 bytes"
+            text = f"a socket's path must have at most {MAX_SOCKET_PATH_BYTES} bytes"
         case "missing":
             path = tmp_path / "a" / "b" / "c"
     config = project("mm", section(ipc_command_publisher="mm_demo"), mm_demo=SERVICE)
