@@ -133,6 +133,7 @@ class _Decoder:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._session = False
+        self._conn = ""  # which of a session's connections the frame at hand came by
 
     def decode_line(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
         frame = line.rstrip(b"\r\n")
@@ -151,8 +152,11 @@ class _Decoder:
             if not isinstance(entry, dict):
                 raise ValueError("a session entry must be an object")
             kind = entry.get("t")
+            self._conn = str(entry.get("conn") or "")
             if isinstance(kind, str) and kind in SESSION_CONTROL:
                 books = self._take_rest(entry) if kind == "http" else []
+                if kind == "conn":
+                    self._take_connection(entry)
                 if books:
                     return (self._row("book", number) | row for row in books)
                 return iter([self._session_row(kind, number)])
@@ -174,6 +178,9 @@ class _Decoder:
     def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What is learnt of a recorded answer of a REST API: the rows of the book that it holds, if any."""
         return []
+
+    def _take_connection(self, entry: Mapping[str, Any]) -> None:  # noqa: B027  nothing for those without books
+        """A connection of a session is made, or made again, or messages of it are missing."""
 
     def _row(self, kind: str, number: int) -> dict[str, Any]:
         return {"type": kind, "line": number, "exchange": str(self._exchange)}
@@ -212,7 +219,8 @@ class _VenueDecoder(_Decoder):
     def __init__(self, exchange: Exchange, depth: int) -> None:
         super().__init__(exchange)
         self._parser = Parser(exchange)
-        self._books = BookRows(exchange, depth)
+        self._depth = depth
+        self._books: dict[str, BookRows] = {}  # by connection: each is numbered for itself
         try:
             self._periodic: PeriodicParser | None = PeriodicParser(exchange)
         except ValueError:
@@ -220,6 +228,7 @@ class _VenueDecoder(_Decoder):
 
     def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
         parser = self._parser
+        books = self._books_of(self._conn)
         rows: list[dict[str, Any]] = []
         try:
             events = parser.parse(frame, local_time_ns)
@@ -227,7 +236,7 @@ class _VenueDecoder(_Decoder):
             rows += [self._event_row(number, *event) for event in zip(events, parser.nativeSymbols, strict=True)]
             if kind is FrameKind.OTHER or parser.frameNumber is not None:
                 # A number that counts all frames of a connection proves the books, whatever the frame carries.
-                rows += [self._row("book", number) | row for row in self._books.rows(frame, local_time_ns) or ()]
+                rows += [self._row("book", number) | row for row in books.rows(frame, local_time_ns) or ()]
             if kind is FrameKind.OTHER or (events and self._exchange in TICKERS_TELL_FUNDING):
                 rows += self._periodic_rows(number, frame, local_time_ns)
         except ParseError as error:
@@ -235,8 +244,13 @@ class _VenueDecoder(_Decoder):
             rows.append(_error(number, self._exchange, str(error)))
         if rows:
             return iter(rows)
-        self._books.take_acknowledgement(frame)
+        books.take_acknowledgement(frame)
         return iter([self._named_row(name_frame(self._exchange, frame), number)])
+
+    def _books_of(self, conn: str) -> BookRows:
+        if conn not in self._books:
+            self._books[conn] = BookRows(self._exchange, self._depth)
+        return self._books[conn]
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
@@ -257,7 +271,15 @@ class _VenueDecoder(_Decoder):
 
     def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._learn_instruments(entry.get("data"))
-        return self._books.take_rest(*rest_of(entry), 0)
+        return [row for books in self._books.values() for row in books.take_rest(*rest_of(entry), 0)]
+
+    def _take_connection(self, entry: Mapping[str, Any]) -> None:
+        if entry.get("url") and self._conn in self._books:
+            self._books[self._conn].reset()
+        elif entry.get("lost") and self._exchange is Exchange.KRAKEN:
+            # Where nothing but a checksum proves a book, one of which messages may be missing does not hold.
+            for books in self._books.values():
+                books.reset()
 
     def _learn_instruments(self, body: object) -> None:
         """Take the pairs from a venue's list of instruments; any other body tells nothing."""
