@@ -73,7 +73,7 @@ class SessionRecorder:
         max_file_bytes: int = 256 * 1024 * 1024,
         capacity: int = QUEUE_CAPACITY,
         clock_ns: Callable[[], int] = time.time_ns,
-        on_failure: Callable[[], None] | None = None,
+        on_failure: Callable[[], object] | None = None,
     ) -> None:
         if compression not in ENDINGS:
             raise ValueError(f"compression must be one of {', '.join(ENDINGS)}, was {compression!r}")

@@ -1,9 +1,11 @@
 """`hftpy decode`: book lines carry the venue's own digits, and whether the book holds."""
 
+import io
 import json
+from pathlib import Path
 
 from hftcore.enums import Exchange
-from hftpy.cli.decode import decode_lines
+from hftpy.cli.decode import decode_files, decode_lines
 
 
 def lines(exchange, *frames, depth=2):
@@ -153,3 +155,20 @@ def test_books_of_a_connection_that_is_made_again_wait_for_a_snapshot() -> None:
         made("a"), row("a", update), row("a", first), {"t": "conn", "ts": 1.0, "lost": 3}, row("a", update),
     )  # fmt: skip
     assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, True, False, True, False]
+
+
+def test_books_go_on_in_the_file_that_continues_a_recording(tmp_path: Path) -> None:
+    def write(name: str, header: dict[str, str], *frames: str) -> Path:
+        rows = [{"t": "header", **header}, *({"t": "recv", "ts": 1.0, "conn": "a", "data": data} for data in frames)]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    update = kraken("update", [("1", "1")])
+    first = write("k.00001.jsonl", {}, kraken("snapshot", [("2", "1")], [("3", "1")]))
+    second = write("k.00002.jsonl", {"continues": "k.00001.jsonl"}, update)
+    third = write("k.00004.jsonl", {"continues": "k.00003.jsonl"}, update)
+    out = io.StringIO()
+    decode_files(Exchange.KRAKEN, [first, second, third], out)
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, False]

@@ -130,8 +130,8 @@ class Venue:
                 name: [{"price": float(p), "qty": float(v)} for p, v in levels]
                 for name, levels in (("bids", bids), ("asks", asks))
             }
-            native, stamp = said["product_id"], said["timestamp"]
-            return json.dumps({"feed": "book_snapshot", "product_id": native, "timestamp": stamp, "seq": number, **sides})
+            head = {"feed": "book_snapshot", "product_id": said["product_id"], "timestamp": said["timestamp"]}
+            return json.dumps(head | {"seq": number} | sides)
         if exchange is Exchange.KRAKEN:
             stamp = "9999999999.0" if number else "1.0"
             sides = {"as": [[*level, stamp] for level in asks], "bs": [[*level, stamp] for level in bids]}
