@@ -169,6 +169,8 @@ class Follower:
         self.gaps: list[tuple[str, str, int | None]] = []
         self.asked: dict[CurrencyPair, int] = {}
         self.counts: dict[str, int] = {}
+        self.first: dict[str, int] = {}  # the frame that each pair was first shown with
+        self.made = 0
         self.truth: dict[str, dict[int, Top]] = {}
         self.number = -1  # of the connection
 
@@ -208,6 +210,7 @@ class Follower:
             for pair in session.pairs:
                 self.truth[str(pair)] = {self.venue.last[str(pair)]: top_of(self.venue.books[str(pair)])}
         for made, arriving in plan:
+            self.made = made
             if made < len(session.frames):
                 frame = session.frames[made]
                 self.venue.move(frame)
@@ -250,6 +253,7 @@ class Follower:
                 continue
             pair = str(item.symbol)
             self.counts[pair] = self.counts.get(pair, 0) + 1
+            self.first.setdefault(pair, self.made)
             got = _shown(item)
             if self.session.exchange in CHECKED:
                 if pair not in tops or got != tops[pair]:
