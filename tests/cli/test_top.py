@@ -191,6 +191,10 @@ def test_files_that_are_no_status_hide_no_other_process(root, caplog):
     assert run("status").returncode == 0 and 'process="good"' in run("metrics").stdout
 
 
+tells_births = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")
+
+
+@tells_births
 def test_a_process_number_that_is_used_again_is_another_process(root):
     file = StatusFile("mm")
     file.write(file.encode(status_of(pid=os.getpid())))
@@ -201,6 +205,7 @@ def test_a_process_number_that_is_used_again_is_another_process(root):
     file.close()
 
 
+@tells_births
 def test_a_zombie_and_a_process_that_is_stopped(root):
     code = (
         "import sys, time; from hftpy.service.status import StatusFile; f = StatusFile('mm');"
