@@ -2,7 +2,7 @@
 
 T15, first half: the same against a grpc.aio unary call. Each pair of processes is this one and a child. Once one call
 at a time, where mostly the waking of sleeping threads is measured, and once with 64 calls under way. The row "bare
-XPUB/XSUB echo" is no peer but the least that these sockets take: its ratio is the share that is libzmq's and the loop's.
+XPUB/XSUB echo" is no peer but the least that these sockets take: its ratio is what libzmq and the loop take of it.
 """
 
 import asyncio

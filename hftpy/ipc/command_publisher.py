@@ -11,8 +11,9 @@ from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import socket_path
 from hftpy.ipc.command_audit import TAIL_TOPIC, CommandObserver
 from hftpy.ipc.command_keys import KeyedPeers
+from hftpy.ipc.command_outbox import ASK_S
 from hftpy.ipc.command_protocol import MALFORMED, UPSTREAM, decode_answer, peer_of
-from hftpy.ipc.command_sender import ASK_S, CommandSender
+from hftpy.ipc.command_sender import CommandSender
 from hftpy.ipc.command_state import CommandState
 from hftpy.ipc.curve_guard import KeyedReader, Listener
 from hftpy.ipc.sent_command import Delivery, SentCommand
