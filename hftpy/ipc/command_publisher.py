@@ -73,6 +73,7 @@ class CommandPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
         self._is_sending = False
+        self._served = 0  # frames read
         self._joined = PrefixFilter()
         self._log = LimitedLog(logger)
         self._observer = observer
@@ -132,7 +133,10 @@ class CommandPublisher:
             finally:
                 self._is_sending = False
             # What was sent may have consumed the socket's edge: looking now saves the loop a turn.
+            served = self._served
             self._serve(now)
+            if served != self._served and self._reader is not None:
+                self._reader.poke()  # what was read may have brought up what is to be done at its time
         else:
             sender.send(now, command, fail_fast=fail_fast)
         if not command.final:
@@ -195,6 +199,7 @@ class CommandPublisher:
             more = request is not None
             if request is None:
                 break
+            self._served += 1
             first = request[:1]
             if first == UPSTREAM:
                 self._on_answer(now, request, who)
