@@ -232,7 +232,9 @@ def test_call_against_dealer_and_router(
 def test_call_against_grpc(
     versus: Any, folder: Path, child: Callable[[str], None], at_once: int, calls: int, name: str
 ) -> None:
-    grpc = pytest.importorskip("grpc")
+    grpc = versus.peer("grpc")
+    if grpc is None:
+        pytest.skip("grpcio is not installed")
     count = versus.scale(calls)
     with asyncio.Runner() as runner:
         system = IPCCommandSystem("bench", folder)
