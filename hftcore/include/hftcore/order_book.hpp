@@ -9,13 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "hftcore/block_pool.hpp"
 #include "hftcore/book_checksum.hpp"
 #include "hftcore/book_ladder.hpp"
 #include "hftcore/book_level.hpp"
 
 namespace hft {
 
-class OrderBook {
+class alignas(64) OrderBook : public Pooled<OrderBook> {
 public:
     // `depth`: how many levels each side keeps; 0: all.
     explicit OrderBook(std::size_t depth = 0) noexcept : depth_(depth) {}
@@ -38,6 +39,11 @@ public:
     void invalidate(const char* why) noexcept {
         state_ = BOOK_INVALID;
         why_ = why;
+    }
+    // What it holds is what the venue has, after all.
+    void validate() noexcept {
+        state_ = BOOK_VALID;
+        why_ = "";
     }
 
     // No levels, invalid.
@@ -71,8 +77,7 @@ public:
             return refuse(BOOK_NO_MEMORY);
         }
         if (snapshot) {
-            state_ = BOOK_VALID;
-            why_ = "";
+            validate();
             ++counters_.snapshots;
         }
         ++counters_.updates;
