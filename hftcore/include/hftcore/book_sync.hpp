@@ -140,6 +140,7 @@ public:
     BookKeeper(OrderBook* book, bool outside) noexcept : book_(book), outside_(outside) {}
     BookKeeper(const BookKeeper&) = delete;
     BookKeeper& operator=(const BookKeeper&) = delete;
+    void set_outside(bool outside) noexcept { outside_ = outside; }
 
     // hot path: begin
     BookOutcome take(const BookUpdate& update, const BookLevel* levels) noexcept {
@@ -339,9 +340,14 @@ private:
     OrderBook* book_;
     std::uint64_t last_ = 0;
     std::int64_t lastTimeNs_ = 0;
-    const bool outside_;
+    bool outside_;
     State state_ = WAITING;
     bool fresh_ = false;  // the last that was applied is a snapshot
+
+public:
+    std::uint32_t place = 0;  // of whoever has the keeper; nothing here reads it
+
+private:
     std::uint64_t lost_ = 0;
     std::uint64_t heldDropped_ = 0;
     const char* why_ = "no snapshot yet";

@@ -16,8 +16,17 @@
 
 namespace hft {
 
+//   offset  field
+//        0  symbol, exchange, state, times, seq, depth, why, decimals, owner
+//       64  counters
+//      128  bids: their line, then the rows of a small book
+//     3264  asks
+//     6400  sums
 class alignas(64) OrderBook : public Pooled<OrderBook> {
 public:
+    // What every update touches beside the rows.
+    static constexpr std::size_t LINES[] = {0, 64, 128, 3264};
+
     // `depth`: how many levels each side keeps; 0: all.
     explicit OrderBook(std::size_t depth = 0) noexcept : depth_(depth) {}
     OrderBook(const OrderBook&) = delete;
@@ -25,10 +34,16 @@ public:
 
     std::int32_t symbol = -1;
     std::uint8_t exchange = 0;
+
+private:
+    BookState state_ = BOOK_INVALID;
+
+public:
     // Of the update that was applied last.
     std::int64_t exchangeTimeNs = 0;
     std::int64_t localTimeNs = 0;
     std::uint64_t seq = 0;
+    void* owner = nullptr;  // of whoever drives the book; nothing here reads it
 
     std::size_t depth() const noexcept { return depth_; }
     const BookCounters& counters() const noexcept { return counters_; }
@@ -95,6 +110,12 @@ public:
             seq = update.lastSeq;
         }
         return status;
+    }
+
+    // Asks for the memory of the best levels before they are needed. Small books have them beside the rest.
+    HFT_INLINE void prefetch(std::size_t levels) const noexcept {
+        bids_.prefetch(levels);
+        asks_.prefetch(levels);
     }
 
     std::size_t bid_count() const noexcept { return bids_.size(); }
@@ -246,13 +267,22 @@ private:
     // hot path: end
 
     std::size_t depth_;
-    BookState state_ = BOOK_INVALID;
     const char* why_ = "no snapshot yet";
     BookDecimals decimals_;
     BookCounters counters_{};
-    BookSums sums_;
     BookLadder<BOOK_BID> bids_;
     BookLadder<BOOK_ASK> asks_;
+    BookSums sums_;
+
+    friend struct OrderBookLayout;
 };
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+struct OrderBookLayout {
+    static_assert(offsetof(OrderBook, counters_) == OrderBook::LINES[1] && offsetof(OrderBook, bids_) == OrderBook::LINES[2]);
+    static_assert(offsetof(OrderBook, asks_) == OrderBook::LINES[3] && offsetof(OrderBook, sums_) == 6400);
+};
+#pragma GCC diagnostic pop
 
 }  // namespace hft
