@@ -435,7 +435,7 @@ cdef class BookFeed(FeedBase):
         ValueError
             If the pair is none of the feed's.
         """
-        return self._entry(symbol).keeper.held()
+        return self._entry(symbol).kept.keeper.held()
 
     def bind(self, queue, failed=None):
         """Deliver to one more sink, after the others.
