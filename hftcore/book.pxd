@@ -90,6 +90,7 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
 
         # Asking. 0 where a side is empty, and for what needs both sides where one is.
         size_t depth() noexcept
+        bool_t is_near() noexcept
         BookState state() noexcept
         const char* why() noexcept
         const BookCounters& counters() noexcept

@@ -245,10 +245,14 @@ cdef class BookFeed(FeedBase):
     cdef int _take(self, size_t index) except -1:
         cdef const CUpdate* update = &self.parser.decoder.update(index)
         cdef KeptBook* kept = <KeptBook*>update.target
+        cdef BookOutcome outcome
         if kept == NULL:
             self._unwanted += 1
             return 0
-        return self._follow(kept, kept.keeper.take(update[0], self.parser.decoder.levels()), update.snapshot)
+        outcome = kept.keeper.take(update[0], self.parser.decoder.levels())
+        if not update.deep and not kept.book.is_near():
+            self.parser.decoder.deepen(index)
+        return self._follow(kept, outcome, update.snapshot)
 
     cdef int _follow(self, KeptBook* kept, BookOutcome outcome, bint snapshot) except -1:
         """Do what an update's outcome asks for."""

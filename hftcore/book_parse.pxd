@@ -21,6 +21,7 @@ cdef extern from "hftcore/book_batch.hpp" namespace "hft" nogil:
         cbool snapshot
         uint8_t checksumKind
         uint8_t exchange
+        cbool deep
         int32_t symbol
         size_t bidsBegin
         size_t bidsEnd
@@ -52,6 +53,7 @@ cdef extern from "hftcore/book_decoder.hpp" namespace "hft" nogil:
         int decode(const char* data, size_t size, int64_t localTimeNs, string_view native) noexcept
         cbool learn(size_t index, int32_t id) noexcept
         void renew() except +
+        void deepen(size_t index) noexcept
         cbool expect(string_view native, int32_t id) noexcept
         cbool attach(int32_t id, KeptBook* target, size_t rows) noexcept
         size_t unknown() noexcept

@@ -31,6 +31,7 @@ struct BookUpdate {
     bool snapshot;  // the whole book, or as much of it as was asked for
     BookChecksum checksumKind;
     std::uint8_t exchange;
+    bool deep;  // the levels of `target` do not stand in its own memory
     std::int32_t symbol;
     std::size_t bidsBegin, bidsEnd, asksBegin, asksEnd;  // in BookBatch::levels
     void* target;  // what `BookDecoder::attach` named; nullptr: nobody keeps a book of the symbol
@@ -82,6 +83,7 @@ struct BookBatch {
     static void know(const BookSymbols::Known& known, BookUpdate* update) noexcept {
         update->symbol = known.id;
         update->target = known.target;
+        update->deep = known.deep && known.target != nullptr;
     }
 
 private:

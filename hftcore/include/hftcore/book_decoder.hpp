@@ -44,7 +44,7 @@ public:
                 BookUpdate& update = batch_.updates[i];
                 if (update.symbol == BookSymbols::MISSING) BookBatch::know(batch_.symbols.find(batch_.natives[i].view()), &update);
                 unknown_ += update.symbol == BookSymbols::MISSING;
-                if (update.target != nullptr) static_cast<const KeptBook*>(update.target)->book.prefetch(rows_);
+                if (update.deep) static_cast<const KeptBook*>(update.target)->book.prefetch(rows_);
             }
             return kind;
         } catch (const Malformed& malformed) {
@@ -76,6 +76,7 @@ public:
     // reads there. Returns false if memory is short.
     bool attach(std::int32_t id, KeptBook* target, std::size_t rows) noexcept {
         rows_ = rows;
+        batch_.symbols.set_reach((rows < OrderBook::NEAR_LEVELS ? rows : OrderBook::NEAR_LEVELS) * sizeof(BookRow));
         try {
             batch_.symbols.attach(id, target);
         } catch (const std::bad_alloc&) {
@@ -93,6 +94,9 @@ public:
             generation_ = generation;
         }
     }
+
+    // The book of an update's symbol has more levels than stand in its own memory.
+    void deepen(std::size_t index) noexcept { batch_.symbols.deepen(batch_.natives[index].view()); }
 
     // A spelling that no frame has brought yet; what it means was asked for after `renew`. Returns false if memory is short.
     bool expect(std::string_view native, std::int32_t id) noexcept {

@@ -1,8 +1,9 @@
-// One side of an order book: its levels best first, in one flat array with free room at both ends.
+// One side of an order book: its levels best first, in one flat array.
 //
 // A row (24 bytes) is all of a level whose texts are plain (book_form.hpp); those that are not stand in cells of their own.
-// The rows of a side of up to 63 levels stand in the ladder itself: who reads the book has them on the same page.
-// An insertion or a removal moves the shorter half only. Searching begins at the level that was touched
+// A side of up to 47 levels stands in the ladder itself, from its first row on: who reads the book finds it without looking,
+// and what comes or goes moves what stands below. More levels stand outside, with free room at both ends, and only the
+// shorter half moves. Searching begins at the level that was touched
 // last, or at the best one: deltas mostly hit near the best, and come sorted.
 // One thread at a time.
 #pragma once
@@ -119,6 +120,9 @@ public:
         delete cells_;
     }
 
+    static constexpr std::size_t NEAR_ROOM = 47;  // levels in the ladder itself
+    bool is_near() const noexcept { return rows_ == near_; }
+
     // Whether a level at price a stands before one at price b.
     static bool before(double a, double b) noexcept { return SIDE == BOOK_BID ? a > b : a < b; }
 
@@ -149,7 +153,7 @@ public:
     void clear() noexcept {
         for (std::size_t rank = 0; rank < size_; ++rank) release(rows()[rank]);
         size_ = cursor_ = touched_ = 0;
-        head_ = capacity_ / 2;
+        head_ = is_near() ? 0 : capacity_ / 2;
     }
 
     // hot path: begin
@@ -414,6 +418,7 @@ private:
         }
         rows[by] += static_cast<std::uint32_t>(size_ - first);
         most = rows[by] > rows[most] ? by : most;
+        if (is_near()) most = MANY;
         const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(MANY) - static_cast<std::ptrdiff_t>(most);
         const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(head_) + start;
         const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_ + by) - static_cast<std::ptrdiff_t>(MANY);
@@ -477,9 +482,9 @@ private:
         std::memmove(static_cast<void*>(from + by), static_cast<const void*>(from), count * sizeof(BookRow));
     }
 
-    // Makes room for a new level at `rank`, by moving the shorter part.
+    // Makes room for a new level at `rank`.
     void open(std::size_t rank) noexcept {
-        if (rank < size_ - rank) {
+        if (rank < size_ - rank && !is_near()) {
             if (__builtin_expect(head_ == 0, 0)) centre();
             slide(head_, -1, rank);
             --head_;
@@ -498,7 +503,7 @@ private:
 
     void remove(std::size_t rank) noexcept {
         --size_;
-        if (rank < size_ - rank) {
+        if (rank < size_ - rank && !is_near()) {
             slide(head_, 1, rank);
             ++head_;
         } else {
@@ -523,7 +528,7 @@ private:
     // Not realloc: nothing changes where there is no memory.
     bool grow(std::size_t count) noexcept {
         // Twice what is needed: the updates after a snapshot find their room.
-        std::size_t room = 2 * (NEAR_ROOM + 1);
+        std::size_t room = 128;
         while (room < 2 * count) room *= 2;
         const std::size_t capacity = 2 * room;
         // Zeros, as `merge` looks at rows that were never written; and one more than can be taken.
@@ -539,18 +544,16 @@ private:
         return true;
     }
 
-    static constexpr std::size_t NEAR_ROOM = 63;
-
     BookRow* rows_ = near_;
-    std::size_t head_ = NEAR_ROOM;  // of the best level
+    std::size_t head_ = 0;  // of the best level
     std::size_t size_ = 0;
-    std::size_t cursor_ = 0;                 // rank that was touched last
-    std::size_t touched_ = 0;                // best rank that has changed
-    std::size_t capacity_ = 2 * NEAR_ROOM;   // of the rows
-    std::size_t room_ = NEAR_ROOM;           // how many levels there may be
-    TextCells* cells_ = nullptr;             // of the levels whose texts are not plain
-    BookRow near_[2 * NEAR_ROOM + 1] = {};   // zeros, as those of `grow`
+    std::size_t cursor_ = 0;              // rank that was touched last
+    std::size_t touched_ = 0;             // best rank that has changed
+    std::size_t capacity_ = NEAR_ROOM;    // of the rows
+    std::size_t room_ = NEAR_ROOM;        // how many levels there may be
+    TextCells* cells_ = nullptr;          // of the levels whose texts are not plain
+    BookRow near_[NEAR_ROOM + 1] = {};    // zeros and one more, as those of `grow`
 };
-static_assert(sizeof(BookLadder<BOOK_BID>) == 64 + 48 * 64);
+static_assert(sizeof(BookLadder<BOOK_BID>) == 64 + (BookLadder<BOOK_BID>::NEAR_ROOM + 1) * sizeof(BookRow));
 
 }  // namespace hft

@@ -9,7 +9,7 @@
 //                       0  spelling, up to 16 bytes, filled up with NUL; all NUL: free
 //                      16  target
 //                      24  number
-//                      28  reserved
+//                      28  whether the book is deep
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,9 @@
 
 namespace hft {
 
-// What a symbol's book is kept in; its lines that every update touches. kept_book.hpp asserts where they are.
-constexpr std::size_t TARGET_LINES[] = {0, 64, 128, 192, 3328};
+// Where each side begins in what a symbol's book is kept in: a line of its own, then the levels of a small book. Before
+// them stands what else every update touches. kept_book.hpp asserts it.
+constexpr std::size_t TARGET_BIDS = 192, TARGET_ASKS = 1408;
 
 class BookSymbols {
 public:
@@ -32,6 +33,7 @@ public:
     struct Known {
         std::int32_t id;
         void* target;  // nullptr: nobody keeps a book of the symbol
+        bool deep;     // `deepen` has said so
     };
 
     // hot path: begin
@@ -41,8 +43,8 @@ public:
         if (__builtin_expect((text.words[2] | text.words[3]) != 0, 0)) return find(text.view());
         for (std::size_t i = home(text.words[0], text.words[1]);; i = (i + 1) & (slots_.size() - 1)) {
             const Slot& slot = slots_[i];
-            if (slot.words[0] == text.words[0] && slot.words[1] == text.words[1]) return warm({slot.id, slot.target});
-            if (slot.words[0] == 0) return {MISSING, nullptr};
+            if (slot.words[0] == text.words[0] && slot.words[1] == text.words[1]) return warm({slot.id, slot.target, slot.deep != 0});
+            if (slot.words[0] == 0) return {MISSING, nullptr, false};
         }
     }
     // hot path: end
@@ -50,8 +52,21 @@ public:
     Known find(std::string_view text) const noexcept {
         if (is_short(text)) return find(ShortText::of(text));
         const std::int32_t id = long_.find(text.data(), text.size());
-        return id == MISSING ? Known{MISSING, nullptr} : warm({id, target_of(id)});
+        return id == MISSING ? Known{MISSING, nullptr, false} : warm({id, target_of(id), true});
     }
+
+    // The levels of its book stand elsewhere now.
+    void deepen(std::string_view text) noexcept {
+        if (!is_short(text)) return;
+        const ShortText whole = ShortText::of(text);
+        std::size_t i = home(whole.words[0], whole.words[1]);
+        for (; slots_[i].words[0] != 0; i = (i + 1) & (slots_.size() - 1)) {
+            if (slots_[i].words[0] == whole.words[0] && slots_[i].words[1] == whole.words[1]) slots_[i].deep = 1;
+        }
+    }
+
+    // How many bytes of levels every update reads of each side.
+    void set_reach(std::size_t bytes) noexcept { reach_ = bytes; }
 
     // Adds the spelling, or gives it another number. Throws std::bad_alloc.
     void insert(std::string_view text, std::int32_t id) {
@@ -83,13 +98,16 @@ private:
         std::uint64_t words[2];
         void* target;
         std::int32_t id;
-        std::uint32_t reserved;
+        std::uint32_t deep;  // 1: the levels do not stand in the target
     };
     static_assert(sizeof(Slot) == 32 && offsetof(Slot, target) == 16 && offsetof(Slot, id) == 24);
 
-    static HFT_INLINE Known warm(Known known) noexcept {
+    HFT_INLINE Known warm(Known known) const noexcept {
         if (known.target != nullptr) {
-            for (const std::size_t line : TARGET_LINES) __builtin_prefetch(static_cast<const char*>(known.target) + line, 1);
+            const std::size_t reach = known.deep ? 0 : reach_;
+            const char* const at = static_cast<const char*>(known.target);
+            for (std::size_t i = 0; i <= TARGET_BIDS + reach; i += 64) __builtin_prefetch(at + i, 1);
+            for (std::size_t i = 0; i <= reach; i += 64) __builtin_prefetch(at + TARGET_ASKS + i, 1);
         }
         return known;
     }
@@ -130,6 +148,7 @@ private:
     std::vector<Slot> slots_ = std::vector<Slot>(256, Slot{});
     int shift_ = 64 - 8;
     std::size_t count_ = 0;
+    std::size_t reach_ = 0;
     std::vector<void*> targets_;  // by number
     SymbolTable long_;
 };

@@ -23,9 +23,8 @@ struct KeptBook : Pooled<KeptBook> {
     BookKeeper keeper;
     OrderBook book;
 };
-static_assert(sizeof(BookKeeper) == TARGET_LINES[1] && OrderBook::LINES[0] == 0 && alignof(OrderBook) == 64);
-static_assert(OrderBook::LINES[1] + 64 == TARGET_LINES[2] && OrderBook::LINES[2] + 64 == TARGET_LINES[3] &&
-              OrderBook::LINES[3] + 64 == TARGET_LINES[4]);
+static_assert(sizeof(BookKeeper) == 64 && alignof(OrderBook) == 64);
+static_assert(sizeof(BookKeeper) + OrderBook::BIDS_AT == TARGET_BIDS && sizeof(BookKeeper) + OrderBook::ASKS_AT == TARGET_ASKS);
 // An odd number of lines: the same line of many books does not fall into the same few sets of a cache.
 static_assert(sizeof(KeptBook) % 128 == 64);
 

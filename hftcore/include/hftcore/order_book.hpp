@@ -20,12 +20,12 @@ namespace hft {
 //        0  symbol, exchange, state, times, seq, depth, why, decimals, owner
 //       64  counters
 //      128  bids: their line, then the rows of a small book
-//     3264  asks
-//     6400  sums
+//     1344  asks, alike
+//     2560  sums
 class alignas(64) OrderBook : public Pooled<OrderBook> {
 public:
-    // What every update touches beside the rows.
-    static constexpr std::size_t LINES[] = {0, 64, 128, 3264};
+    static constexpr std::size_t BIDS_AT = 128, ASKS_AT = 1344;
+    static constexpr std::size_t NEAR_LEVELS = BookLadder<BOOK_BID>::NEAR_ROOM;
 
     // `depth`: how many levels each side keeps; 0: all.
     explicit OrderBook(std::size_t depth = 0) noexcept : depth_(depth) {}
@@ -112,7 +112,10 @@ public:
         return status;
     }
 
-    // Asks for the memory of the best levels before they are needed. Small books have them beside the rest.
+    // Whether all levels stand in the book itself.
+    bool is_near() const noexcept { return bids_.is_near() && asks_.is_near(); }
+
+    // Asks for the memory of the best levels before they are needed, wherever they are.
     HFT_INLINE void prefetch(std::size_t levels) const noexcept {
         bids_.prefetch(levels);
         asks_.prefetch(levels);
@@ -280,8 +283,8 @@ private:
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 struct OrderBookLayout {
-    static_assert(offsetof(OrderBook, counters_) == OrderBook::LINES[1] && offsetof(OrderBook, bids_) == OrderBook::LINES[2]);
-    static_assert(offsetof(OrderBook, asks_) == OrderBook::LINES[3] && offsetof(OrderBook, sums_) == 6400);
+    static_assert(offsetof(OrderBook, counters_) == 64 && offsetof(OrderBook, bids_) == OrderBook::BIDS_AT);
+    static_assert(offsetof(OrderBook, asks_) == OrderBook::ASKS_AT && offsetof(OrderBook, sums_) == 2560);
 };
 #pragma GCC diagnostic pop
 
