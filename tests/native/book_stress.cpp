@@ -189,6 +189,7 @@ void compare(hft::OrderBook& book, const Model& model) {
     const auto bids = model.best(1, 40), asks = model.best(0, 40);
     expect("bids", model.sides[1].size(), book.bid_count());
     expect("asks", model.sides[0].size(), book.ask_count());
+    if (book.text_cells() > book.bid_count() + book.ask_count()) fail("cells", "one a level", std::to_string(book.text_cells()));
     std::string kraken, okx;
     for (int side = 0; side < 2; ++side) {
         const auto& texts = side ? bids : asks;

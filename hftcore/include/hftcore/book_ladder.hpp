@@ -77,6 +77,7 @@ public:
     std::uint32_t next() const noexcept { return unused_[unusedCount_ - 1]; }
     void take() noexcept { --unusedCount_; }
     void give(std::uint32_t number) noexcept { unused_[unusedCount_++] = number; }
+    std::size_t taken() const noexcept { return room_ - unusedCount_; }
 
 private:
     // Not realloc: nothing changes where there is no memory.
@@ -133,6 +134,9 @@ public:
         if (__builtin_expect(!row.texts.are_plain(), 0)) return LevelText(&(*cells_)[row.texts.cell()]);
         return {row.price, row.texts.price_form(), row.volume, row.texts.volume_form()};
     }
+
+    // How many levels' texts stand in cells.
+    std::size_t cell_count() const noexcept { return cells_ != nullptr ? cells_->taken() : 0; }
 
     // The best rank that has changed since this was asked before; the number of ranks may have changed too.
     std::size_t take_touched() noexcept {

@@ -123,6 +123,8 @@ public:
 
     std::size_t bid_count() const noexcept { return bids_.size(); }
     std::size_t ask_count() const noexcept { return asks_.size(); }
+    // How many levels' texts are not plain, so that they stand in cells of their own.
+    std::size_t text_cells() const noexcept { return bids_.cell_count() + asks_.cell_count(); }
     // Best first; `*_count()` of them.
     const BookRow* bids() const noexcept { return bids_.rows(); }
     const BookRow* asks() const noexcept { return asks_.rows(); }
