@@ -17,6 +17,7 @@ import logging
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def check_public_key(text: str | bytes) -> bytes:
     key = text.encode() if isinstance(text, str) else text
     if len(key) == KEY_CHARACTERS:
         try:
-            if len(z85.decode(key)) == 32 and z85.encode(z85.decode(key)) == key:
+            if z85.encode(z85.decode(key)) == key:
                 return key
-        except (KeyError, ValueError, OverflowError):
+        except (KeyError, ValueError, struct.error):
             pass  # said below
     raise ValueError(f"a public key must have {KEY_CHARACTERS} characters of z85, was {key.decode(errors='replace')!r}")
 
