@@ -304,10 +304,10 @@ class Guard(threading.Thread):
                         if not self._take_changes():
                             return
                     elif found in self._by_monitor:
-                        self._read_events(found)
+                        self._guarded(self._read_events, found)
                 if self._by_domain and time.monotonic() >= next_look:
                     next_look = time.monotonic() + LOOK_S
-                    self._look()
+                    self._guarded(self._look)
         except zmq.ContextTerminated:
             pass  # the end of the program
         finally:
@@ -315,6 +315,16 @@ class Guard(threading.Thread):
                 socket.close(linger=0)
             self._waker.close()
             self._woken.close()
+
+    @staticmethod
+    def _guarded(part: Callable[..., None], *arguments: object) -> None:
+        # Without this thread libzmq's would stand before long: nobody would read the monitors.
+        try:
+            part(*arguments)
+        except zmq.ContextTerminated:
+            raise
+        except Exception:
+            logger.exception("the guard of tcp connections goes on")
 
     def _take_changes(self) -> bool:
         try:

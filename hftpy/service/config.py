@@ -298,12 +298,17 @@ def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
         raise ConfigError(f"{key}: {error}") from error
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What an unknown name may have meant, for a message."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
+
+
 def _check_keys(key: str, value: Iterable[str], known: tuple[str, ...]) -> None:
     for name in value:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            raise ConfigError(f"{key} has an unknown key {name!r}: {hint}")
+            raise ConfigError(f"{key} has an unknown key {name!r}: {suggestion(name, known)}")
 
 
 def _check_transport(key: str, transport: str) -> None:

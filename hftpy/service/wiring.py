@@ -1,5 +1,6 @@
 """From a checked config to objects: accounts, streams, subscribers, and the tap that publishes what streams deliver."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
 from hftpy.ipc import IPCPublisher, IPCSubscriber, TcpEndpoints
 from hftpy.service.config import ServiceConfig, Setting, SubscriberSetting, secrets_of
+
+log = logging.getLogger(__name__)
 
 MARKET_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING})
 
@@ -172,6 +175,12 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             stream.bind_observer(PublishingObserver(publisher, channels))
         stream.bind_observer(inlet)
         streams.append(stream)
+    carried = {Channel.parse(name) for entry in config.setting.streams for name in entry.subscribe_channels}
+    if missing := sorted(str(channel) for channel in (channels & MARKET_CHANNELS) - carried):
+        log.warning(
+            "%s.setting.ipc_publish names %s, which no stream of the service carries: nothing is published by itself",
+            config.section, ", ".join(missing),
+        )  # fmt: skip
     return streams
 
 

@@ -169,6 +169,25 @@ def test_coinbase_advanced_counts_frames_of_other_channels_too():
     assert [gap[2] for gap in watched.gaps()] == [1, 1]
 
 
+def test_an_old_frame_of_coinbase_is_no_gap_though_the_last_one_says_no_time():
+    venue, watched, natives = started("coinbase")
+    native = next(iter(natives))
+    old = some(venue, native, 1)[0]
+    watched.feed.feed(old)
+    venue.frame_number += 1
+    watched.feed.feed(json.dumps({"channel": "heartbeats", "sequence_num": venue.frame_number, "events": []}).encode())
+    watched.feed.feed(old)
+    assert not watched.gaps() and watched.feed.take_counts()["duplicates"] == 1
+    watched.feed.feed(some(venue, native, 1)[0])
+    assert not watched.gaps()
+    # A new connection counts and tells the time anew.
+    watched.feed.reset()
+    venue.frame_number, venue.time = -1, venue.time - 3_600_000
+    for pair in natives:
+        watched.feed.feed(venue.snapshot(pair).data.encode())
+    assert not watched.gaps() and all(watched.feed.book(pair).state for pair in natives.values())
+
+
 def test_kraken_checksum_finds_what_is_in_the_ten_best_levels():
     venue, watched, natives = started("kraken")
     native = next(iter(natives))

@@ -127,8 +127,8 @@ def test_known_keys(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     add_peer("a", keys["a"], folder)
     (folder / "peers" / "broken.key").write_text("public-key = short")
     (folder / "peers" / "no name.key").write_text(f'public-key = "{keys["d"].decode()}"')
-    with caplog.at_level(logging.WARNING):
-        assert known.refresh()
+    caplog.set_level(logging.WARNING)
+    assert known.refresh()
     assert known.name_of(keys["a"]) == "a" and known.name_of(keys["d"]) is None
     assert "broken.key" in caplog.text and "no name" in caplog.text
     # A key under two names is nobody's.
@@ -145,6 +145,10 @@ def test_known_keys(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RootError):
         add_peer("d", keys["d"], folder)
     (folder / "peers").chmod(0o700)
+    assert known.refresh() and known.name_of(keys["a"]) == "a"
+    folder.chmod(0o770)
+    assert known.refresh() and known.name_of(keys["a"]) is None and "is writable by others" in caplog.text
+    folder.chmod(0o700)
     some = KnownKeys(folder, ["b"])
     assert some.name_of(keys["c"]) == "b" and some.name_of(keys["a"]) is None and some.key_of("a") == keys["a"]
     assert some.describe(keys["a"]) == f"the key of a, who is not allowed (fingerprint {fingerprint(keys['a'])})"
