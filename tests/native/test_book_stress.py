@@ -45,7 +45,7 @@ MISTAKES = {
         "for (std::uint32_t cell = room; cell > room_; --cell)",
         "for (std::uint32_t cell = room; cell > room_ / 2; --cell)",
     ),
-    "a small book's rows run over its end": (LADDER, "room_ = NEAR_ROOM; ", "room_ = NEAR_ROOM + 9; "),
+    "a small book's rows run over its end": (LADDER, "room_ = NEAR_ROOM; ", "room_ = NEAR_ROOM + 100; "),
     "a small book begins elsewhere": (LADDER, "        if (is_near()) most = MANY;\n", ""),
     "never centred": (LADDER, "if (__builtin_expect(head_ == 0, 0)) centre();", ""),
     "a cell is not given back": (LADDER, "cells_->give(row.texts.cell());\n", "\n"),
