@@ -15,7 +15,7 @@ from hftcore.topic import match, target_matches
 from hftpy.ipc.command import IPCCommand, Keys, decode_frame
 from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
-from hftpy.ipc.command_protocol import Answer, Ask, AskItem, Done, Hello, Outcome
+from hftpy.ipc.command_protocol import MAX_ERROR_CHARACTERS, Answer, Ask, AskItem, Done, Hello, Outcome
 from hftpy.ipc.command_session import Journal, Received, Session, Stream, parts_of, repeat, stream_name, unknown_end
 from hftpy.ipc.command_state import Rejection
 
@@ -439,6 +439,8 @@ class CommandReceiver:
         if entry.done is not None:
             return  # given up before
         found = None if value is None else msgspec.Raw(value.encode())
+        if len(error) > MAX_ERROR_CHARACTERS:
+            error = f"{error[:MAX_ERROR_CHARACTERS]}…"
         done = Done(entry.command.command_id, outcome, "", error, found)
         registered, session = entry.registered, entry.session
         if registered is not None and registered.durable and session is not None and self._journal is not None:

@@ -3,9 +3,13 @@
 from collections import OrderedDict
 from typing import Protocol
 
+import msgspec
+
 from hftpy.ipc.command import IPCCommand, Keys
 from hftpy.ipc.command_handlers import Registered, stream_of
-from hftpy.ipc.command_protocol import ANSWERS_PER_FRAME, Answer, Done
+from hftpy.ipc.command_protocol import ANSWER_BYTES, ANSWERS_PER_FRAME, Answer, Done
+
+_BYTES_PER_END = 100
 
 
 class Journal(Protocol):
@@ -92,8 +96,12 @@ def unknown_end(command_id: str) -> Done:
 
 def parts_of(answer: Answer) -> list[Answer]:
     """An answer of a bounded size, or several."""
-    size = max(len(answer.recv), len(answer.done), len(answer.missing))
-    if size <= ANSWERS_PER_FRAME:
+    count = max(len(answer.recv), len(answer.missing))
+    if count <= ANSWERS_PER_FRAME and len(answer.done) <= 1:
+        return [answer]
+    done = _ends_by_frame(answer.done)
+    frames = max(len(done), -(-count // ANSWERS_PER_FRAME))
+    if frames <= 1:
         return [answer]
     return [
         Answer(
@@ -102,8 +110,24 @@ def parts_of(answer: Answer) -> list[Answer]:
             answer.to,
             hello=answer.hello,
             recv=answer.recv[start : start + ANSWERS_PER_FRAME],
-            done=answer.done[start : start + ANSWERS_PER_FRAME],
+            done=done[number] if number < len(done) else [],
             missing=answer.missing[start : start + ANSWERS_PER_FRAME],
         )
-        for start in range(0, size, ANSWERS_PER_FRAME)
+        for number, start in enumerate(range(0, frames * ANSWERS_PER_FRAME, ANSWERS_PER_FRAME))
     ]
+
+
+def _ends_by_frame(done: list[Done]) -> list[list[Done]]:
+    """As many as go into a frame; what is larger than a frame should be goes alone."""
+    frames: list[list[Done]] = []
+    size = ANSWER_BYTES
+    for end in done:
+        own = _BYTES_PER_END + len(end.error)
+        if end.value is not None:
+            own += len(end.value if isinstance(end.value, msgspec.Raw) else msgspec.json.encode(end.value))
+        size += own
+        if size > ANSWER_BYTES or len(frames[-1]) == ANSWERS_PER_FRAME:
+            frames.append([])
+            size = own
+        frames[-1].append(end)
+    return frames
