@@ -40,6 +40,7 @@ struct BookUpdate {
 struct BookBatch {
     Refilled<BookUpdate> updates;
     Refilled<BookLevel> levels;
+    Refilled<BookLevel> asks;  // of templates whose frames mix the sides, until the bids are all there
     Refilled<Spelling> natives;  // parallel to `updates`
     std::int64_t localTimeNs = 0;
     std::uint8_t exchange = 0;
