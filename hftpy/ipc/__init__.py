@@ -1,10 +1,11 @@
-"""Between processes of one host: market data by publish and subscribe, and commands."""
+"""Between processes of one host, or of several over tcp: market data by publish and subscribe, and commands."""
 
 from hftpy.ipc.command import CommandId, IPCCommand
 from hftpy.ipc.command_state import CommandResult, CommandState, Rejection
 from hftpy.ipc.command_system import IPCCommandSystem
 from hftpy.ipc.publisher import IPCPublisher
 from hftpy.ipc.subscriber import IPCSubscriber
+from hftpy.ipc.tcp import TcpEndpoints
 
 __all__ = [
     "CommandId",
@@ -15,4 +16,5 @@ __all__ = [
     "IPCPublisher",
     "IPCSubscriber",
     "Rejection",
+    "TcpEndpoints",
 ]

@@ -45,12 +45,14 @@ class AskItem(msgspec.Struct, array_like=True):
 
 
 class Hello(msgspec.Struct, omit_defaults=True):
-    """The sender's life, and for each target the number of the first command that this receiver may get."""
+    """The sender's life; for each target the number of the first command that this receiver may get; and the time (µs
+    of the sender's CLOCK_MONOTONIC)."""
 
     id: str
     boot: str
     v: int = 0
     base: dict[str, int] = {}
+    mono: int = 0
 
 
 class Ask(msgspec.Struct, omit_defaults=True):

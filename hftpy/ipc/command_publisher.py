@@ -10,10 +10,13 @@ from hftcore.zmq import NativeSocket
 from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import socket_path
 from hftpy.ipc.command_audit import TAIL_TOPIC, CommandObserver
+from hftpy.ipc.command_keys import KeyedPeers
 from hftpy.ipc.command_protocol import MALFORMED, UPSTREAM, decode_answer, peer_of
 from hftpy.ipc.command_sender import ASK_S, CommandSender
 from hftpy.ipc.command_state import CommandState
+from hftpy.ipc.curve_guard import KeyedReader, Listener
 from hftpy.ipc.sent_command import Delivery, SentCommand
+from hftpy.ipc.tcp import COMMANDS, TcpEndpoints
 from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ class CommandPublisher:
         How many frames wait for one peer that does not read; further ones are dropped for that peer alone.
     observer
         Is told what becomes of commands; watchers that subscribe here are given its records.
+    tcp
+        Where it is reached from other hosts; None: nowhere.
     """
 
     def __init__(
@@ -50,11 +55,16 @@ class CommandPublisher:
         capacity: int,
         send_hwm: int,
         observer: CommandObserver,
+        tcp: TcpEndpoints | None = None,
     ) -> None:
         self._process_id = process_id
         self._send_hwm = send_hwm
         self._join_s = min(JOIN_S, join_s)
         self._owned: OwnedAddress | None = None
+        self._tcp = tcp
+        self._keyed: KeyedReader | None = None
+        self.listener: Listener | None = None
+        self.keyed_peers = KeyedPeers()
         self._native: NativeSocket | None = None
         self._reader: FrameReader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,9 +81,14 @@ class CommandPublisher:
         self.sender.on_end = self._on_end
 
     def open(self, root: Path) -> None:
-        """Bind the address. Raises as `OwnedAddress` and `socket_path`."""
+        """Bind the address. Raises as `OwnedAddress`, `socket_path` and `TcpEndpoints.listen`."""
         path = socket_path(root, f"command/{self._process_id}.ipc")
-        self._owned = OwnedAddress(path, send_hwm=self._send_hwm, watched=True)
+        tcp = self._tcp
+        listen = None if tcp is None else lambda socket: tcp.listen(COMMANDS, socket)
+        self._owned = OwnedAddress(path, send_hwm=self._send_hwm, watched=True, listen=listen)
+        self.listener = self._owned.listener
+        self._keyed = None if self.listener is None else KeyedReader(self._owned.socket, self.listener)
+        self.keyed_peers.clear()
         self._native = NativeSocket(self._owned.socket)
         self._joined = PrefixFilter()
         self.peers.clear()
@@ -151,23 +166,32 @@ class CommandPublisher:
         if self._native is None:
             return False
         plain = more = False
+        keyed = self._keyed
+        who: str | None = None
         for _ in range(limit):
-            request = self._native.recv()
+            if keyed is None:
+                request = self._native.recv()
+            else:
+                request = keyed.recv()
+                who = keyed.who
             more = request is not None
             if request is None:
                 break
             first = request[:1]
             if first == UPSTREAM:
-                self._on_answer(now, request)
+                self._on_answer(now, request, who)
             elif first == b"\x01":
-                plain |= self._on_subscribed(now, request[1:])
-            elif first == b"\x00" and self._joined.remove(request[1:]):
-                self._on_unsubscribed(request[1:])
+                plain |= self._on_subscribed(now, request[1:], who)
+            elif first == b"\x00":
+                self._on_end_of(now, request[1:], who)
         if plain:
             self.sender.on_plain(now)
         return more
 
-    def _on_subscribed(self, now: float, prefix: bytes) -> bool:
+    def _on_subscribed(self, now: float, prefix: bytes, who: str | None) -> bool:
+        if not self.keyed_peers.joins(prefix, who):
+            self._log.warning(f"foreign {who}", "%s: %s has subscribed what is not its own: %s", self, who, prefix)
+            return False
         self._joined.add(prefix)
         if prefix == TAIL_TOPIC:
             self._observer.tail = self._transmit
@@ -182,6 +206,15 @@ class CommandPublisher:
             logger.info("%s: %s joined", self._process_id, process)
         return True
 
+    def _on_end_of(self, now: float, prefix: bytes, who: str | None) -> None:
+        if self.keyed_peers.leaves(prefix, who):
+            if self._joined.remove(prefix):
+                self._on_unsubscribed(prefix)
+            return
+        peer = peer_of(prefix)
+        if who is None and peer is not None and self._joined.count(prefix):
+            self.sender.on_joined(now, peer)  # it may have been this one: is it there?
+
     def _on_unsubscribed(self, prefix: bytes) -> None:
         if prefix == TAIL_TOPIC:
             self._observer.tail = None
@@ -195,14 +228,17 @@ class CommandPublisher:
                 self.peers.discard(process)
                 logger.info("%s: %s left", self._process_id, process)
 
-    def _on_answer(self, now: float, frame: bytes) -> None:
+    def _on_answer(self, now: float, frame: bytes, who: str | None) -> None:
         try:
             answer = decode_answer(frame)
         except MALFORMED as error:
             self.malformed += 1
             self._log.warning("malformed", "malformed answer: %s: %s", error, shown(frame, 64))
             return
-        self.sender.on_answer(now, answer, len(frame))
+        if self.keyed_peers.answers(answer.id, who):
+            self.sender.on_answer(now, answer, len(frame))
+        else:
+            self._log.warning("forged", "%s: refused an answer of %r: it is %s by its key", self, answer.id, who)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -233,6 +269,9 @@ class CommandPublisher:
         self.sender.poll(now)
         self._arm_next()
 
+    def __str__(self) -> str:
+        return self._process_id
+
     # -- the end ------------------------------------------------------------------------------------------------
 
     def _wait_for_joins(self) -> None:
@@ -259,7 +298,7 @@ class CommandPublisher:
         if self._owned is not None:
             self._wait_for_joins()
             self._owned.close(STOP_LINGER_MS)
-            self._owned = self._native = None
+            self._owned = self._native = self._keyed = None
         self.sender.stop()
         self._observer.tail = None
         self.peers.clear()

@@ -13,6 +13,7 @@ import msgspec
 
 from hftcore.topic import match, target_matches
 from hftpy.ipc.command import IPCCommand, Keys, decode_frame
+from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
 from hftpy.ipc.command_protocol import Answer, Ask, AskItem, Done, Hello, Outcome
 from hftpy.ipc.command_session import Journal, Received, Session, Stream, parts_of, repeat, stream_name, unknown_end
@@ -51,6 +52,8 @@ class CommandReceiver:
         Called with a key, a format and its arguments for what is worth a line.
     on_end
         Called with each command that ended here, and how.
+    foreign
+        The clocks of the senders that are reached over tcp, which are what their keys say and nobody else.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class CommandReceiver:
         self.wall: Callable[[], float] | None = None
         self.log: Callable[..., None] = lambda *args: None
         self.on_end: Callable[[Received, Done], None] | None = None
+        self.foreign: dict[str, ForeignClock] = {}
+        self.forged = 0
         self.received = self.duplicates = self.malformed = self.refused = self.no_handler = 0
         self.busy = self.expired = self.not_allowed = self.bad_payload = self.unknown = 0
 
@@ -92,6 +97,9 @@ class CommandReceiver:
             self.refused += 1
             return
         session.greeted = True
+        clock = self.foreign.get(remote)
+        if clock is not None and hello.mono > 0:
+            clock.observe(hello.boot, now, hello.mono)
         for name, base in hello.base.items():
             if target_matches(target_of(name), self._process_id):
                 stream = session.stream(name)
@@ -141,7 +149,7 @@ class CommandReceiver:
         if stream is not None and 0 < item.seq < stream.next and item.to == self._boot:
             # Decided, and not kept: that is what becomes of what was refused.
             answer.done.append(Done(item.command_id, "rejected", Rejection.BUSY))
-        elif not item.deadline_us or now * 1e6 <= item.deadline_us:
+        elif not item.deadline_us or now * 1e6 <= self._local_us(now, session.remote, session.boot, item.deadline_us):
             answer.missing.append(item.command_id)
         elif item.to == self._boot:
             # It never came, and would be refused if it came now.
@@ -171,6 +179,15 @@ class CommandReceiver:
             self.refused += 1
             self.log("target", "refused %r: it is not for %s", command, self._process_id)
             return
+        clock = self.foreign.get(remote)
+        if clock is not None:
+            if command.sender_id != remote:
+                self.forged += 1
+                self.not_allowed += 1
+                self.log("forged", "refused %r: its sender is %s by its key", command, remote)
+                return
+            if keys.mono_us > 0 and keys.attempt == 1:
+                clock.observe(keys.boot, now, keys.mono_us)
         if keys.seq > 0:
             self._on_numbered(now, remote, command, keys)
         else:
@@ -181,7 +198,7 @@ class CommandReceiver:
         if key in self._plain:
             self.duplicates += 1
             return
-        entry = Received(command, keys, remote, None, self._deadline(command, keys))
+        entry = Received(command, keys, remote, None, self._deadline(now, remote, command, keys))
         if not self._begin(now, entry):
             return  # not remembered: one that was refused for want of room may be sent again
         self._plain[key] = None
@@ -205,7 +222,7 @@ class CommandReceiver:
         if seq < stream.low:
             self.duplicates += 1  # its sender knows its outcome
             return
-        entry = Received(command, keys, remote, session, self._deadline(command, keys))
+        entry = Received(command, keys, remote, session, self._deadline(now, remote, command, keys))
         if seq < stream.next or seq in stream.seen or seq in stream.by_seq:
             self.duplicates += 1
             if not entry.deadline or now < entry.deadline + KEEP_S:
@@ -324,11 +341,21 @@ class CommandReceiver:
 
     # -- decisions ----------------------------------------------------------------------------------------------
 
-    def _deadline(self, command: IPCCommand, keys: Keys) -> float:
+    def _local_us(self, now: float, remote: str, boot: str, sender_us: int) -> int:
+        """A time of a sender's clock, which is ours where it is on this host."""
+        clock = self.foreign.get(remote)
+        if clock is None:
+            return sender_us
+        found = clock.to_local_us(boot, sender_us)
+        return int(now * 1e6) if found is None else found
+
+    def _deadline(self, now: float, remote: str, command: IPCCommand, keys: Keys) -> float:
         if keys.ttl_ms <= 0:
             return 0.0
         if keys.mono_us > 0:
-            return keys.mono_us / 1e6 + keys.ttl_ms / 1000
+            return self._local_us(now, remote, keys.boot, keys.mono_us) / 1e6 + keys.ttl_ms / 1000
+        if remote in self.foreign:
+            return now + keys.ttl_ms / 1000  # no clock of two hosts is known to agree
         # No monotonic clock of this host: by the wall clock, moved to ours.
         return command.timestamp / 1e6 + keys.ttl_ms / 1000 - (self.wall() if self.wall is not None else 0.0)
 
@@ -373,7 +400,9 @@ class CommandReceiver:
         keys = entry.keys
         if entry.session is None or keys.to == self._boot:
             return False
-        return bool(keys.to) or keys.attempt > 1 or 0 < keys.mono_us < self._start_us
+        if keys.to or keys.attempt > 1:
+            return True
+        return keys.mono_us > 0 and self._local_us(0.0, entry.remote, keys.boot, keys.mono_us) < self._start_us
 
     def _earlier(self, entry: Received) -> Done | bool:
         """What an earlier life did with it."""

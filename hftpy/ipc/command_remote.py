@@ -8,6 +8,8 @@ import zmq
 
 from hftcore.zmq import NativeSocket
 from hftpy.ipc.command_protocol import Answer, encode_answer
+from hftpy.ipc.curve_link import CurveLink
+from hftpy.ipc.tcp import RemoteEndpoint, TcpEndpoints
 from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, connect
 
 _TURN_FRAMES = 128  # read before others get the event loop
@@ -19,18 +21,28 @@ class Remote:
     Parameters
     ----------
     process_id, path
-        Whose, and where.
+        Whose, and where; a path of None needs a `tcp`.
     subscriptions
         What to receive of it.
     receive_hwm
         How many frames may wait to be read.
+    tcp
+        Our tcp endpoints, and the process's.
     """
 
-    def __init__(self, process_id: str, path: Path, subscriptions: list[bytes], receive_hwm: int) -> None:
+    def __init__(
+        self,
+        process_id: str,
+        path: Path | None,
+        subscriptions: list[bytes],
+        receive_hwm: int,
+        tcp: tuple[TcpEndpoints, RemoteEndpoint] | None = None,
+    ) -> None:
         self.process_id = process_id
         # One socket per remote: a frame upstream on a socket with several would reach each of them.
         self._socket = connect(path, zmq.XSUB, receive_hwm=receive_hwm, watched=True)
         self._native = NativeSocket(self._socket)
+        self.link = None if tcp is None else CurveLink(self._socket, *tcp)
         for prefix in subscriptions:
             self._native.send(b"\x01" + prefix)
         self._reader: FrameReader | None = None
@@ -52,6 +64,8 @@ class Remote:
             return True
 
         self._reader = FrameReader(loop, self._socket, read)
+        if self.link is not None:
+            self.link.attach(loop)
 
     def answer(self, answer: Answer) -> None:
         """Say something to it."""
@@ -65,8 +79,12 @@ class Remote:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        if self.link is not None:
+            self.link.detach()
 
     def close(self) -> None:
         """Leave; what was said last may take a while, if it is heard at all."""
         self.detach()
+        if self.link is not None:
+            self.link.close()
         self._socket.close(linger=STOP_LINGER_MS if self.is_heard else 0)

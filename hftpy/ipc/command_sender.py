@@ -315,7 +315,7 @@ class CommandSender:
             command = delivery.command
             if command.seq:
                 base[command.stream] = min(base[command.stream], command.seq)
-        self._transmit(encode_downstream(peer.name, Hello(self._process_id, self._boot, 2, base)))
+        self._transmit(encode_downstream(peer.name, Hello(self._process_id, self._boot, 2, base, int(now * 1e6))))
         peer.hello_at = now + peer.hello_interval
         peer.hello_interval = min(peer.hello_interval * 2, HELLO_MAX_S)
         self._hellos[peer.name] = None

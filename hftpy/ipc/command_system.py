@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from hftcore.topic import check_process_id, check_target, command_topic, subscriptions_of, target_matches
 from hftpy.common.paths import get_root, socket_path
+from hftpy.errors import ConfigError
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
 from hftpy.ipc.command_audit import AuditLog, CommandObserver
+from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Handler, make_registered
 from hftpy.ipc.command_journal import CommandJournal
 from hftpy.ipc.command_protocol import (
@@ -26,6 +28,7 @@ from hftpy.ipc.command_session import Received
 from hftpy.ipc.command_state import CommandResult
 from hftpy.ipc.dispatcher import CommandDispatcher
 from hftpy.ipc.sent_command import SentCommand
+from hftpy.ipc.tcp import TcpEndpoints
 from hftpy.ipc.transport import running_loop
 
 HOLD_S = 5.0
@@ -69,9 +72,14 @@ class IPCCommandSystem:
     audit
         A file of JSON lines that says of every command who sent it to whom and what came of it, without payloads. None:
         ``{process_id}.jsonl`` in the folder ``$HFT_COMMAND_AUDIT``, if that is set.
+    tcp
+        Where this process and its peers are reached beyond this host (docs/tcp.md); None: nowhere. Its key must be that
+        of `process_id`.
 
     Raises
     ------
+    ConfigError
+        If `tcp` has the key of another process.
     TypeError, ValueError
         If the process id is not one.
 
@@ -88,8 +96,13 @@ class IPCCommandSystem:
         dedupe_window: int = 100_000,
         journal_fsync: bool = False,
         audit: str | os.PathLike[str] | None = None,
+        tcp: TcpEndpoints | None = None,
     ) -> None:
         self._process_id = check_process_id(process_id)
+        if tcp is not None and tcp.key.name != process_id:
+            raise ConfigError(f"commands of {process_id} need its own key over tcp, was that of {tcp.key.name}")
+        self._tcp = tcp
+        self._tcp_refused = 0
         self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
         self._chosen_root = None if root is None else Path(os.path.abspath(root))
         self._queue_size = queue_size
@@ -104,6 +117,7 @@ class IPCCommandSystem:
             capacity=queue_size,
             send_hwm=queue_size,
             observer=self._observer,
+            tcp=tcp,
         )
         self._dispatcher = CommandDispatcher(
             process_id,
@@ -115,7 +129,7 @@ class IPCCommandSystem:
         )
         self._dispatcher.lanes.on_left = self._close_remotes
         self._dispatcher.receiver.on_end = self._on_received
-        self._counter = 0
+        self._counter = self._made_us = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
         self._remotes: dict[str, Remote] = {}
         self._running = False
@@ -133,7 +147,9 @@ class IPCCommandSystem:
         Raises
         ------
         AddressInUseError
-            If another process or object has this name.
+            If another process or object has this name, or the tcp port.
+        ConfigError
+            If the tcp endpoint cannot be used.
         RootError
             If the root or the audit log cannot be used.
         """
@@ -289,7 +305,8 @@ class IPCCommandSystem:
         if ack not in ("none", "recv", "done"):
             raise ValueError(f"ack must be none, recv or done, was {ack!r}")
         text = "{}" if payload is None else encode_payload(payload)
-        now_us = time.time_ns() // 1000
+        # What was sent later never seems to be older, also where the clock is set back: gateways compare.
+        now_us = self._made_us = max(time.time_ns() // 1000, self._made_us)
         command_id = f"{self._process_id}_{now_us}_{self._counter + 1}"
         head = encode_head(command_id, self._process_id, target_id, command_type, text, now_us)
         if len(topic) + len(head) + _KEYS_BYTES > MAX_COMMAND_BYTES:
@@ -454,13 +471,39 @@ class IPCCommandSystem:
             "malformed_answers": publisher.malformed,
             "refused_answers": sender.refused,
             "waiting": lanes.waiting,
+            **self._tcp_stats(),
         }
+
+    def _tcp_stats(self) -> dict[str, int]:
+        if self._tcp is None:
+            return {}
+        links = [remote.link for remote in self._remotes.values() if remote.link is not None]
+        self._tcp_refused += sum(link.take_failed() for link in links)
+        listener = self._publisher.listener
+        return {
+            "forged": self._dispatcher.receiver.forged + self._publisher.keyed_peers.forged,
+            "tcp_refused": self._tcp_refused,
+            **(listener.stats() if listener is not None else {}),
+        }
+
+    @property
+    def tcp_endpoint(self) -> str | None:
+        """Where it is reached over tcp since `start`, with the port that the system chose; None: nowhere."""
+        listener = self._publisher.listener
+        return None if listener is None or not self._running else listener.endpoint
 
     def _root(self) -> Path:
         return get_root() if self._chosen_root is None else self._chosen_root
 
     def _connect(self, process_id: str) -> None:
         if process_id in self._remotes:
+            return
+        remote = None if self._tcp is None else self._tcp.commands_of(process_id)
+        if self._tcp is not None and remote is not None:
+            self._remotes[process_id] = Remote(
+                process_id, None, self._subscriptions, self._queue_size, (self._tcp, remote)
+            )
+            self._dispatcher.receiver.foreign.setdefault(process_id, ForeignClock())
             return
         path = socket_path(self._root(), f"command/{process_id}.ipc")
         self._remotes[process_id] = Remote(process_id, path, self._subscriptions, self._queue_size)

@@ -23,7 +23,9 @@ from hftpy.common.funding import Funding
 from hftpy.common.log import LimitedLog
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.errors import ConfigError
+from hftpy.ipc.curve_guard import Listener
 from hftpy.ipc.observers import Observers
+from hftpy.ipc.tcp import TcpEndpoints, channel_name
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,10 @@ class Address(Protocol):
     @property
     def joins(self) -> int:
         """How many subscriptions were accepted."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """Its tcp endpoint, if it has one."""
 
     def send(self, message: Message) -> int:
         """Send a message of this exchange and channel; returns its number within its topic, from 1."""
@@ -104,6 +110,7 @@ class Source(ABC):
         self._silent = False
         self._has_heartbeat = False
         self.received = self.lost = self.gaps = self.malformed = self.duplicates = self.filtered = self.restarts = 0
+        self.tcp_refused = 0
 
     @abstractmethod
     def add_symbols(self, symbols: Sequence[str]) -> None:
@@ -168,7 +175,14 @@ class Source(ABC):
 
 
 def open_address(
-    transport: str, root: Path, exchange: Exchange, channel: Channel, *, epoch: int, send_hwm: int
+    transport: str,
+    root: Path,
+    exchange: Exchange,
+    channel: Channel,
+    *,
+    epoch: int,
+    send_hwm: int,
+    tcp: TcpEndpoints | None = None,
 ) -> Address:
     """Bind an address of a publisher.
 
@@ -178,21 +192,34 @@ def open_address(
         If another publisher owns it.
     RootError
         If the path cannot be used.
+    ConfigError
+        If its tcp endpoint cannot be used, or it shall have one and goes through shared memory.
     """
     check_transport(transport)
     if transport == "shm" and channel in SHM_CHANNELS:
+        if tcp is not None and tcp.serves(name := channel_name(exchange, channel)):
+            raise ConfigError(
+                f"{name} goes through shared memory, and cannot be served over tcp: transport must be zmq"
+            )
         from hftpy.ipc.shm_address import ShmAddress
 
         return ShmAddress(root, exchange, channel, epoch, send_hwm)
     from hftpy.ipc.zmq_address import ZmqAddress
 
-    return ZmqAddress(root, exchange, channel, epoch, send_hwm)
+    return ZmqAddress(root, exchange, channel, epoch, send_hwm, tcp)
 
 
 def make_source(
-    transport: str, exchange: Exchange, channel: Channel, observers: Observers, wait: str = "adaptive"
+    transport: str,
+    exchange: Exchange,
+    channel: Channel,
+    observers: Observers,
+    wait: str = "adaptive",
+    tcp: TcpEndpoints | None = None,
 ) -> Source:
     """A source, not open yet; `wait` is how one of shared memory waits (see `hftcore.shm.ShmReader`).
+
+    What a peer serves over tcp comes from there, whatever the transport.
 
     Raises
     ------
@@ -200,10 +227,11 @@ def make_source(
         If the transport does not carry the channel.
     """
     check_transport(transport)
-    if transport == "shm" and channel in SHM_CHANNELS:
+    is_remote = tcp is not None and tcp.channel(channel_name(exchange, channel)) is not None
+    if transport == "shm" and channel in SHM_CHANNELS and not is_remote:
         from hftpy.ipc.shm_source import ShmSource
 
         return ShmSource(exchange, channel, observers, wait)
     from hftpy.ipc.zmq_source import ZmqSource
 
-    return ZmqSource(exchange, channel, observers)
+    return ZmqSource(exchange, channel, observers, tcp)

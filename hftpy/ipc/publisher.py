@@ -22,6 +22,7 @@ from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root
 from hftpy.ipc.endpoint import Address, Message, check_transport, open_address
+from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import running_loop
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class IPCPublisher:
     send_hwm
         How many messages may wait for one subscriber of one address; with ``shm`` the largest power of two that is
         not above it.
+    tcp
+        Which addresses are served over tcp too (docs/tcp.md); None: none.
 
     Raises
     ------
@@ -79,7 +82,12 @@ class IPCPublisher:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, transport: str = "zmq", *, send_hwm: int = DEFAULT_HWM
+        self,
+        root: str | os.PathLike[str] | None = None,
+        transport: str = "zmq",
+        *,
+        send_hwm: int = DEFAULT_HWM,
+        tcp: TcpEndpoints | None = None,
     ) -> None:
         check_transport(transport)
         if send_hwm < 1:
@@ -87,6 +95,7 @@ class IPCPublisher:
         self._root = Path(os.path.abspath(root)) if root is not None else get_root()
         self._transport = transport
         self._send_hwm = send_hwm
+        self._tcp = tcp
         self._epoch = time.time_ns()
         self._addresses: dict[tuple[Exchange, Channel], Address] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,9 +117,11 @@ class IPCPublisher:
         Raises
         ------
         AddressInUseError
-            If another publisher owns the address.
+            If another publisher owns the address, or its tcp port is taken.
         RootError
             If the path cannot be used.
+        ConfigError
+            If its tcp endpoint cannot be used.
         """
         self._address(Exchange.parse(exchange), Channel.parse(channel))
 
@@ -252,11 +263,24 @@ class IPCPublisher:
 
     @property
     def stats(self) -> dict[str, dict[str, int]]:
-        """Of each address (``kraken.ticker``): messages sent, subscriptions accepted (joins)."""
+        """Of each address (``kraken.ticker``): messages sent, subscriptions accepted (joins).
+
+        Where it is served over tcp also the connections with a known key (``tcp_accepted``), with an unknown one
+        (``tcp_denied``), and without any (``tcp_failed``).
+        """
         return {
-            f"{exchange}.{channel}": {"sent": address.sent, "joins": address.joins}
-            for (exchange, channel), address in self._addresses.items()
+            channel_name(*key): {
+                "sent": address.sent,
+                "joins": address.joins,
+                **(address.listener.stats() if address.listener is not None else {}),
+            }
+            for key, address in self._addresses.items()
         }
+
+    def tcp_endpoint(self, exchange: Exchange | str, channel: Channel | str) -> str | None:
+        """Where an address that is open is served over tcp, with the port that the system chose; None: nowhere."""
+        address = self._addresses.get((Exchange.parse(exchange), Channel.parse(channel)))
+        return None if address is None or address.listener is None else address.listener.endpoint
 
     def close(self) -> None:
         """Give the addresses back; a last heartbeat tells subscribers what they should have received."""
@@ -293,7 +317,7 @@ class IPCPublisher:
         if self._closed:
             raise ValueError("the publisher is closed")
         address = open_address(
-            self._transport, self._root, exchange, channel, epoch=self._epoch, send_hwm=self._send_hwm
+            self._transport, self._root, exchange, channel, epoch=self._epoch, send_hwm=self._send_hwm, tcp=self._tcp
         )
         self._addresses[exchange, channel] = address
         if channel in (Channel.TICKER, Channel.TRADE):

@@ -45,6 +45,8 @@ class ShmAddress:
     once at the end of the loop's turn; without a loop after the message, by a system call, if any sleeps.
     """
 
+    listener: None = None  # shared memory has no tcp endpoint
+
     def __init__(self, root: Path, exchange: Exchange, channel: Channel, epoch: int, send_hwm: int) -> None:
         self.path = segment_path(root, exchange, channel)
         self._epoch = epoch

@@ -11,6 +11,7 @@ from hftcore.enums import Channel, Exchange
 from hftpy.common.paths import get_root
 from hftpy.ipc.endpoint import WAITS, Source, check_transport, make_source
 from hftpy.ipc.observers import Observers
+from hftpy.ipc.tcp import TcpEndpoints
 
 DEFAULT_HWM = 100_000
 SILENCE_LIMIT_S = 5.0
@@ -26,7 +27,7 @@ class _Run:
 
 
 class IPCSubscriber:
-    """Receives what publishers of this host send, and puts it into the queues of its observers.
+    """Receives what publishers of this host, or of others over tcp, send, and puts it into the queues of its observers.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ class IPCSubscriber:
         How ``shm`` waits: ``adaptive`` (a thread spins for 50 µs after a message, then sleeps), ``park``, ``spin``.
     silence_limit_s
         After how many seconds without any frame, heartbeats included, the observers are told `Stale`.
+    tcp
+        Which channels peers serve over tcp (docs/tcp.md): those come from there. None: none.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class IPCSubscriber:
         receive_hwm: int = DEFAULT_HWM,
         wait: str = "adaptive",
         silence_limit_s: float = SILENCE_LIMIT_S,
+        tcp: TcpEndpoints | None = None,
     ) -> None:
         check_transport(transport)
         if wait not in WAITS:
@@ -80,7 +84,7 @@ class IPCSubscriber:
             key = (exchange, channel)
             source = self._sources.get(key)
             if source is None:
-                source = make_source(transport, exchange, channel, self._observers, wait)
+                source = make_source(transport, exchange, channel, self._observers, wait, tcp)
                 self._sources[key] = source
             source.add_symbols([symbols] if isinstance(symbols, str) and symbols else symbols)
         self._runs: weakref.WeakSet[_Run] = weakref.WeakSet()
@@ -157,7 +161,7 @@ class IPCSubscriber:
         sources = self._sources.values()
         for source in sources:
             source.sync()
-        counters = ("received", "lost", "gaps", "malformed", "duplicates", "filtered", "restarts")
+        counters = ("received", "lost", "gaps", "malformed", "duplicates", "filtered", "restarts", "tcp_refused")
         return {
             **{name: sum(getattr(source, name) for source in sources) for name in counters},
             "queue_full": self._observers.queue_full.total(),

@@ -21,6 +21,7 @@ from pathlib import Path
 import zmq
 
 from hftpy.errors import AddressInUseError, RootError
+from hftpy.ipc.curve_guard import Listener, stop_guard
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _context: zmq.Context[zmq.Socket[bytes]] | None = None
 _context_pid = 0
 _owned: set["OwnedAddress"] = set()
+
+Listen = Callable[[zmq.Socket[bytes]], Listener | None]
 
 __all__ = [
     "MAX_FRAME_BYTES",
@@ -76,6 +79,7 @@ def _flush_at_exit() -> None:
     # A program that ends without closing, by Ctrl-C for example, still gives its addresses back.
     for address in list(_owned):
         address.close(STOP_LINGER_MS)
+    stop_guard()
     # What was closed with a linger is still sent; what was never closed must not hang the exit.
     if _context is not None and _context_pid == os.getpid() and not _context.closed:
         _context.destroy(linger=0)
@@ -100,6 +104,13 @@ class OwnedAddress:
         subscriber alone.
     watched
         Whether each subscription and its end is told, of every peer, and a peer that stopped is disconnected.
+    listen
+        Binds the socket to its tcp endpoint too, if it has one.
+
+    Attributes
+    ----------
+    listener
+        The tcp endpoint, if there is one.
 
     Raises
     ------
@@ -107,10 +118,15 @@ class OwnedAddress:
         If another process or object owns the address, or somebody listens there without a lock.
     RootError
         If the path cannot be used.
+    ConfigError
+        If the tcp endpoint cannot be used.
     """
 
-    def __init__(self, path: Path, *, send_hwm: int, manual: bool = False, watched: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, send_hwm: int, manual: bool = False, watched: bool = False, listen: Listen | None = None
+    ) -> None:
         self.path = path
+        self.listener: Listener | None = None
         self._pid = os.getpid()
         self._lock_path = path.with_name(path.name + ".lock")
         self._lock_fd = self._lock()
@@ -132,6 +148,8 @@ class OwnedAddress:
             self.socket.setsockopt(zmq.USE_FD, listener.fileno())
             self.socket.bind(f"ipc://{path}")
             listener.detach()  # libzmq closes it
+            if listen is not None:
+                self.listener = listen(self.socket)
             _owned.add(self)
         except BaseException:
             listener.close()
@@ -195,6 +213,8 @@ class OwnedAddress:
         if self.socket.closed or self._pid != os.getpid():
             return  # a forked child neither owns the address nor may touch the socket
         _owned.discard(self)
+        if self.listener is not None:
+            self.listener.close()
         self.socket.close(linger=linger_ms)
         try:
             # A plain ZeroMQ bind may have taken the path: what is not ours stays.
@@ -211,8 +231,8 @@ def _watch(socket: zmq.Socket[bytes]) -> None:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
 
 
-def connect(path: Path, kind: int, *, receive_hwm: int, watched: bool = False) -> zmq.Socket[bytes]:
-    """A SUB or XSUB socket that connects to a unix path, now or as soon as somebody binds it."""
+def connect(path: Path | None, kind: int, *, receive_hwm: int, watched: bool = False) -> zmq.Socket[bytes]:
+    """A SUB or XSUB socket that connects to a unix path, now or as soon as somebody binds it; None: to none yet."""
     connected: zmq.Socket[bytes] = get_context().socket(kind)
     connected.setsockopt(zmq.LINGER, 0)
     connected.setsockopt(zmq.RCVHWM, receive_hwm)
@@ -221,7 +241,8 @@ def connect(path: Path, kind: int, *, receive_hwm: int, watched: bool = False) -
         _watch(connected)
     connected.setsockopt(zmq.RECONNECT_IVL, 50)
     connected.setsockopt(zmq.RECONNECT_IVL_MAX, 0)
-    connected.connect(f"ipc://{path}")
+    if path is not None:
+        connected.connect(f"ipc://{path}")
     return connected
 
 

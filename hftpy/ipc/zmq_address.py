@@ -18,7 +18,9 @@ from hftpy.common.events import Gap
 from hftpy.common.orders import MyOrder
 from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
+from hftpy.ipc.curve_guard import KeyedReader
 from hftpy.ipc.endpoint import Message
+from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
 
@@ -46,13 +48,18 @@ class ZmqAddress:
     next broadcast would go to that peer only.
     """
 
-    def __init__(self, root: Path, exchange: Exchange, channel: Channel, epoch: int, send_hwm: int) -> None:
+    def __init__(
+        self, root: Path, exchange: Exchange, channel: Channel, epoch: int, send_hwm: int, tcp: TcpEndpoints | None
+    ) -> None:
         path = socket_path(root, f"{exchange}.{channel}.ipc")
         self.exchange = exchange
         self.channel = channel
         self._epoch = epoch
-        self._owned = OwnedAddress(path, send_hwm=send_hwm, manual=True)
+        listen = None if tcp is None else lambda socket: tcp.listen(channel_name(exchange, channel), socket)
+        self._owned = OwnedAddress(path, send_hwm=send_hwm, manual=True, listen=listen)
+        self.listener = self._owned.listener
         self._socket = self._owned.socket
+        self._keyed = None if self.listener is None else KeyedReader(self._socket, self.listener)
         self._native = NativeSocket(self._socket)
         # A fill is an event, not a state: told again to a joiner, it would be counted twice.
         self.target = Publication(
@@ -116,7 +123,7 @@ class ZmqAddress:
         for _ in range(limit):
             if not has_frames(self._socket):
                 return False
-            request = self._socket.recv(zmq.NOBLOCK)
+            request = self._socket.recv(zmq.NOBLOCK) if self._keyed is None else self._keyed.recv() or b""
             answer = _NOTHING
             try:
                 if request[:1] == b"\x01":

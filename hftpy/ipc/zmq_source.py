@@ -20,8 +20,10 @@ from hftpy.common.log import shown
 from hftpy.common.paths import socket_path
 from hftpy.errors import ConfigError
 from hftpy.ipc import codec
+from hftpy.ipc.curve_link import CurveLink
 from hftpy.ipc.endpoint import Source
 from hftpy.ipc.observers import Observers
+from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import FrameReader, connect
 from hftpy.wire import market_pb2 as wire
 
@@ -35,7 +37,9 @@ _MALFORMED = (ValueError, OverflowError, DecodeError)  # OverflowError: a number
 class ZmqSource(Source):
     """One address that is subscribed: its socket, its sequence numbers, what is delivered of it."""
 
-    def __init__(self, exchange: Exchange, channel: Channel, observers: Observers) -> None:
+    def __init__(
+        self, exchange: Exchange, channel: Channel, observers: Observers, tcp: TcpEndpoints | None = None
+    ) -> None:
         super().__init__(exchange, channel, observers)
         decoder = codec.DECODERS.get(channel)
         if decoder is None:
@@ -47,6 +51,8 @@ class ZmqSource(Source):
         self._socket: zmq.Socket[bytes] | None = None
         self._subscription: Subscription | None = None
         self._reader: FrameReader | None = None
+        self._tcp = tcp
+        self._link: CurveLink | None = None
         observers.on_refresh(self._bind)
 
     def add_symbols(self, symbols: Sequence[str]) -> None:
@@ -65,8 +71,14 @@ class ZmqSource(Source):
         return self.all_symbols or topic in self._pair_of or topic in (_BATCH_TOPIC, codec.CONTROL_TOPIC)
 
     def open(self, root: Path, loop: asyncio.AbstractEventLoop, receive_hwm: int) -> None:
-        path = socket_path(root, f"{self.exchange}.{self.channel}.ipc")
-        self._socket = connect(path, zmq.SUB, receive_hwm=receive_hwm)
+        tcp = self._tcp
+        remote = None if tcp is None else tcp.channel(channel_name(self.exchange, self.channel))
+        if tcp is None or remote is None:
+            path = socket_path(root, f"{self.exchange}.{self.channel}.ipc")
+            self._socket = connect(path, zmq.SUB, receive_hwm=receive_hwm)
+        else:
+            self._socket = connect(None, zmq.SUB, receive_hwm=receive_hwm)
+            self._link = CurveLink(self._socket, tcp, remote)
         for topic in self._topics():
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
         native = NativeSocket(self._socket)
@@ -79,6 +91,8 @@ class ZmqSource(Source):
         else:
             self._subscription.resume(native)
         self._reader = FrameReader(loop, self._socket, self._read)
+        if self._link is not None:
+            self._link.attach(loop)
         self._last_frame = time.monotonic()
 
     def _bind(self) -> None:
@@ -103,6 +117,10 @@ class ZmqSource(Source):
             self._reader = None
         if self._subscription is not None:
             self._subscription.close()
+        if self._link is not None:
+            self.tcp_refused += self._link.take_failed()
+            self._link.close()
+            self._link = None
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
@@ -115,6 +133,8 @@ class ZmqSource(Source):
             self.sync()
 
     def sync(self) -> None:
+        if self._link is not None:
+            self.tcp_refused += self._link.take_failed()
         if self._subscription is None:
             return
         received, frames = self._subscription.take_counts()

@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 
+from hftcore.topic import check_process_id
 from hftpy.common import Channel, CurrencyPair, Exchange, MyOrder, MyTrade, OrderStatus
+from hftpy.common.paths import get_root
 from hftpy.errors import ConfigError, RequestRejected, VenueError
 from hftpy.ipc import IPCCommand
 from hftpy.service.base import ServiceBase
+from hftpy.service.cancel_marks import CancelMarks
 from hftpy.service.config import ServiceConfig
 from hftpy.service.intake import fit, read_order
 from hftpy.service.ordering import PRIVATE
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BATCH_INTERVAL_S = 60.0
 MAX_AGE_S = 5.0  # of a place_order command: a late order is worse than a lost one
+DAY_NS = 86_400_000_000_000
 ASK_AGAIN_S = 1.0
 ASK_TIMES = 6  # longer than the venue's own deadline of an order, 5 s
 ASK_TIMES_KNOWN = 2  # about an order that the venue had acknowledged
@@ -39,7 +43,8 @@ class GatewayService(ServiceBase):
     It needs the venue's `apis` and `ws_apis`, a stream with the channels ``my_order``, ``my_order_batch`` and
     ``my_trade`` for orders, and `ipc_publish` for market data. Orders enter its table as NONE before the venue hears
     of them; an outcome that is not known is UNKNOWN until the venue has been asked. Nothing is sent before the venue's
-    instruments and its list of open orders are known.
+    instruments and its list of open orders are known. An order that was sent before a ``cancel_all`` or ``halt`` that
+    has come is refused: those overtake orders on their way.
 
     Parameters in the config's `params`: ``cancel_on_stop`` (default true) cancels the strategies' orders at the end.
     """
@@ -63,7 +68,7 @@ class GatewayService(ServiceBase):
         self._cancelling: set[str] = set()
         self._asking: dict[str, asyncio.Task[Any]] = {}
         self.counters |= {
-            "orders_sent": 0, "orders_rejected": 0, "orders_unknown": 0, "orders_repeated": 0,
+            "orders_sent": 0, "orders_rejected": 0, "orders_unknown": 0, "orders_repeated": 0, "orders_overtaken": 0,
             "cancels_sent": 0, "cancels_failed": 0,
         }  # fmt: skip
 
@@ -92,7 +97,9 @@ class GatewayService(ServiceBase):
             raise ConfigError(f"{section}: ipc_command_publisher must be {wanted}, was {self.process_id!r}")
         self.ipc_command.register_handler("place_order", self._on_place_order)
         self.ipc_command.register_handler("cancel_order", self._on_cancel_order)
-        self.ipc_command.register_handler("cancel_all", self._on_cancel_all)
+        self._cancel_marks = CancelMarks(get_root() / "commands" / f"{self.process_id}.cancels")
+        for command_type in ("cancel_all", "halt"):
+            self.ipc_command.register_handler(command_type, self._on_cancel_all)
         self.ipc_command.register_handler("query_order", self._on_query_order)
         return True
 
@@ -173,6 +180,9 @@ class GatewayService(ServiceBase):
             fault = f"the command was {age_s:.1f} s old"
         elif self._stopping:
             fault = "the gateway is stopping"
+        elif self._cancel_marks.covers(command, order.symbol):
+            self.counters["orders_overtaken"] += 1
+            fault = "it was sent before a cancel_all or halt that has come"
         if fault:
             self._fail(order, fault)
             return
@@ -193,9 +203,12 @@ class GatewayService(ServiceBase):
             self._publish_again(client_id)  # the strategy has missed its end
 
     def _on_cancel_all(self, command: IPCCommand) -> None:
+        """Cancel what is live, and refuse what was sent before and has not come."""
         self._arrived(command)
         symbol, strategy = command.payload.get("symbol"), command.payload.get("strategy") or command.sender_id
-        pair = None if symbol is None else CurrencyPair(symbol)
+        check_process_id(strategy)
+        pair = None if symbol is None or command.command_type == "halt" else CurrencyPair(symbol)
+        self._cancel_marks.add(command, strategy, pair)
         for order in self.orders.live():
             if order.strategy == strategy and (pair is None or order.symbol == pair):
                 self._spawn(self._cancel(order), f"cancel {order.clientOrderId}")
@@ -217,7 +230,8 @@ class GatewayService(ServiceBase):
             self._ask(order.clientOrderId)
 
     def _arrived(self, command: IPCCommand) -> float:
-        age_ns = time.time_ns() - command.timestamp * 1000
+        # A timestamp that is none (of other units, say) is no reason not to cancel.
+        age_ns = min(max(time.time_ns() - command.timestamp * 1000, -DAY_NS), DAY_NS)
         self.record_latency("command", age_ns)
         return age_ns / 1e9
 
