@@ -51,8 +51,9 @@ sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSaniti
 	HFTPY_STRESS_ITEMS=$${HFTPY_STRESS_ITEMS:-20000000} HFTPY_SHM_READS=$${HFTPY_SHM_READS:-200000000} \
 		$(BIN)/python -m pytest -m native tests/native --timeout 3600 $(ARGS)
 
-command-proof: $(STAMP)  ## 2,000 commands a second between processes that are killed, stopped and sent duplicates (SECONDS=60)
+command-proof: $(STAMP)  ## 2,000 commands a second between processes that are killed, stopped and sent duplicates (SECONDS=60), and faults
 	$(BIN)/python tests/ipc/command_chaos.py $(or $(SECONDS),60) $(or $(SEED),1)
+	HFT_CHAOS_MUTANTS=1 $(BIN)/python -m pytest tests/ipc/test_command_chaos.py -k finds_faults -rP --timeout 600
 
 shm-proof: $(STAMP)  ## a thousand million reads of shared memory under a writer that laps, and a thousand random kills
 	HFTPY_SHM_READS=1000000000 HFTPY_SHM_KILLS=1000 $(BIN)/python -m pytest tests/native/test_shm_stress.py tests/ipc/test_shm_kill.py \

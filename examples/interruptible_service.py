@@ -69,6 +69,8 @@ async def main() -> None:
             operator.send_command("rebalancer", command_type, payload)
             await asyncio.sleep(0.5)  # only so that this program prints in one order
 
+        await operator.ready("rebalancer")
+        await asyncio.sleep(0.5)  # until it sleeps in its first round
         await send("report")
         await send("rebalance", weight=0.7)  # ends the sleep; the next round hangs in fetch()
         await send("rebalance", weight=0.2)  # ends that

@@ -5,9 +5,11 @@ import time
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hftcore.latency import LatencyHistogram
 from hftpy.common import get_root
+from hftpy.service.metrics import shown_state
 from hftpy.service.status import read_statuses
 
 
@@ -17,7 +19,7 @@ def show(as_json: bool) -> None:
     if as_json:
         print(json.dumps(statuses, indent=2))
         return
-    table = Table(title=f"processes under {get_root()}")
+    table = Table(title=Text(f"processes under {get_root()}"))
     for column in (
         "process",
         "pid",
@@ -38,11 +40,11 @@ def show(as_json: bool) -> None:
         histogram = LatencyHistogram()
         if "receipt_to_callback" in status["latency"]:
             histogram.merge(status["latency"]["receipt_to_callback"])
-        state = status["state"] if status["alive"] or status["state"] in ("stopped", "failed") else "gone"
+        keys = ("tickers", "trades", "my_orders", "gaps", "lost", "errors")
         table.add_row(
-            name, str(status["pid"]), state, f"{time.time() - status['started']:.0f} s", str(counters["tickers"]),
-            str(counters["trades"]), str(counters["my_orders"]), str(counters["gaps"]), str(counters["lost"]),
-            str(counters["errors"]), format_ns(histogram.percentile(50)), format_ns(histogram.percentile(99)),
+            name, str(status["pid"]), shown_state(status), f"{time.time() - status['started']:.0f} s",
+            *(str(counters.get(key, 0)) for key in keys), format_ns(histogram.percentile(50)),
+            format_ns(histogram.percentile(99)),
         )  # fmt: skip
     Console().print(table)
     if not statuses:
@@ -51,7 +53,7 @@ def show(as_json: bool) -> None:
 
 def show_latency() -> None:
     """Print every hop that the processes under the root have measured."""
-    table = Table(title=f"latency under {get_root()}")
+    table = Table(title=Text(f"latency under {get_root()}"))
     for column in ("process", "hop", "count", "p50", "p99", "p99.9", "max"):
         table.add_column(column, justify="left" if column in ("process", "hop") else "right")
     for process, status in read_statuses().items():

@@ -22,11 +22,16 @@ HOP = "receipt_to_callback"
 PARAMS_SHOWN = 60  # characters
 FULL_WIDTH = 120
 NARROW_WITHOUT = ("pid", "age", "trade/s", "dropped", "params")
+THEN_WITHOUT = ("p50", "queue", "tick/s", "lost", "p99", "stalls", "errors")  # one by one, until the rest fits
+AROUND_ROWS = 6  # lines: title, blank, header, rule, the end of the table, what was left out
 COLUMNS = (
     "process", "state", "pid", "age", "tick/s", "trade/s", "queue", "lost", "dropped", "errors", "p50", "p99", "stalls",
     "params",
 )  # fmt: skip
-STYLES = {"running": "green", "paused": "yellow", "stalled": "bold red", "failed": "red", "gone": "red"}
+STYLES = {
+    "running": "green", "paused": "yellow", "stalled": "bold red", "silent": "bold red", "failed": "red", "gone": "red",
+}  # fmt: skip
+TROUBLED = ("stalled", "silent", "failed", "gone")
 
 Status = dict[str, Any]
 Row = dict[str, Any]
@@ -99,21 +104,61 @@ def _since(now: Status | None, before: Status | None) -> LatencyHistogram:
     return histogram
 
 
-def render(rows: list[Row], width: int = FULL_WIDTH) -> Group:
-    """The table of now, and where stalled processes are; a narrow terminal leaves some columns out."""
-    table = Table(title=f"processes under {get_root()}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    left_out = () if width >= FULL_WIDTH else NARROW_WITHOUT
-    notes = []
-    cells = [_cells(row) for row in rows]
+def render(rows: list[Row], width: int = FULL_WIDTH, height: int | None = None) -> Group:
+    """The table of now, and where stalled processes are.
+
+    A narrow terminal leaves some columns out; one with few lines some rows, those in trouble last, and says how many.
+    """
+    title = Text(f"processes under {get_root()}", no_wrap=True, overflow="ellipsis")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = rows if height is None else _fitting(rows, height)
+    cells = [_cells(row) for row in shown]
+    left_out = _left_out(cells, width)
     for column in COLUMNS:
         if column not in left_out:
             is_text = column in ("process", "state", "params")
             table.add_column(column, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
-    for row, texts in zip(rows, cells, strict=True):
+    for texts in cells:
         table.add_row(*(text for column, text in zip(COLUMNS, texts, strict=True) if column not in left_out))
-        if row["stalled_at"]:
-            notes.append(Text(f"{row['process']} is stalled at {row['stalled_at']}", "bold red"))
+    notes = [
+        Text(f"{row['process']} is stalled at {row['stalled_at']}", "bold red", no_wrap=height is not None)
+        for row in shown
+        if row["stalled_at"]
+    ]
+    if len(shown) < len(rows):
+        notes.append(Text(f"and {len(rows) - len(shown)} more: hftpy top --once shows all", no_wrap=True))
+    if not rows:
+        notes.append(Text("none"))
     return Group(table, *notes)
+
+
+def _fitting(rows: list[Row], height: int) -> list[Row]:
+    """As many rows as there is room for with their notes, in their order; those in trouble come first."""
+    room = max(1, height - AROUND_ROWS)
+    chosen: set[int] = set()
+    for index, row in sorted(enumerate(rows), key=lambda entry: entry[1]["state"] not in TROUBLED):
+        lines = 1 + bool(row["stalled_at"])
+        if chosen and lines > room:
+            break
+        chosen.add(index)
+        room -= lines
+    return [row for index, row in enumerate(rows) if index in chosen]
+
+
+def _left_out(cells: list[list[Text]], width: int) -> set[str]:
+    """The columns that a terminal of this width does without."""
+    if width >= FULL_WIDTH:
+        return set()
+    left_out = {*NARROW_WITHOUT}
+    widths = {
+        column: max(len(column), *(texts[place].cell_len for texts in cells)) if cells else len(column)
+        for place, column in enumerate(COLUMNS)
+    }
+    for column in THEN_WITHOUT:
+        if sum(widths[name] + 2 for name in COLUMNS if name not in left_out) + 1 <= width:
+            break
+        left_out.add(column)
+    return left_out
 
 
 def _cells(row: Row) -> list[Text]:
@@ -168,12 +213,12 @@ async def top(*, interval_s: float, seconds: float | None, once: bool, as_json: 
             console.print(render(rows, console.width))
         return 0
     ends = None if seconds is None else loop.time() + seconds
-    first = render(_rows(earlier, {}), console.width)
+    first = render(_rows(earlier, {}), console.width, console.height)
     with Live(first, console=console, auto_refresh=False, screen=seconds is None) as live:
         while not ended.is_set() and (ends is None or loop.time() < ends):
             await _wait(ended, interval_s)
             now = await asyncio.to_thread(read_statuses)
-            live.update(render(_rows(now, earlier), console.width), refresh=True)
+            live.update(render(_rows(now, earlier), console.width, console.height), refresh=True)
             earlier = now
     return 0
 

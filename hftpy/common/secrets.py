@@ -2,13 +2,18 @@
 
 import logging
 import os
+import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hftpy.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+SECRET_NAME = re.compile(r"secret|pass_?(w|phrase)|token|api_?key|private_?key|credential", re.IGNORECASE)
+REDACTED = "***"
 
 
 class Secret:
@@ -31,6 +36,34 @@ class Secret:
     __str__ = __repr__
 
 
+def redacted(value: Any, name: str = "") -> Any:
+    """A value of JSON types as it may be shown: without what its name, or a name in it, calls a secret."""
+    if isinstance(value, Secret) or (name and value is not None and SECRET_NAME.search(name)):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {key: redacted(entry, str(key)) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(entry) for entry in value]
+    return value
+
+
+def check_secret(key: str, value: Any) -> None:
+    """Refuse what can be no secret, before anything is looked up.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither text nor a reference; the message does not show it.
+    """
+    match value:
+        case None | str() | Secret():
+            return
+        case {"env": str(name)} | {"file": str(name)} if len(value) == 1 and name:
+            return
+    keys = f" (its keys were {', '.join(map(repr, value))})" if isinstance(value, dict) else ""
+    raise ConfigError(f'{key} must be {{"env": NAME}}, {{"file": PATH}} or a string{keys}')
+
+
 def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
     """The secret that a config value refers to.
 
@@ -47,8 +80,9 @@ def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
     Raises
     ------
     ConfigError
-        If the variable is unset, the file is missing or readable by others, or either is empty.
+        If it is none of these, the variable is unset, the file is missing or readable by others, or either is empty.
     """
+    check_secret(key, value)
     match value:
         case None | "":
             return None
@@ -73,7 +107,9 @@ def resolve_secret(key: str, value: Any, folder: Path) -> Secret | None:
                 found = path.read_text().strip()
             except OSError as error:
                 raise ConfigError(f"{key}: {path} cannot be read: {error.strerror}") from error
+            except UnicodeDecodeError:  # whose own message shows what it could not read
+                raise ConfigError(f"{key}: {path} is no text") from None
             if not found:
                 raise ConfigError(f"{key}: {path} is empty")
             return Secret(found)
-    raise ConfigError(f'{key} must be {{"env": NAME}}, {{"file": PATH}} or a string')
+    raise AssertionError(f"{key} was checked")  # by check_secret

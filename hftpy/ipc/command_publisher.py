@@ -79,6 +79,7 @@ class CommandPublisher:
             process_id, boot, transmit=self._transmit, is_plain=self._is_plain, capacity=capacity
         )
         self.sender.on_end = self._on_end
+        self.sender.read_joins = self._serve
 
     def open(self, root: Path) -> None:
         """Bind the address. Raises as `OwnedAddress`, `socket_path` and `TcpEndpoints.listen`."""

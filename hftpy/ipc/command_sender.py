@@ -72,6 +72,9 @@ class CommandSender:
         Called with each delivery that ends, or whose UNKNOWN is resolved.
     on_ready
         Called when a peer has said who it is.
+    read_joins
+        Called when a command for many was given to the transport: tells `on_joined` of those that the transport knew
+        by then, which have got it too.
     """
 
     def __init__(
@@ -115,6 +118,8 @@ class CommandSender:
         self.ended: dict[CommandState, int] = dict.fromkeys(CommandState, 0)
         self.on_end: Callable[[Delivery], None] | None = None
         self.on_ready: list[Callable[[], None]] = []
+        self.read_joins: Callable[[float], object] = lambda now: None
+        self._latest: SentCommand | None = None  # given to the transport, and who joined until then is not known
 
     # -- sending ------------------------------------------------------------------------------------------------
 
@@ -130,16 +135,19 @@ class CommandSender:
         if command.deadline > 0.0:
             self._push(self._deadlines, command.deadline, command)
         if command.for_many and not self._is_open:
-            self._drop(self._add(command, ""), "the system was not started")
+            self._drop_unrouted(command, "the system was not started")
             return
         if self._early or (command.for_many and now < self._early_until):
             if len(self._early) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
-                self._drop(self._add(command, ""), "too many commands wait")
+                self._drop_unrouted(command, "too many commands wait")
                 return
             self._wait(command)
             self._early.append(command)
             return
         self._route(now, command, fail_fast)
+
+    def _drop_unrouted(self, command: SentCommand, reason: str) -> None:
+        self._drop(self._add(command, "" if command.for_many else command.target_id), reason)
 
     def _drop(self, delivery: Delivery, reason: str) -> None:
         self.dropped += 1
@@ -197,22 +205,25 @@ class CommandSender:
             for name, peer in self.peers.items()
             if peer.joined and target_matches(command.target_id, name)
         ]
-        if not members:
-            # A plain peer may take it, and nobody will say so.
-            plain = self._is_plain(command.target_id, command.topic)
-            delivery = self._add(command, "")
-            self._number(now, command)
-            self._transmit_first(command, "")
-            if plain:
-                delivery.state = CommandState.SENT
-                self._end_unacknowledged(delivery)
-            else:
-                self._end(delivery, CommandState.NO_ROUTE, "nobody listens")
-            return
         self._number(now, command)
         self._transmit_first(command, "")
+        command.pending += 1  # it does not end before all members are known
         for delivery in members:
             self._is_sent(now, delivery, self.peers[delivery.member])
+        before, self._latest = self._latest, command
+        self.read_joins(now)
+        self._latest = before
+        command.pending -= 1
+        if command.deliveries:
+            if not command.pending and not command.final:
+                self._finish(command)
+        elif self._is_plain(command.target_id, command.topic):
+            # A plain peer may take it, and nobody will say so.
+            delivery = self._add(command, "")
+            delivery.state = CommandState.SENT
+            self._end_unacknowledged(delivery)
+        else:
+            self._end(self._add(command, ""), CommandState.NO_ROUTE, "nobody listens")
 
     def _number(self, now: float, command: SentCommand) -> None:
         stream = command.stream
@@ -302,6 +313,10 @@ class CommandSender:
             self.refused += 1
             return
         peer.joined = True
+        latest = self._latest
+        if latest is not None and target_matches(latest.target_id, name):
+            if all(delivery.member != name for delivery in latest.deliveries):
+                self._is_sent(now, self._add(latest, name), peer)
         peer.hello_interval = HELLO_S
         self._say_hello(now, peer)
 
@@ -580,7 +595,7 @@ class CommandSender:
         if not command.deliveries:  # it waited for processes to connect
             self._stop_waiting(command)
             self._early.remove(command)
-            self._drop(self._add(command, ""), "nobody has joined in time")
+            self._drop_unrouted(command, "nobody has joined in time")
             return
         for delivery in list(command.deliveries):
             if not delivery.final:
@@ -646,7 +661,7 @@ class CommandSender:
             if not command.final:
                 if not command.deliveries:
                     self._stop_waiting(command)
-                    self._drop(self._add(command, ""), "the sender stopped")
+                    self._drop_unrouted(command, "the sender stopped")
                 for delivery in command.deliveries:
                     if not delivery.final:
                         if delivery.attempt:

@@ -103,7 +103,8 @@ class IPCCommandSystem:
             raise ConfigError(f"commands of {process_id} need its own key over tcp, was that of {tcp.key.name}")
         self._tcp = tcp
         self._tcp_refused = 0
-        self._subscriptions = [*subscriptions_of(process_id), protocol_topic(process_id)]
+        # The protocol's first: whoever gets anything has joined.
+        self._subscriptions = [protocol_topic(process_id), *subscriptions_of(process_id)]
         self._chosen_root = None if root is None else Path(os.path.abspath(root))
         self._queue_size = queue_size
         self._hold_s = hold_s

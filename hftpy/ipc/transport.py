@@ -8,7 +8,6 @@ the path: the owner does, while it holds the lock.
 import asyncio
 import atexit
 import errno
-import fcntl
 import logging
 import os
 import resource
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import zmq
 
+from hftpy.common.file_lock import FileLock
 from hftpy.errors import AddressInUseError, RootError
 from hftpy.ipc.curve_guard import Listener, stop_guard
 
@@ -128,13 +128,12 @@ class OwnedAddress:
         self.path = path
         self.listener: Listener | None = None
         self._pid = os.getpid()
-        self._lock_path = path.with_name(path.name + ".lock")
-        self._lock_fd = self._lock()
+        self._lock = FileLock(path.with_name(path.name + ".lock"), f"address {path}")
         try:
             listener = self._listen()
             self.socket: zmq.Socket[bytes] = get_context().socket(zmq.XPUB)
         except BaseException:
-            self._unlock()
+            self._lock.release()
             raise
         try:
             self.socket.setsockopt(zmq.LINGER, 0)
@@ -155,31 +154,6 @@ class OwnedAddress:
             listener.close()
             self.close()
             raise
-
-    def _lock(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        while True:
-            try:
-                lock_fd = os.open(self._lock_path, flags, 0o600)
-            except OSError as error:
-                raise RootError(f"address {self.path} cannot be used: {error.strerror}") from error
-            try:
-                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The last owner unlinks the file while it holds the lock: a lock on an unlinked file is worth nothing.
-                if os.path.samestat(os.fstat(lock_fd), os.stat(self._lock_path, follow_symlinks=False)):
-                    return lock_fd
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                os.close(lock_fd)
-                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise AddressInUseError(f"address {self.path} is in use by another process or object") from error
-                raise RootError(f"address {self.path} cannot be locked: {error.strerror}") from error
-            os.close(lock_fd)
-
-    def _unlock(self) -> None:
-        self._lock_path.unlink(missing_ok=True)
-        os.close(self._lock_fd)
 
     def _listen(self) -> unix_socket.socket:
         self._remove_stale()
@@ -222,7 +196,7 @@ class OwnedAddress:
                 self.path.unlink()
         except FileNotFoundError:
             pass
-        self._unlock()
+        self._lock.release()
 
 
 def _watch(socket: zmq.Socket[bytes]) -> None:

@@ -92,6 +92,9 @@ class Background:
 
     def _ended(self, task: Task) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            log.info("task %s ends the process: %r", task.get_name(), error)
+        elif error is not None:
             self._count_error()
             log.error("task %s failed", task.get_name(), exc_info=error)

@@ -5,6 +5,7 @@ A service lives on one event loop; of its methods only `run_once` and `request_s
 """
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import sys
@@ -17,7 +18,7 @@ from hftcore.latency import LatencyHistogram
 from hftcore.strategy import NativeStrategy
 from hftpy.common import Channel, Exchange, Side
 from hftpy.common.log import LimitedLog
-from hftpy.errors import AddressInUseError, Interrupted, TradingRefused
+from hftpy.errors import Interrupted, TradingRefused
 from hftpy.exchange import StreamBase
 from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
@@ -204,11 +205,12 @@ class ServiceBase(ServiceKeeping):
         return self._calls.submit(function, args, kwargs)
 
     def request_stop(self) -> None:
-        """Stop the service. From any thread."""
+        """Stop the service. From any thread, at any time; again, or after its end: nothing."""
         if self._loop is None:
             self._stop_requested.set()
         else:
-            self._loop.call_soon_threadsafe(self._stop_requested.set)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has stopped long since
+                self._loop.call_soon_threadsafe(self._stop_requested.set)
 
     def record_latency(self, hop: str, duration_ns: int) -> None:
         """Count one duration of a named hop; it shows in the status and the demo."""
@@ -239,14 +241,19 @@ class ServiceBase(ServiceKeeping):
         ------
         SetupAborted
             If `on_setup` returned False.
+        AddressInUseError
+            If a process of its name runs, or owns what it is to publish.
         HftError
             If something could not be set up, or a stream gave up.
+        RuntimeError
+            If it was called before.
         """
+        if self.state != "created":
+            raise RuntimeError(f"{self.process_id} is {self.state}: a service runs once")
+        status = self._status = StatusFile(self.process_id)
         self._loop = asyncio.get_running_loop()
         self._calls.start()
-        status = self._status = StatusFile(self.process_id)
         interrupted = False
-        is_owner = True
         try:
             self.state = "setting up"
             interrupted = not await self._background.run_until(self._stop_requested, self._prepare())
@@ -264,23 +271,22 @@ class ServiceBase(ServiceKeeping):
                 if not self._stop_requested.is_set():
                     self._begin_rounds()
                 await self._stop_requested.wait()
-        except AddressInUseError:
-            is_owner = False  # the status file is that of the process whose name, or channel, this one wanted
-            raise
         finally:
             self.state = "stopping"
-            await self._end_own_work(self._timer_tasks)
-            if self.has_run:
-                await self._guard("on_stop", self._call_on_stop)
-                await self._save_last()
-            last = self._status_or_less() if self.has_run else ServiceBase.status(self)
-            await self._release()
-            self._calls.end()
-            self._watchdog.stop()
-            self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
-            if is_owner:
+            try:
+                await self._end_own_work(self._timer_tasks)
+                if self.has_run:
+                    await self._guard("on_stop", self._call_on_stop)
+            finally:  # whatever on_stop does: sys.exit() too
+                if self.has_run:
+                    await self._save_last()
+                last = self._status_or_less() if self.has_run else ServiceBase.status(self)
+                await self._release()
+                self._watchdog.stop()
+                self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
                 content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
                 await self._quietly(lambda: status.write(content, final=True))
+                await self._quietly(status.close)
         if self._failure is not None:
             raise self._failure
 
@@ -373,7 +379,9 @@ class ServiceBase(ServiceKeeping):
     async def _release(self) -> None:
         for part in self._sources():
             await self._quietly(part.stop)
+        self._calls.close()
         await self._background.cancel_all()
+        self._calls.end()
         for name, api in self._apis.items():
             await self._quietly(api.stop if name.endswith("_ws_api") else api.close)
         if self._ipc_command is not None:

@@ -87,10 +87,14 @@ class Calls:
             self._open.add(call)
         return call
 
-    def end(self) -> None:
-        """Take no more; those that have not ended are told so."""
+    def close(self) -> None:
+        """Take no more, and begin none that was not begun."""
         with self._lock:
             self._loop = None
+
+    def end(self) -> None:
+        """After `close`: those that have not ended are told so."""
+        with self._lock:
             left, self._open = self._open, set()
         for call in left:
             self._resolve(call, error=RuntimeError(f"{self._name} stopped before {call.name} had ended"))
@@ -98,7 +102,9 @@ class Calls:
     def _begin(
         self, call: OneCall, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        if call.done() or not call.set_running_or_notify_cancel():  # its caller has cancelled it, or we have ended
+        if self._loop is None:  # closed: `end` tells the caller
+            return
+        if call.done() or not call.set_running_or_notify_cancel():  # its caller has cancelled it
             self._forget(call)
             return
         self._spawn(self._run(call, function, args, kwargs), "run_once")

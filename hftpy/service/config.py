@@ -12,7 +12,7 @@ import msgspec
 from hftcore.ring import MAX_CAPACITY
 from hftcore.topic import check_process_id
 from hftpy.common import Channel, CurrencyPair, Exchange
-from hftpy.common.secrets import Secret, resolve_secret
+from hftpy.common.secrets import SECRET_NAME, Secret, check_secret, redacted, resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.ipc.endpoint import TRANSPORTS
 
@@ -125,6 +125,10 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     queues: dict[str, QueueSetting] = {}
     params: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in self.__struct_fields__} | {"params": redacted(self.params)}
+        return f"Setting({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
 
 class ServiceConfig(msgspec.Struct, kw_only=True):
     """One section of a config file."""
@@ -139,6 +143,8 @@ class ServiceConfig(msgspec.Struct, kw_only=True):
         """The name under which commands, status and logs know the process."""
         return self.setting.ipc_command_publisher or self.section.rpartition(".")[2]
 
+
+LEAST_INTERVAL_S = 0.0001  # of a timer
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 # What a channel's ring may do when it is full. Blocking is none of it: a stream would wait for hooks of its own thread.
@@ -181,12 +187,12 @@ def load_config(path: Path) -> list[ServiceConfig]:
         If it cannot be read or something in it is not as it must be; the message names the key.
     """
     try:
-        content = json.loads(path.read_text(), object_pairs_hook=_no_duplicates)
+        content = json.loads(path.read_text("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except OSError as error:
         raise ConfigError(f"config {path} cannot be read: {error.strerror}") from error
     except ConfigError as error:
         raise ConfigError(f"config {path}: {error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"config {path} is no JSON: {error}") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"config {path} must be an object with a section per service")
@@ -211,6 +217,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
+
+
 def parse_section(section: str, value: Any, folder: Path) -> ServiceConfig:
     """Check one section.
 
@@ -227,12 +237,31 @@ def parse_section(section: str, value: Any, folder: Path) -> ServiceConfig:
         raise ConfigError(f"{section}.class_name must be the name of a class, was {class_name!r}")
     setting = _convert(f"{section}.setting", value.get("setting", {}), Setting)
     _check_values(f"{section}.setting", setting)
-    for account in (*setting.apis, *setting.ws_apis, *setting.streams):
-        for name in ("api_key", "api_secret"):
-            plain = getattr(account, name)
-            if isinstance(plain, str) and plain:
-                setattr(account, name, Secret(plain))  # shown nowhere, even where the config is printed
-    return ServiceConfig(section=section, class_name=class_name, setting=setting, folder=folder)
+    for group in ("apis", "ws_apis", "streams"):
+        for index, account in enumerate(getattr(setting, group)):
+            _hide_secrets(f"{section}.setting.{group}[{index}]", account)
+    config = ServiceConfig(section=section, class_name=class_name, setting=setting, folder=folder)
+    if setting.ipc_command_publisher is None:
+        try:
+            check_process_id(config.process_id)
+        except ValueError as error:
+            raise ConfigError(f"{section}: its last part names the process: {error}") from error
+    return config
+
+
+def _hide_secrets(key: str, account: ApiSetting | WsApiSetting | StreamSetting) -> None:
+    """Check the references to secrets, and make a Secret of each plain one, so that printing the config shows none."""
+    for name in ("api_key", "api_secret"):
+        value = getattr(account, name)
+        check_secret(f"{key}.{name}", value)
+        if isinstance(value, str) and value:
+            setattr(account, name, Secret(value))
+    for name, value in (account.api_auth_data or {}).items():
+        if isinstance(value, dict):
+            check_secret(f"{key}.api_auth_data.{name}", value)
+        elif isinstance(value, str) and value and SECRET_NAME.search(name):
+            assert account.api_auth_data is not None
+            account.api_auth_data[name] = Secret(value)
 
 
 def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
@@ -303,8 +332,12 @@ def _check_values(key: str, setting: Setting) -> None:
         check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
         _check_transport(f"{key}.ipc_publish", setting.ipc_publish.transport)
     for name, task in setting.tasks.items():
+        if f"task_{name}" in setting.tasks:
+            raise ConfigError(f"{key}.tasks names one timer twice: {name!r} and 'task_{name}'")
         if not 0 < task.interval < math.inf or not 0 <= task.delay < math.inf:
             raise ConfigError(f"{key}.tasks.{name}: interval must be above 0 and delay at least 0, was {task}")
+        if task.interval < LEAST_INTERVAL_S:
+            raise ConfigError(f"{key}.tasks.{name}.interval must be at least {LEAST_INTERVAL_S} s, was {task.interval}")
     if not (setting.watchdog.threshold == 0 or 0.01 <= setting.watchdog.threshold < math.inf):
         raise ConfigError(f"{key}.watchdog.threshold must be 0 or at least 0.01 s, was {setting.watchdog.threshold}")
     if not 0 <= setting.state.interval < math.inf:

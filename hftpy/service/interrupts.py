@@ -80,10 +80,11 @@ class _Mask:
 
 
 class _Scope:
-    __slots__ = ("base", "cancels", "command", "task", "timer")
+    __slots__ = ("base", "cancels", "command", "is_round", "task", "timer")
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, is_round: bool) -> None:
         self.task = task
+        self.is_round = is_round
         self.base = 0
         self.cancels = 0
         self.command: IPCCommand | None = None
@@ -174,7 +175,7 @@ class Interrupts:
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
             raise Interrupted(pending)
-        scope = _Scope(task)
+        scope = _Scope(task, is_round)
         self._push(task, scope)
         try:
             result = await awaitable
@@ -236,7 +237,11 @@ class Interrupts:
         points = self._points.get(task, ())
         scope = next((point for point in points if isinstance(point, _Scope)), None)
         if scope is not None:
-            self.when_unmasked(task, lambda: scope in self._points.get(task, ()) and self._cancel(scope, command))
+            self.when_unmasked(task, lambda: self._end_scope(scope, command))
+
+    def _end_scope(self, scope: _Scope, command: IPCCommand) -> None:
+        if scope in self._points.get(scope.task, ()):
+            self._cancel(scope, command, lambda: self.end_round(scope.task, command))
 
     def when_unmasked(self, task: Task, act: Callable[[], object]) -> None:
         """Act on a task now, or right after the mask that protects it."""
@@ -272,7 +277,12 @@ class Interrupts:
             mask.held.append(lambda: self._deliver(task, command))
             return
         point = points[-1]
-        taken = point.take(command) if isinstance(point, _Sleep) else self._cancel(point, command)
+        if isinstance(point, _Sleep):
+            taken: bool | None = point.take(command)
+        else:
+            taken = self._cancel(point, command, lambda: self._deliver(task, command))
+        if taken is None:
+            return
         if taken:
             self.delivered += 1
             return
@@ -280,24 +290,37 @@ class Interrupts:
         pending = self._pending.setdefault(task, deque(maxlen=MAX_PENDING))
         pending.append(command)
 
-    def _cancel(self, scope: _Point, command: IPCCommand) -> bool:
+    def _cancel(self, scope: _Point, command: IPCCommand, again: Callable[[], object]) -> bool | None:
+        """False if it was interrupted already; None if that must wait for its turn, upon which `again` is called."""
         assert isinstance(scope, _Scope)
         if scope.command is not None:
             return False
         task = scope.task
         loop = task.get_loop()
         if task._must_cancel:  # type: ignore[attr-defined]
-            loop.call_soon(self._deliver, task, command)
-            return True
+            loop.call_soon(again)
+            return None
         waiter = task._fut_waiter  # type: ignore[attr-defined]
         if waiter is not None and _is_being_cancelled(waiter):
             # By somebody else. If the task goes on after it, then is our time.
-            waiter.add_done_callback(lambda _: loop.call_soon(self._deliver, task, command))
-            return True
+            waiter.add_done_callback(lambda _: loop.call_soon(again))
+            return None
+        if waiter is not None and waiter.done():
+            # What it waited for has come, and must not be lost: the task goes on before our turn, which is next.
+            loop.call_soon(self._after_result, scope, command, again)
+            return None
         scope.command = command
         scope.cancel()
         scope.timer = scope.task.get_loop().call_later(GRACE_S, self._check, scope)
         return True
+
+    def _after_result(self, scope: _Scope, command: IPCCommand, again: Callable[[], object]) -> None:
+        """The task has gone on: what is left of it in the scope is interrupted, or else it is for its next point."""
+        task = scope.task
+        if task in self._points:
+            again()
+        elif not task.done() and not scope.is_round:
+            self._pending.setdefault(task, deque(maxlen=MAX_PENDING)).append(command)
 
     def _check(self, scope: _Scope) -> None:
         # Still there: a long clean-up, or somebody's `except CancelledError` that goes on.

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hftpy.common.secrets import redacted
 from hftpy.errors import ConfigError, StateError, TradingRefused
 from hftpy.ipc import IPCCommand, IPCCommandSystem
 from hftpy.service.config import ServiceConfig
@@ -86,14 +87,14 @@ class ServiceKeeping(ServiceControl):
             old = self.params
             try:
                 if not isinstance(changes, Mapping):
-                    raise ConfigError(f"{self._params_key}: changes must be an object, was {changes!r}")
+                    raise ConfigError(f"{self._params_key}: changes must be an object, was {redacted(changes)!r}")
                 new = merge_params(self._params_key, old, changes, self.params_type)
                 self.params = new
                 result = self.on_params(old, new)
                 if inspect.isawaitable(result):
                     result = await result
                 if result is False:
-                    raise ConfigError(f"{self.process_id}: on_params refused {dict(changes)!r}")
+                    raise ConfigError(f"{self.process_id}: on_params refused {redacted(changes)!r}")
             except BaseException:
                 self.params = old
                 self._params_refused += 1

@@ -1,11 +1,13 @@
 """From a section of the config to a running service."""
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
 import signal
 import sys
+from typing import Any
 
 from hftpy.common.lifeline import watch_lifeline
 from hftpy.common.loops import new_event_loop
@@ -14,6 +16,8 @@ from hftpy.service.base import ServiceBase, SetupAborted
 from hftpy.service.config import ServiceConfig
 
 log = logging.getLogger(__name__)
+
+Task = asyncio.Task[Any]
 
 
 def load_service(config: ServiceConfig) -> ServiceBase:
@@ -55,10 +59,15 @@ def run_service(config: ServiceConfig) -> int:
     int
         Exit status: 0 stopped, 1 failed (or a task did not end when it was cancelled), 2 not started (its set-up
         aborted, its config cannot be used, or an address or the root is not to be had).
+
+    Raises
+    ------
+    SystemExit
+        If a hook or a handler called `sys.exit`: after the service has stopped, in order.
     """
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(config))
+            _run_to_the_end(runner, config)
     except (SetupAborted, ConfigError) as error:
         log.error("%s", error, exc_info=error.__cause__ if isinstance(error, SetupAborted) else None)
         return 2
@@ -73,10 +82,33 @@ def run_service(config: ServiceConfig) -> int:
     return 0
 
 
-async def _serve(config: ServiceConfig) -> None:
+def _run_to_the_end(runner: asyncio.Runner, config: ServiceConfig) -> None:
+    running: list[tuple[ServiceBase, Task]] = []
+    try:
+        runner.run(_serve(config, running))
+    except (SystemExit, KeyboardInterrupt):
+        # Raised in any task, it leaves the loop at once. The loop goes on, so that the service can stop in order.
+        for service, task in running:
+            while not task.done():
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    runner.run(_stop(service, task))
+            if not task.cancelled():
+                task.exception()  # it ends with what is raised here, or has told its failure
+        raise
+
+
+async def _stop(service: ServiceBase, task: Task) -> None:
+    service.request_stop()
+    await asyncio.wait({task})
+
+
+async def _serve(config: ServiceConfig, running: list[tuple[ServiceBase, Task]]) -> None:
     service: ServiceBase | None = None
     try:
         service = load_service(config)
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((service, task))
         await _run(service)
     except (HftError, SetupAborted):
         raise

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STATES = ("setting up", "starting", "running", "paused", "stalled", "stopping", "stopped", "failed", "gone")
+STATES = ("setting up", "starting", "running", "paused", "stalled", "silent", "stopping", "stopped", "failed", "gone")
+SILENT_S = 5.0  # ten times as long as there is between two statuses
 # Upper edges of the buckets, seconds: 1, 2.5, 5 in each decade from 100 ns to 10 s.
 EDGES_S = (*(round(digit * 10.0**power, 10) for power in range(-7, 1) for digit in (1, 2.5, 5)), 10.0)
 STEPS = 32  # of hftcore.latency: buckets per power of two
@@ -208,8 +209,13 @@ def render(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     """The statuses of processes, as `read_statuses` gives them, in Prometheus' text format."""
     families: dict[str, tuple[Metric, list[str]]] = {}
     for process, status in statuses.items():
+        series: dict[tuple[str, str], tuple[Metric, Labels, float]] = {}
         for group, key, labels, value in _samples(status):
             metric = METRICS.get((group, key)) or _metric(group, key, "Not described")
+            place = metric.name, str(labels)
+            # A series may stand there once: names of a service's own that are one to Prometheus are counted together.
+            series[place] = metric, labels, value + (series[place][2] if place in series else 0)
+        for metric, labels, value in series.values():
             lines = families.setdefault(metric.name, (metric, []))[1]
             lines.append(_line(metric.name, {"process": process, **labels}, value))
         for hop, counts in (status.get("latency") or {}).items():
@@ -223,9 +229,15 @@ def render(statuses: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def shown_state(status: Mapping[str, Any]) -> str:
-    """The state of a process; ``gone`` if it ended without saying so."""
+    """The state of a process; ``gone`` if it ended without saying so, ``silent`` if it lives and says nothing, as one
+    that was stopped by SIGSTOP.
+    """
     state = str(status["state"])
-    return state if status.get("alive", True) or state in ("stopped", "failed") else "gone"
+    if state in ("stopped", "failed"):
+        return state
+    if not status.get("alive", True):
+        return "gone"
+    return "silent" if state != "stalled" and time.time() - status["written"] > SILENT_S else state
 
 
 def _samples(status: Mapping[str, Any]) -> Iterator[Sample]:
@@ -253,9 +265,9 @@ def _samples(status: Mapping[str, Any]) -> Iterator[Sample]:
         yield "state", "saved_time_seconds", {}, saved["saved_ns"] / 1e9
     for queue, counts in (status.get("queues") or {}).items():
         yield from _group("queue", counts, {"channel": queue})
-    for stream in status.get("streams") or ():
+    for index, stream in enumerate(status.get("streams") or ()):
         for channel, counts in stream["channels"].items():
-            labels = {"exchange": stream["exchange"], "channel": channel}
+            labels = {"stream": str(index), "exchange": stream["exchange"], "channel": channel}
             yield from _group("stream", {**counts, "dropped": sum(counts.get("dropped", ()))}, labels)
     for index, counts in enumerate(status.get("subscribers") or ()):
         yield from _group("subscriber", counts, {"subscriber": str(index)})

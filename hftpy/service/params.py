@@ -1,18 +1,14 @@
 """The parameters of a service: checked against its `params_type`, changed while it runs, told without secrets."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import inspect as types
 
-from hftpy.common.secrets import Secret
+from hftpy.common.secrets import redacted
 from hftpy.errors import ConfigError
-
-SECRET_NAME = re.compile(r"secret|passw|token|api_?key|private_?key|credential", re.IGNORECASE)
-REDACTED = "***"
 
 
 def read_params(key: str, value: Mapping[str, Any], kind: type[msgspec.Struct] | None) -> Any:
@@ -49,24 +45,13 @@ def merge_params(key: str, current: Any, changes: Mapping[str, Any], kind: type[
     for name, value in changes.items():
         old = current[name]
         if old is not None and _json_type(old) != _json_type(value):
-            raise ConfigError(f"{key}.{name} must be of the type {_json_type(old)}, was {value!r}")
+            raise ConfigError(f"{key}.{name} must be of the type {_json_type(old)}, was {redacted(value, name)!r}")
     return {**current, **changes}
 
 
 def told_params(params: Any) -> Any:
     """The parameters for a status file: JSON types, without what its name calls a secret."""
-    return _redacted(msgspec.to_builtins(params, enc_hook=str))
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: REDACTED if SECRET_NAME.search(str(name)) and entry is not None else _redacted(entry)
-            for name, entry in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_redacted(entry) for entry in value]
-    return REDACTED if isinstance(value, Secret) else value
+    return redacted(msgspec.to_builtins(params, enc_hook=str))
 
 
 def _merged(old: Any, changes: Mapping[str, Any], kind: Any) -> dict[str, Any]:

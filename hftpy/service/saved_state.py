@@ -25,6 +25,7 @@ import msgspec
 
 from hftpy.common.paths import get_root, make_private_folder
 from hftpy.errors import StateError
+from hftpy.service.status import remove_parts
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class StateFile:
             If it is damaged, foreign, or somebody else's.
         """
         path = self.path
+        remove_parts(path)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:

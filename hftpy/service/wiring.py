@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
-from hftpy.common.secrets import resolve_secret
+from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
 from hftpy.ipc import IPCPublisher, IPCSubscriber
@@ -95,7 +95,7 @@ def _auth_data(key: str, found: dict[str, Any] | None, folder: Path) -> dict[str
         return None
     resolved = dict(found)
     for name, value in found.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict | Secret):
             secret = resolve_secret(f"{key}.{name}", value, folder)
             resolved[name] = secret.reveal() if secret is not None else ""
     return resolved

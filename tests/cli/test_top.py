@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from rich.console import Console
 from hftcore.latency import LatencyHistogram
 from hftpy.cli.top import render, row_of
 from hftpy.service import ServiceBase, parse_section
+from hftpy.service.metrics import shown_state
+from hftpy.service.status import StatusFile, read_statuses
 
 HFTPY = [sys.executable, "-m", "hftpy.cli"]
 
@@ -35,9 +38,9 @@ def status_of(**more):
     }  # fmt: skip
 
 
-def shown(rows, width=200) -> str:
+def shown(rows, width=200, height=None) -> str:
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    console.print(render(rows, width))
+    console.print(render(rows, width, height))
     console.file.close()
     return console.export_text()
 
@@ -82,6 +85,30 @@ def test_a_stall_is_shown_with_its_place():
     for what in ("mm", "stalled", "running, cold", "tick/s", "p99", "stalls"):
         assert what in narrow
     assert max(map(len, narrow.splitlines())) <= 80 and "params" not in narrow
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 79, 119])
+def test_a_narrow_terminal_shows_whole_names_and_states(width):
+    rows = [row_of(name, status_of(state="paused"), None) for name in ("kraken_gw", "mm1")]
+    text = shown(rows, width)
+    assert max(map(len, text.splitlines())) <= width
+    table = text.split("\n", 2)[2]
+    assert "kraken_gw" in table and table.count("paused") == 2 and "…" not in table
+
+
+@pytest.mark.parametrize("height", [5, 24, 60])
+def test_processes_that_do_not_fit_are_told_and_those_in_trouble_are_shown_first(root, height):
+    rows = [row_of(f"proc{n:02}", status_of(alive=n != 37), None) for n in range(50)]
+    loop = {"stalled": True, "stalls": 0, "stack": ["x.py"]}
+    rows[41] = row_of("proc41", status_of(state="stalled", loop=loop), None)
+    lines = [line for line in shown(rows, 200, height).splitlines() if line.strip()]
+    assert len(shown(rows, 200, height).splitlines()) <= max(height, 8)
+    names = [line.split()[0] for line in lines if re.match(r" *proc\d\d ", line) and "stalled at" not in line]
+    assert names == sorted(names) and "proc37" in names
+    if height > 5:
+        assert "proc41" in names and any("proc41 is stalled at x.py" in line for line in lines)
+    told = [line for line in lines if line.startswith("and ")]
+    assert told == ([] if height == 60 else [f"and {50 - len(names)} more: hftpy top --once shows all"])
 
 
 @pytest.fixture
@@ -138,8 +165,57 @@ async def test_live_in_a_terminal(service, root):
 
 def test_no_process_at_all(root):
     assert json.loads(run("top", "--json").stdout) == []
-    assert run("top").returncode == 0
+    done = run("top")
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "none")
     assert run("metrics").stdout == ""
+
+
+def test_files_that_are_no_status_hide_no_other_process(root, caplog):
+    folder = root / "status"
+    folder.mkdir(mode=0o700)
+    good = {key: value for key, value in status_of(pid=os.getpid()).items() if key != "alive"}
+    damaged = {
+        "empty": "", "half": '{"pid": 1', "list": "[]", "nobody": '{"started": 1, "written": 1}', "nul": "\0",
+        "text": json.dumps(good | {"pid": "1"}), "deep": "[" * 100_000,
+        "counts": json.dumps(good | {"counters": [1]}),
+    }  # fmt: skip
+    (folder / "old.json").write_text('{"pid": 4194305}')
+    for name, text in {**damaged, "good": json.dumps(good)}.items():
+        (folder / f"{name}.json").write_text(text)
+    for _ in range(2):
+        assert list(read_statuses(root)) == ["good", "old"]
+    assert len(caplog.records) == len(damaged)  # once each
+    done = run("top", "--json", "--interval", "0.1")
+    assert [row["process"] for row in json.loads(done.stdout)] == ["good", "old"]
+    assert "half.json is no status" in done.stderr
+    assert run("status").returncode == 0 and 'process="good"' in run("metrics").stdout
+
+
+def test_a_process_number_that_is_used_again_is_another_process(root):
+    file = StatusFile("mm")
+    file.write(file.encode(status_of(pid=os.getpid())))
+    assert read_statuses(root)["mm"]["alive"]
+    status = json.loads(file.path.read_text())
+    file.path.write_text(json.dumps(status | {"born": status["born"] - 1}))
+    assert not read_statuses(root)["mm"]["alive"]
+    file.close()
+
+
+def test_a_zombie_and_a_process_that_is_stopped(root):
+    code = (
+        "import sys, time; from hftpy.service.status import StatusFile; f = StatusFile('mm');"
+        f"f.write(f.encode({status_of() | {'written': 0}!r})); print('ready', flush=True); time.sleep(900)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        path = root / "status" / "mm.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": process.pid}))
+        status = read_statuses(root)["mm"]
+        assert (status["alive"], shown_state(status)) == (True, "silent")  # it wrote nothing since 1970
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        status = read_statuses(root)["mm"]
+        assert (status["alive"], shown_state(status)) == (False, "gone")
 
 
 async def test_metrics_are_printed_and_served(service):

@@ -157,3 +157,51 @@ def test_tls_that_cannot_be_used_names_its_key(tmp_path):
     [config] = load_config(write(tmp_path, section(streams=[stream | {"tls": {"ca_file": "none.pem"}}])))
     with pytest.raises(ConfigError, match=r"service\.mm\.setting\.streams\[0\]: tls\.ca_file .*none\.pem"):
         wiring.make_streams(config, object(), None)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"service.a/../b": {"class_name": "A"}}, r"service\.a/\.\./b: its last part names the process: .*was '/b'"),
+        ({"service.": {"class_name": "A"}}, r"service\.: its last part names the process"),
+        ({"service.my mm": {"class_name": "A"}}, r"was 'my mm'"),
+        ("[" * 100_000, "is no JSON: maximum recursion depth"),
+        ('{"a": {"class_name": "A", "setting": {"params": {"x": NaN}}}}', "NaN is no number in JSON"),
+        ('{"a": {"class_name": "A", "setting": {"params": {"x": -Infinity}}}}', "-Infinity is no number in JSON"),
+        (section(tasks={"a": {"interval": 1}, "task_a": {"interval": 2}}), "names one timer twice: 'a' and 'task_a'"),
+        (section(tasks={"a": {"interval": 1e-320}}), r"tasks\.a\.interval must be at least 0\.0001 s, was 1e-320"),
+        (section(apis=[{"exchange": "kraken", "api_key": {"evn": "X"}}]), r"apis\[0\]\.api_key must be .* 'evn'\)"),
+        (section(apis=[{"exchange": "kraken", "api_secret": 12345}]), r'api_secret must be \{"env": NAME\}, [^0-9]*$'),
+        (
+            section(streams=[
+                {"exchange": "okx", "subscribe_channels": ["ticker"], "api_auth_data": {"passphrase": {"fiel": "x"}}}
+            ]),
+            r"streams\[0\]\.api_auth_data\.passphrase must be .*'fiel'\)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_fail_later_is_named_when_the_config_is_read(tmp_path, content, named):
+    with pytest.raises(ConfigError, match=named):
+        load_config(write(tmp_path, content))
+
+
+def test_what_is_called_a_secret_prints_nowhere(tmp_path):
+    stream = {
+        "exchange": "okx", "subscribe_channels": ["ticker"], "api_key": "KEY-X", "api_secret": "SECRET-X",
+        "api_auth_data": {"passphrase": "PASS-X", "rest_host": "http://shown"},
+    }  # fmt: skip
+    content = section(streams=[stream], params={"api_token": "TOKEN-X", "inner": [{"password": "WORD-X"}], "n": 5})
+    (config,) = load_config(write(tmp_path, content))
+    assert "-X" not in repr(config)
+    assert "http://shown" in repr(config) and "'n': 5" in repr(config)
+    found = wiring._auth_data("key", config.setting.streams[0].api_auth_data, tmp_path)
+    assert found == {"passphrase": "PASS-X", "rest_host": "http://shown"}
+    assert config.setting.params["api_token"] == "TOKEN-X"  # it is the service's own
+
+
+def test_a_secret_file_that_is_no_text_is_not_shown(tmp_path):
+    (tmp_path / "secret").write_bytes(b"abc\xff\xfe")
+    (tmp_path / "secret").chmod(0o600)
+    with pytest.raises(ConfigError, match="is no text") as caught:
+        resolve_secret("key", {"file": "secret"}, tmp_path)
+    assert "abc" not in str(caught.value) and caught.value.__cause__ is None

@@ -949,3 +949,89 @@ async def test_random_nesting_leaves_no_cancellation_over():
     for seed in range(base, base + 60):
         async with asyncio.timeout(60):
             await one_history(seed)
+
+
+async def test_a_result_that_has_just_come_is_not_lost_and_the_interrupt_is_for_the_next_point(points):
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    seen = []
+
+    async def loop():
+        while len(seen) < 4:
+            try:
+                seen.append(await points.run(queue.get()))
+            except Interrupted as interrupted:
+                seen.append(("interrupted", interrupted.command.payload["n"]))
+        seen.append((await points.sleep(LONG)).command.payload["n"])
+
+    task = asyncio.create_task(loop())
+    await ticks()
+    for number in range(2):  # of each pair the item has arrived, but the task has not gone on
+        queue.put_nowait(number)
+        assert points.interrupt(command(number=number)) == 1
+        await ticks()
+    points.interrupt(command(number=2))
+    await asyncio.wait_for(task, 20)
+    assert seen == [0, ("interrupted", 0), 1, ("interrupted", 1), 2]
+    assert (points.delivered, points.waiting, len(points._pending), queue.qsize()) == (3, 0, 0, 0)
+
+
+async def test_an_interrupt_after_a_partial_result_ends_the_rest_of_the_scope(points):
+    arrived = asyncio.get_running_loop().create_future()
+    seen = []
+
+    async def work():
+        seen.append(await arrived)
+        await asyncio.sleep(LONG)
+
+    task = asyncio.create_task(points.run(work()))
+    await ticks()
+    arrived.set_result("first half")
+    points.interrupt(command(number=7))
+    with pytest.raises(Interrupted) as caught:
+        await asyncio.wait_for(task, 20)
+    assert (seen, caught.value.command.payload["n"], points.delivered, task.cancelling()) == (["first half"], 7, 1, 0)
+
+
+async def test_a_round_that_just_ends_when_it_is_interrupted_or_paused_keeps_its_result(root, eventually):
+    class Consumer(Traced):
+        def on_setup(self):
+            self.queue: asyncio.Queue[int] = asyncio.Queue()
+            return super().on_setup()
+
+        async def next(self):
+            self.events.append(await self.queue.get())
+
+    async with Running(Consumer(config()), eventually) as running:
+        service = running.service
+        await eventually(lambda: service._rounds.state == "in a round")
+        await ticks()
+        service.queue.put_nowait(1)
+        assert service.interrupt("rebalance") == 1
+        await eventually(lambda: service._rounds.begun == 2)
+        await ticks()
+        service.queue.put_nowait(2)
+        service.pause()
+        await eventually(lambda: service.events == [1, 2, "on_pause"])
+        assert service._rounds.state == "held" and service.queue.empty()
+
+
+async def test_a_pause_that_meets_a_cancel_by_somebody_else_ends_the_round_and_not_the_sleep_in_it(root, eventually):
+    class Nested(Traced):
+        async def next(self):
+            self.events.append("round")
+            self.task = asyncio.current_task()
+            try:
+                await asyncio.sleep(LONG)
+            except asyncio.CancelledError:
+                self.task.uncancel()
+            left = await self.sleep(LONG)
+            self.events.append(("slept", left.command and left.command.command_type))
+
+    async with Running(Nested(config()), eventually) as running:
+        service = running.service
+        await eventually(lambda: service.events == ["round"])
+        await ticks()
+        service.task.cancel()
+        service.pause()
+        await eventually(lambda: "on_pause" in service.events)
+        assert service.events == ["round", "on_pause"]

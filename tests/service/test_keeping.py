@@ -140,6 +140,22 @@ def test_what_is_called_a_secret_is_not_told():
     assert told_params(Params(1.0, api_token="t"))["api_token"] == "***"
 
 
+async def test_no_error_about_params_shows_a_secret():
+    class Refuses(ServiceBase):
+        def on_params(self, old, new):
+            return False
+
+    service = Refuses(config(params={"api_token": "OLD-X", "inner": {}, "n": 1}))
+    for changes in (
+        {"api_token": "NEW-X"}, {"api_token": ["NEW-X"]}, {"n": {"password": "NEW-X"}}, [{"token": "NEW-X"}],
+        {"inner": {"passphrase": "NEW-X"}},
+    ):  # fmt: skip
+        with pytest.raises(ConfigError) as caught:
+            await service.update_params(changes)
+        assert "-X" not in str(caught.value) and "***" in str(caught.value)
+    assert service.params == {"api_token": "OLD-X", "inner": {}, "n": 1}
+
+
 async def test_the_command_update_params(root, world, eventually):
     service = Typed(
         config(params={"spread": 1}, ipc_command_publisher="s", ipc_command_subscribers=["operator"])
@@ -324,6 +340,17 @@ def test_a_crash_while_it_is_written_leaves_the_old_one(tmp_path, monkeypatch):
                 file.write(file.encode([2]), 1)
         assert StateFile("s", "x:Y", tmp_path / "kept").read() == ([1], 1)
         assert [path.name for path in (tmp_path / "kept").iterdir()] == ["s.json"]
+
+
+def test_what_crashes_have_left_beside_the_file_is_removed_and_nothing_else(tmp_path):
+    file = StateFile("s", "x:Y", tmp_path)
+    file.write(file.encode([1]), 1)
+    kept = {"s.json", "s.2.77.tmp", "other.77.tmp", "s.old.tmp", "s.corrupt-5"}
+    for name in (*kept, "s.77.tmp", "s.123456.tmp"):
+        if name != "s.json":
+            (tmp_path / name).write_text("half a st")
+    assert file.read() == ([1], 1)
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 import asyncio
 import concurrent.futures
 import gc
+import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from hftpy.errors import ConfigError, TradingRefused
+from hftpy.errors import AddressInUseError, ConfigError, TradingRefused
 from hftpy.ipc import IPCCommandSystem, IPCPublisher
 from hftpy.service import ServiceBase, SetupAborted, parse_section
 from hftpy.service import background as background_module
@@ -357,3 +360,139 @@ async def test_a_set_up_that_fails_leaves_nothing(world, root, way):
     if way == "address":
         await other.stop()
     assert not [path for path in (root / "zmq").rglob("*") if path.is_socket()]
+
+
+async def test_a_service_runs_once_and_may_be_asked_to_stop_at_any_time(world):
+    service = await world.start(ServiceBase(world.config("s")))
+    with pytest.raises(RuntimeError, match="s is running: a service runs once"):
+        await service.run()
+    await world.stop(service)
+    with pytest.raises(RuntimeError, match="s is stopped: a service runs once"):
+        await service.run()
+    service.request_stop()
+
+
+def test_a_stop_that_is_asked_after_the_loop_is_gone_is_nothing(root):
+    service = ServiceBase(parse_section("test.s", {"class_name": "x:Y"}, Path(".")))
+
+    async def run():
+        running = asyncio.create_task(service.run())
+        service.request_stop()
+        await running
+
+    asyncio.run(run())
+    service.request_stop()
+    thread = threading.Thread(target=service.request_stop)
+    thread.start()
+    thread.join()
+    assert service.state == "stopped"
+
+
+async def test_two_processes_of_one_name_do_not_tell_of_each_other(world, root):
+    """Without commands and publishers too: their status and their saved state would be one file."""
+    first = await world.start(ServiceBase(world.config("s")))
+    other = ServiceBase(world.config("s"))
+    with pytest.raises(AddressInUseError, match=r"the name s under .* is in use by another process"):
+        await other.run()
+    assert first.state == "running" and other.state == "created"
+    await world.stop(first)
+    assert not list((root / "status").glob("*.lock"))
+    await world.start(other)  # the name is free
+
+
+async def test_what_on_stop_raises_keeps_nothing_from_being_released(world, root):
+    class Leaves(ServiceBase):
+        def on_save(self):
+            return {"kept": True}
+
+        def on_stop(self):
+            raise SystemExit(5)
+
+    service = Leaves(world.config("s", ipc_command_publisher="s"))
+    running = asyncio.ensure_future(_outcome(service.run()))
+    await world.eventually(lambda: service.state == "running")
+    service.request_stop()
+    assert await running == 5
+    assert service.state == "stopped" and not [path for path in (root / "zmq").rglob("*") if path.is_socket()]
+    assert json.loads((root / "status" / "s.json").read_text())["state"] == "stopped"
+    assert (root / "state" / "s.json").exists()
+    again = await world.start(Leaves(world.config("s", ipc_command_publisher="s")))
+    again.on_stop = lambda: None
+
+
+async def _outcome(running):
+    try:
+        await running
+    except SystemExit as error:  # in a task it would end the loop
+        return error.code
+    return None
+
+
+async def test_a_call_that_comes_while_everything_is_released_is_told_so_and_leaves_no_task(world):
+    refused = []
+
+    class Late(ServiceBase):
+        async def on_start(self):
+            self._spawn(self.linger(), "linger")
+
+        async def linger(self):
+            try:
+                await asyncio.sleep(LONG)
+            finally:
+                try:
+                    self.run_once(asyncio.sleep, LONG)
+                except RuntimeError as error:
+                    refused.append(str(error))
+
+    service = await world.start(Late(world.config("s")))
+    before = len(asyncio.all_tasks())
+    await world.stop(service)
+    assert refused == ["run_once needs a service that is started, and has not stopped"]
+    assert len(asyncio.all_tasks()) < before
+    assert not [task for task in asyncio.all_tasks() if "run_once" in task.get_name()]
+
+
+EXITS = """
+import asyncio, sys
+from hftpy.service import ServiceBase
+
+class Exits(ServiceBase):
+    async def on_stop(self):
+        await asyncio.sleep(0.01)
+        print("on_stop", await self.run_once(lambda: self.ipc_command.broadcast("bye", {})) is not None, flush=True)
+
+    def on_save(self):
+        return 1
+
+    %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "state"),
+    [
+        ("def on_setup(self): sys.exit(3)", "", "failed"),
+        ("def on_start(self): sys.exit(3)", "on_stop True\n", "stopped"),
+        ("def next(self): sys.exit(3)", "on_stop True\n", "stopped"),
+        ("async def next(self):\n        await asyncio.sleep(0.05)\n        sys.exit(3)", "on_stop True\n", "stopped"),
+        ("def task_x(self): sys.exit(3)", "on_stop True\n", "stopped"),
+        ("def on_start(self): self.run_once(sys.exit, 3)", "on_stop True\n", "stopped"),
+        ("def on_start(self): self._spawn(self.leave(), 'x')\n    async def leave(self): sys.exit(3)",
+         "on_stop True\n", "stopped"),
+        ("def on_start(self): self.request_stop()\n    async def on_stop(self): sys.exit(3)", "", "stopped"),
+    ],
+)  # fmt: skip
+def test_sys_exit_anywhere_stops_the_service_in_order(root, tmp_path, code, said, state):
+    (tmp_path / "exits.py").write_text(EXITS % code)
+    setting = {"ipc_command_publisher": "exits"}
+    if "task_x" in code:
+        setting["tasks"] = {"x": {"interval": 0.05}}
+    (tmp_path / "c.json").write_text(json.dumps({"exits": {"class_name": "Exits", "setting": setting}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "hftpy.worker", str(tmp_path / "c.json"), "exits"],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "HFT_ROOT": str(root)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (3, said, False), done.stderr
+    assert json.loads((root / "status" / "exits.json").read_text())["state"] == state
+    assert (root / "state" / "exits.json").exists() == (state == "stopped")
+    assert not [path for path in root.rglob("*") if path.is_socket() or path.suffix in (".lock", ".tmp")]

@@ -144,6 +144,31 @@ def test_a_histogram_counts_cumulatively():
     assert value(families, "hftpy_latency_negative_total") == 1
 
 
+def test_the_official_reader_understands_it():
+    """Where prometheus-client is installed; our own reader above is stricter, but ours."""
+    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed (extra test)")
+    histogram = LatencyHistogram()
+    for duration_ns in (50, 90_000, 1_000_000_000, 60_000_000_000):
+        histogram.record(duration_ns)
+    streams = [{"exchange": "kraken", "channels": {"ticker": {"frames": n}}} for n in (5, 7)]
+    counters = {"tickers": 3, "my counter": 1, "my.counter": 2, "zähler": 4, "nan": float("nan")}
+    name, hop = 'a"b\\c\nd', 'h"o\\p'
+    status = status_of(counters=counters, streams=streams, latency={hop: histogram.to_dict()}, tasks={"x": {"runs": 2}})
+    families = {family.name: family for family in parser.text_string_to_metric_families(render({name: status}))}
+    series = [(s.name, tuple(sorted(s.labels.items()))) for family in families.values() for s in family.samples]
+    assert len(series) == len(set(series))
+    assert all(labels["process"] == name for labels in (dict(found) for _, found in series))
+    assert [s.value for s in families["hftpy_service_my_counter"].samples] == [3]
+    assert {s.labels["stream"]: s.value for s in families["hftpy_stream_frames"].samples} == {"0": 5, "1": 7}
+    assert (families["hftpy_service_tickers"].type, families["hftpy_up"].type) == ("counter", "gauge")
+    latency = families["hftpy_latency_seconds"]
+    buckets = [(float(s.labels["le"]), s.value) for s in latency.samples if s.name.endswith("_bucket")]
+    assert latency.type == "histogram" and buckets == sorted(buckets) and buckets[-1] == (float("inf"), 4)
+    assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+    assert {s.labels["hop"] for s in latency.samples} == {hop}
+    assert [s.value for s in latency.samples if s.name.endswith("_count")] == [4]
+
+
 def test_no_two_counters_have_one_name():
     names = [metric.name for metric in METRICS.values()]
     assert len(names) == len(set(names))

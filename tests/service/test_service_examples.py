@@ -16,8 +16,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         (
             "interruptible_service.py",
             """\
-report: weight 0.5
 trade to weight 0.5
+report: weight 0.5
 woken by rebalance, True
 fetching was interrupted by rebalance
 trade to weight 0.2

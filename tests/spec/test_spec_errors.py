@@ -137,7 +137,7 @@ async def test_a_second_run_of_one_config(run, project, status_of, eventually):
     config = project("mm", section(ipc_command_publisher="mm_demo"), mm_demo=SERVICE)
     first = await run(config)
     await first.says("runs (MMDemoService)")
-    await refused(await run(config), "mm_demo", "mm_demo.ipc is in use by another process")
+    await refused(await run(config), "mm_demo", "the name mm_demo under", "is in use by another process")
     pids = {process.pid for process in first.family}
     assert first.process.returncode is None
     await eventually(lambda: status_of("mm_demo")["state"] == "running" and status_of("mm_demo")["pid"] in pids)
