@@ -79,6 +79,14 @@ HFT_COLD const char* skip_any_number(const char* p, const char* end) noexcept {
     return p == fraction ? nullptr : p;
 }
 
+// After the letter.
+inline const char* skip_exponent(const char* p, const char* end) noexcept {
+    if (p != end && (*p == '-' || *p == '+')) ++p;
+    const char* const digits = p;
+    while (p != end && is_digit(*p)) ++p;
+    return p == digits ? nullptr : p;
+}
+
 // A number of any spelling, with its sign.
 HFT_COLD const char* skip_any_real(const char* p, const char* end) noexcept {
     const char* stop = p;
