@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize command-proof shm-proof fuzz instructions wheels asan
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize command-proof shm-proof fuzz instructions wheels asan damage
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -64,6 +64,9 @@ fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_F
 
 instructions: $(STAMP)  ## instructions per operation of the hot paths against the baseline; ARGS=--update renews it
 	$(BIN)/python benchmarks/instructions/count.py $(ARGS)
+
+damage: $(STAMP)  ## recorded books with a frame removed, repeated or late at every place (FRAMES=300); needs HFTPY_FIXTURES
+	HFTPY_DAMAGE_FRAMES=$(or $(FRAMES),300) $(BIN)/python -m pytest tests/exchange/test_damage_everywhere.py --timeout 0 $(ARGS)
 
 # LD_PRELOAD: Python itself is not built with the sanitizer, and throws C++ exceptions only through libstdc++.
 asan: $(STAMP)  ## the core's Python tests against a core that is built with AddressSanitizer

@@ -37,6 +37,7 @@ MODES = {
 # name -> (sources beside the .pyx, needs simdjson)
 EXTENSIONS: dict[str, tuple[list[str], bool]] = {
     "types": ([], False),
+    "json_value": ([], False),
     "topic": ([], False),
     "latency": ([], False),
     "ring_base": ([], False),

@@ -1,9 +1,12 @@
 """T17: frame → updated order book → best bid and ask, against cryptofeed's book path and sortedcontainers in Python.
 
 Each side replays a whole session: the snapshots, then every update of all its symbols, with Kraken's checksum checked
-for each. The snapshots are not timed: they come once. What each side saw as the best bid and ask after each update, and
-all levels at the end, digit by digit, are compared before anything is timed; while it is timed each side reads the best
-prices after each update and keeps the last ones.
+for each. The snapshots are not timed: they come once, and are in the books before. What each side saw as the best bid
+and ask after each update, and all levels at the end, digit by digit, are compared before anything is timed; while it is
+timed each side reads the best prices after each update and keeps the last ones.
+
+Our frames come as the listener's do, in place and in bursts, as in T3; each update's Snapshot goes to a callback in
+Python by itself. A row without a floor hands in each frame by a call from Python, as in T4.
 
 Our book holds exactly what the venue wrote: two prices of 18 digits that one float cannot tell apart are two levels.
 The peer in Python that a floor stands for does so too: its levels are Decimals. One with floats, which does less, is
@@ -36,6 +39,7 @@ SESSIONS = {
     "binance, one busy symbol": "binance_spot__hftbacktest_spot_btcusdt_20240808",
     "kraken, 10 symbols": "kraken__v1_book1000_20210405",
 }
+BURST = 64
 Top = tuple[str, float, float]
 # Of each symbol, all bids and all asks as (price, volume), best first.
 Books = dict[str, tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]]
@@ -43,10 +47,14 @@ Books = dict[str, tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decim
 
 @dataclass
 class Session:
-    """What a connection brought: REST snapshots by the venue's symbol, snapshots in band, updates."""
+    """What a connection brought: REST snapshots by the venue's symbol, snapshots in band, updates.
+
+    `older` are updates that the REST snapshots hold, one of each symbol: they prove that the stream is not behind them.
+    """
 
     exchange: str
     rest: dict[str, bytes] = field(default_factory=dict)
+    older: dict[str, bytes] = field(default_factory=dict)
     first: list[bytes] = field(default_factory=list)
     updates: list[bytes] = field(default_factory=list)
 
@@ -78,8 +86,13 @@ def recorded(path: Path, exchange: str) -> Session:
             ids.setdefault(native, message["lastUpdateId"])
     for entry in entries if session.rest else []:
         message = json.loads(entry["data"]).get("data", {}) if entry["t"] == "recv" else {}
-        if message.get("e") == "depthUpdate" and message["u"] > ids.get(message["s"], 2**63):
+        if message.get("e") != "depthUpdate" or message["s"] not in ids:
+            continue
+        if message["u"] > ids[message["s"]]:
             session.updates.append(entry["data"].encode())
+        else:
+            session.older[message["s"]] = entry["data"].encode()
+    assert session.older.keys() == session.rest.keys()
     return session
 
 
@@ -93,6 +106,7 @@ def written_binance(rng: random.Random, symbols: int, levels: int) -> Session:
             for side, sign in (("bids", -1), ("asks", 1))
         }
         session.rest[native] = json.dumps({"lastUpdateId": 100} | sides, separators=(",", ":")).encode()
+        session.older[native] = depth_update(native, 100, {"b": [], "a": []})
     last = dict.fromkeys(natives, 100)
     for _ in range(1200 if levels > 10 else 4000):
         native = rng.choice(natives)
@@ -104,11 +118,15 @@ def written_binance(rng: random.Random, symbols: int, levels: int) -> Session:
                 for n in ticks
             ]
         last[native] += 1  # each symbol's numbers follow each other
-        numbers = {"U": last[native], "u": last[native]}
-        message = {"e": "depthUpdate", "E": 1617647603472, "s": native} | numbers | sides
-        frame = {"stream": f"{native.lower()}@depth@100ms", "data": message}
-        session.updates.append(json.dumps(frame, separators=(",", ":")).encode())
+        session.updates.append(depth_update(native, last[native], sides))
     return session
+
+
+def depth_update(native: str, number: int, sides: dict[str, list[list[str]]]) -> bytes:
+    """A frame as Binance writes it."""
+    message = {"e": "depthUpdate", "E": 1617647603472, "s": native, "U": number, "u": number} | sides
+    frame = {"stream": f"{native.lower()}@depth@100ms", "data": message}
+    return json.dumps(frame, separators=(",", ":")).encode()
 
 
 def written_kraken(rng: random.Random) -> Session:
@@ -272,6 +290,8 @@ def feed_of(session: Session) -> BookFeed:
         feed.feed(frame)
     for native, answer in session.rest.items():
         assert feed.snapshot(pair_of(native), answer)
+        feed.feed(session.older[native])
+        assert str(feed.book(pair_of(native)).state) == "valid"
     assert not gaps, gaps[0]
     return feed
 
@@ -280,8 +300,8 @@ def check_ours(session: Session) -> tuple[list[Top], Books]:
     """What our books show after each update, and what they hold in the end."""
     feed, sink = feed_of(session), Tops()
     feed.bind(sink)
-    for frame in session.updates:
-        feed.feed(frame)
+    for burst in bursts_of(session):
+        feed.feed_all(burst)
     natives = {pair_of(native): native for native in session.natives}
     books: Books = {}
     for pair, native in natives.items():
@@ -295,7 +315,21 @@ def check_ours(session: Session) -> tuple[list[Top], Books]:
     return [(natives[pair], bid, ask) for pair, bid, ask in sink.tops], books
 
 
+def bursts_of(session: Session) -> list[list[bytes]]:
+    return [session.updates[n : n + BURST] for n in range(0, len(session.updates), BURST)]
+
+
 def time_ours(session: Session) -> float:
+    feed = feed_of(session)
+    feed.bind(LastTop())
+    take, bursts = feed.feed_all, bursts_of(session)
+    started = time.perf_counter()
+    for burst in bursts:
+        take(burst)
+    return time.perf_counter() - started
+
+
+def time_ours_one_by_one(session: Session) -> float:
     feed = feed_of(session)
     feed.bind(LastTop())
     take = feed.feed
@@ -393,4 +427,19 @@ def test_book(versus: Any, name: str) -> None:
         "T17", f"order book: {name}", operations=len(session.updates), ours=lambda: time_ours(session), peers=peers,
         floors={peer: floor for peer, floor in FLOORS.items() if peer in peers},
         goals={peer: goal for peer, goal in GOALS.items() if peer in peers},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_book_frame_by_frame(versus: Any, name: str) -> None:
+    orjson, containers = (versus.peer(peer) for peer in ("orjson", "sortedcontainers"))
+    if containers is None or orjson is None:
+        pytest.skip("orjson or sortedcontainers is not installed: the extra bench has them")
+    session = session_of(name, versus.quick)
+    found, exact = check_sorted(session, orjson.loads, Decimal)
+    assert (found, exact) == check_ours(session)
+    versus(
+        "T17", f"order book: {name}, each frame by a call", operations=len(session.updates),
+        ours=lambda: time_ours_one_by_one(session),
+        peers={EXACT: lambda: time_sorted(session, orjson.loads, Decimal)},
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """T18: an acknowledged command and its result, against a bare pyzmq DEALER/ROUTER JSON echo, both in asyncio.
 
-T15, first half: the same against a grpc.aio unary call. Each pair of processes is this one and a child.
+T15, first half: the same against a grpc.aio unary call. Each pair of processes is this one and a child. Once one call
+at a time, where mostly the waking of sleeping threads is measured, and once with 64 calls under way.
 """
 
 import asyncio
@@ -81,18 +82,36 @@ def child(folder: Path) -> Iterator[Callable[[str], None]]:
         process.wait()
 
 
-def timed(runner: asyncio.Runner, one: Callable[[int], Coroutine[Any, Any, Any]], count: int) -> Callable[[], float]:
+def timed(
+    runner: asyncio.Runner, one: Callable[[int], Coroutine[Any, Any, Any]], count: int, at_once: int
+) -> Callable[[], float]:
+    async def some(first: int) -> None:
+        for number in range(first, count, at_once):
+            await one(number)
+
     async def run() -> float:
         started = perf_counter()
-        for number in range(count):
-            await one(number)
+        if at_once == 1:
+            await some(0)
+        else:
+            await asyncio.gather(*(some(first) for first in range(at_once)))
         return perf_counter() - started
 
     return lambda: runner.run(run())
 
 
-def test_call_against_dealer_and_router(versus: Any, folder: Path, child: Callable[[str], None]) -> None:
-    count = versus.scale(500)
+AT_ONCE = pytest.mark.parametrize(
+    ("at_once", "calls", "name"),
+    [(1, 500, "a command and its result"), (64, 3200, "commands and their results, 64 under way")],
+    ids=["one", "many"],
+)
+
+
+@AT_ONCE
+def test_call_against_dealer_and_router(
+    versus: Any, folder: Path, child: Callable[[str], None], at_once: int, calls: int, name: str
+) -> None:
+    count = versus.scale(calls)
     with asyncio.Runner() as runner, zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as dealer:
         system = IPCCommandSystem("bench", folder)
         child(OURS)
@@ -104,33 +123,53 @@ def test_call_against_dealer_and_router(versus: Any, folder: Path, child: Callab
             result = await system.call("child", "echo", PAYLOAD)
             assert result.value == PAYLOAD
 
+        waiting: dict[int, asyncio.Future[Any]] = {}
+
         async def theirs(number: int) -> None:
             asked = {"id": number, "type": "echo", "payload": PAYLOAD}
+            if at_once == 1:
+                await dealer.send(json.dumps(asked).encode())
+                answer = json.loads(await dealer.recv())
+                assert answer["id"] == number and answer["value"] == PAYLOAD
+                return
+            future = waiting[number] = asyncio.get_running_loop().create_future()
             await dealer.send(json.dumps(asked).encode())
-            answer = json.loads(await dealer.recv())
-            assert answer["id"] == number and answer["value"] == PAYLOAD
+            assert await future == PAYLOAD
+
+        async def read() -> None:
+            while True:
+                answer = json.loads(await dealer.recv())
+                waiting.pop(answer["id"]).set_result(answer["value"])
 
         async def begin() -> None:
             await system.start()
             assert await system.ready("child", 60)
+            if at_once > 1:
+                reading.append(asyncio.get_running_loop().create_task(read()))
 
         async def end() -> None:
+            for task in reading:
+                task.cancel()
             await system.stop()
 
+        reading: list[asyncio.Task[None]] = []
         runner.run(begin())
         try:
             versus(
-                "T18", "a command and its result", operations=count, ours=timed(runner, ours, count),
-                peers={"DEALER/ROUTER echo": timed(runner, theirs, count)},
+                "T18", name, operations=count, ours=timed(runner, ours, count, at_once),
+                peers={"DEALER/ROUTER echo": timed(runner, theirs, count, at_once)},
                 floors={"DEALER/ROUTER echo": 0.8}, goals={"DEALER/ROUTER echo": 1},
             )  # fmt: skip
         finally:
             runner.run(end())
 
 
-def test_call_against_grpc(versus: Any, folder: Path, child: Callable[[str], None]) -> None:
+@AT_ONCE
+def test_call_against_grpc(
+    versus: Any, folder: Path, child: Callable[[str], None], at_once: int, calls: int, name: str
+) -> None:
     grpc = pytest.importorskip("grpc")
-    count = versus.scale(500)
+    count = versus.scale(calls)
     with asyncio.Runner() as runner:
         system = IPCCommandSystem("bench", folder)
         child(OURS)
@@ -159,8 +198,8 @@ def test_call_against_grpc(versus: Any, folder: Path, child: Callable[[str], Non
 
         try:
             versus(
-                "T15", "a command and its result", operations=count, ours=timed(runner, ours, count),
-                peers={"grpc.aio unary": timed(runner, theirs, count)},
+                "T15", name, operations=count, ours=timed(runner, ours, count, at_once),
+                peers={"grpc.aio unary": timed(runner, theirs, count, at_once)},
                 floors={"grpc.aio unary": 4}, goals={"grpc.aio unary": 8},
             )  # fmt: skip
         finally:

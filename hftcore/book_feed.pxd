@@ -42,5 +42,6 @@ cdef class BookFeed(FeedBase):
     cdef int _tell_gap(self, Entry entry) except -1
     cdef int _ask(self, Entry entry) except -1
     cdef int _deliver(self, Entry entry, bint snapshot) except -1
+    cdef int _put_failed(self, Outlet outlet) except -1
     cdef Entry _entry(self, pair)
     cdef Entry _find(self, int32_t symbol)

@@ -28,6 +28,23 @@ from hftcore.book import Snapshot
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, native_symbol
 
+
+cdef extern from *:
+    """
+    static inline int hft_put(PyObject* put, PyObject* item) {
+        PyObject* const result = PyObject_CallOneArg(put, item);
+        Py_XDECREF(result);
+        return result != NULL ? 0 : -1;
+    }
+    """
+    # Calls a sink. -1: it raised, and the exception is set: nothing is put aside for one before, as `try` does.
+    int hft_put(object put, object item) noexcept
+
+
+cdef int raise_what_is_set() except -1:
+    return -1
+
+
 # An older event is history, not latency.
 cdef int64_t MAX_VENUE_LATENCY_NS = 3600 * 1000000000
 cdef enum:
@@ -261,10 +278,15 @@ cdef class BookFeed(FeedBase):
             return 0
         item = snapshot_of(entry.book.c, self.levels, flags)
         for outlet in self._outlets:
-            try:
-                outlet.put(item)
-            except Exception as error:
-                outlet.failed(error)
+            if hft_put(outlet.put, item) < 0:
+                self._put_failed(outlet)
+        return 0
+
+    cdef int _put_failed(self, Outlet outlet) except -1:
+        try:
+            raise_what_is_set()
+        except Exception as error:
+            outlet.failed(error)
         return 0
 
     # The end of a batch

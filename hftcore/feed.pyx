@@ -381,24 +381,6 @@ cdef class Feed(FeedBase):
         finally:
             PyBuffer_Release(&view)
 
-    def feed_all(self, frames):
-        """Take a burst of frames (bytes) in, and end it.
-
-        Raises
-        ------
-        RuntimeError
-            As `feed`.
-        TypeError
-            If one is not bytes; those before it are taken in.
-        """
-        try:
-            for frame in frames:
-                if not PyBytes_CheckExact(frame):
-                    raise TypeError(f"frame must be bytes, was {type(frame).__name__}")
-                self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), False)
-        finally:
-            self.flush_c()
-
     def bind(self, queue, failed=None):
         """Deliver to one more sink, after the others.
 

@@ -5,6 +5,7 @@
 Threads: all calls come from one thread, that of the event loop.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t
 
 
@@ -65,6 +66,24 @@ cdef class FeedBase:
         if self.on_error is not None:
             self.on_error(error)
         return 0
+
+    def feed_all(self, frames):
+        """Take a burst of frames (bytes) in, and end it, as a listener does with what one read of its socket brought.
+
+        Raises
+        ------
+        RuntimeError
+            As `feed`.
+        TypeError
+            If one is not bytes; those before it are taken in.
+        """
+        try:
+            for frame in frames:
+                if not PyBytes_CheckExact(frame):
+                    raise TypeError(f"frame must be bytes, was {type(frame).__name__}")
+                self.feed_c(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), False)
+        finally:
+            self.flush_c()
 
     def replay_at(self, int64_t localTimeNs, uint16_t flags=0):
         """Take a recorded time of receipt, in ns since 1970, in place of the clock from now on, and flag bits that every

@@ -3,6 +3,13 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 
+
+cdef extern from "hftcore/snapshot_block.hpp" namespace "hft" nogil:
+    cdef cppclass SnapshotBlock:
+        SnapshotBlock() noexcept
+        double* take(size_t bytes) noexcept
+
+
 cdef enum:
     MAX_SNAPSHOT_LEVELS = 256
 
@@ -16,11 +23,11 @@ cdef class Snapshot:
     cdef uint16_t _ask_count
     cdef uint16_t _bid_count
     cdef uint8_t _exchange
-    cdef uint8_t _block_class  # of the memory's size
     # Best first: the asks' prices, their volumes, the bids' prices, their volumes. NULL if there are none.
     cdef double* _levels
-    # Where they are if there is at most one of each side.
+    # Where they are if there is at most one of each side, and where else.
     cdef double _few[4]
+    cdef SnapshotBlock _block
     cdef tuple _key(self)
 
 

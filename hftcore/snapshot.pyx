@@ -7,7 +7,6 @@ any thread. Memory of snapshots that have died is kept for the next ones, up to 
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdlib cimport free, malloc
 
 import numpy as np
 
@@ -22,35 +21,6 @@ cdef tuple FLAGS = tuple(Flag(bits) for bits in range(8))
 cdef list PAIRS = _symbols._pairs
 cdef object frombuffer = np.frombuffer
 cdef object FLOAT64 = np.dtype(np.float64)
-
-# Blocks of 256, 512, … bytes; the largest holds 2 * 256 levels. The GIL guards the lists of unused ones.
-cdef enum:
-    CLASSES = 6
-    SMALLEST = 256
-    KEPT = 64
-
-cdef double* unused[CLASSES][KEPT]
-cdef int unused_count[CLASSES]
-
-
-cdef double* take_block(size_t size, uint8_t* block_class) noexcept:
-    cdef uint8_t number = 0
-    while (<size_t>SMALLEST << number) < size:
-        number += 1
-    block_class[0] = number
-    if unused_count[number]:
-        unused_count[number] -= 1
-        return unused[number][unused_count[number]]
-    return <double*>malloc(<size_t>SMALLEST << number)
-
-
-cdef void give_block(double* block, uint8_t number) noexcept:
-    if unused_count[number] < KEPT:
-        unused[number][unused_count[number]] = block
-        unused_count[number] += 1
-    else:
-        free(block)
-
 
 @cython.final
 @cython.no_gc
@@ -113,10 +83,6 @@ cdef class Snapshot:
             fill(self._levels + 2 * len(ask_list), bid_list)
         self._ask_count = len(ask_list)
         self._bid_count = len(bid_list)
-
-    def __dealloc__(self):
-        if self._levels != NULL and self._levels != self._few:
-            give_block(self._levels, self._block_class)
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         PyBuffer_FillInfo(buffer, self, self._levels, 16 * (self._ask_count + self._bid_count), 1, flags)
@@ -297,7 +263,7 @@ cdef int make_room(Snapshot snapshot, size_t asks, size_t bids) except -1:
     if asks + bids <= 2:
         snapshot._levels = snapshot._few
         return 0
-    snapshot._levels = take_block(16 * (asks + bids), &snapshot._block_class)
+    snapshot._levels = snapshot._block.take(16 * (asks + bids))
     if snapshot._levels == NULL:
         raise MemoryError(f"no memory for {asks + bids} levels")
     return 0

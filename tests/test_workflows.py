@@ -97,6 +97,7 @@ def test_the_wheels_are_tested_where_they_are_built():
     assert set(settings["test-extras"]) <= set(project["project"]["optional-dependencies"])
     assert set(settings["linux"]["archs"]) == {"x86_64", "aarch64"}
     assert set(settings["macos"]["archs"]) == {"x86_64", "arm64"}
+    assert settings["macos"]["test-environment"] == {"TMPDIR": "/tmp"}
     assert project["project"]["requires-python"] == ">=3.11"
 
 

@@ -313,6 +313,55 @@ def tail(
     _run(tail_commands(process or [], duration, as_json))
 
 
+keys = typer.Typer(help="Keys of processes that meet over tcp (docs/tcp.md).", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+Name = Annotated[str, typer.Argument(help="The process.")]
+Folder = Annotated[Path | None, typer.Option(help="Of the keys (default: $HFT_KEYS, or hft/keys in ~/.config).")]
+
+
+@keys.command("new")
+def keys_new(
+    name: Name,
+    folder: Folder = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Instead of the pair that there is.")] = False,
+) -> None:
+    """Make the key pair of a process; prints its public key alone."""
+    from hftpy.cli.keys import new
+
+    new(name, folder, replace, sys.stdout)
+
+
+@keys.command("add")
+def keys_add(
+    name: Name,
+    key: Annotated[str | None, typer.Argument(help="Its public key (behind --), or its file.")] = None,
+    folder: Folder = None,
+) -> None:
+    """Let a peer be known by its public key: it may connect, and be connected to."""
+    from hftpy.cli.keys import add
+
+    add(name, key, folder, sys.stdout)
+
+
+@keys.command("remove")
+def keys_remove(name: Name, folder: Folder = None) -> None:
+    """Let a peer be known no more: its connections are cut."""
+    from hftpy.cli.keys import remove
+
+    remove(name, folder, sys.stdout)
+
+
+@keys.command("show")
+def keys_show(
+    folder: Folder = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """List our key pairs and the peers that are known, with their public keys."""
+    from hftpy.cli.keys import show
+
+    show(folder, as_json, sys.stdout)
+
+
 @app.command()
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Few operations: that all runs, not how fast.")] = False,

@@ -30,6 +30,7 @@ from hftcore.types import Ticker, Trade
 from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
 from hftpy.exchange.frame_names import FrameClass, FrameName, name_frame
 from hftpy.sim.session_lines import ZSTD_MAGIC, ZstdReader
+from hftpy.sim.session_venue import exchange_of_url
 
 GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
@@ -68,10 +69,14 @@ def decode_lines(
     ValueError
         If there is no parser for the exchange.
     """
-    exchange = Exchange.parse(exchange)
-    decoder = _IBDecoder(exchange) if exchange is Exchange.IB else _VenueDecoder(exchange, depth)
+    decoder = _decoder(exchange, depth)
     for number, line in enumerate(lines, 1):
         yield from decoder.decode_line(number, line)
+
+
+def _decoder(exchange: Exchange, depth: int) -> "_Decoder":
+    exchange = Exchange.parse(exchange)
+    return _IBDecoder(exchange) if exchange is Exchange.IB else _VenueDecoder(exchange, depth)
 
 
 def decode_files(
@@ -85,7 +90,7 @@ def decode_files(
         The venue that sent the frames.
     paths
         Plain or gzip files; none stands for standard input. With more than one, each output line has the key `file`,
-        and the line numbers start again in each.
+        and the line numbers start again in each. Books go on from one file of a recording to the one that continues it.
     out
         Where to write.
     depth
@@ -99,11 +104,14 @@ def decode_files(
         If a file cannot be opened.
     """
     names = [str(path) for path in paths] or ["-"]
+    decoder = _decoder(exchange, depth)
     for name in names:
         origin = {"file": name} if len(names) > 1 else {}
+        decoder.begin(Path(name).name)
         with closing(_Source(name)) as source:
-            for row in decode_lines(exchange, source.lines(), depth):
-                out.write(json.dumps(origin | row) + "\n")
+            for number, line in enumerate(source.lines(), 1):
+                for row in decoder.decode_line(number, line):
+                    out.write(json.dumps(origin | row) + "\n")
             if source.failure:
                 row = _error(source.count + 1, exchange, source.failure)
                 out.write(json.dumps(origin | row) + "\n")
@@ -133,12 +141,22 @@ class _Decoder:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._session = False
+        self._file = self._before = ""
+        self._conn = ""  # which of a session's connections the frame at hand came by
+
+    def begin(self, name: str) -> None:
+        """The next lines are of a file of that name."""
+        self._before, self._file = self._file, name
 
     def decode_line(self, number: int, line: bytes) -> Iterator[dict[str, Any]]:
         frame = line.rstrip(b"\r\n")
-        if number == 1 and _is_header(frame):
-            self._session = True
-            return iter([self._session_row("header", number)])
+        if number == 1:
+            header = _header_of(frame)
+            self._session, self._conn = header is not None, ""
+            if header is None or not self._before or header.get("continues") != self._before:
+                self._forget()
+            if header is not None:
+                return iter([self._session_row("header", number)])
         if not frame.strip():
             return iter([_error(number, self._exchange, "a line must hold a frame, was blank")])
         if self._session:
@@ -151,8 +169,13 @@ class _Decoder:
             if not isinstance(entry, dict):
                 raise ValueError("a session entry must be an object")
             kind = entry.get("t")
+            self._conn = str(entry.get("conn") or "")
             if isinstance(kind, str) and kind in SESSION_CONTROL:
+                if (other := self._other_venue(entry.get("url"))) is not None:
+                    return iter([_error(number, self._exchange, other)])
                 books = self._take_rest(entry) if kind == "http" else []
+                if kind == "conn":
+                    self._take_connection(entry)
                 if books:
                     return (self._row("book", number) | row for row in books)
                 return iter([self._session_row(kind, number)])
@@ -171,9 +194,25 @@ class _Decoder:
     def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
         """The rows of one frame; one at least."""
 
+    def _other_venue(self, url: object) -> str | None:
+        """What is to be said of an entry of a session of another venue."""
+        try:
+            found = exchange_of_url(url) if isinstance(url, str) else None
+        except ValueError as error:
+            return str(error)
+        if found in (None, self._exchange) or {found, self._exchange} == {Exchange.OKX, Exchange.OKX_SWAP}:
+            return None
+        return f"the session must be of {self._exchange}, was of {found} ({url:.80})"
+
+    def _forget(self) -> None:
+        """What comes next is not what goes on from the last file."""
+
     def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What is learnt of a recorded answer of a REST API: the rows of the book that it holds, if any."""
         return []
+
+    def _take_connection(self, entry: Mapping[str, Any]) -> None:
+        """A connection of a session is made, or made again, or messages of it are missing."""
 
     def _row(self, kind: str, number: int) -> dict[str, Any]:
         return {"type": kind, "line": number, "exchange": str(self._exchange)}
@@ -212,7 +251,8 @@ class _VenueDecoder(_Decoder):
     def __init__(self, exchange: Exchange, depth: int) -> None:
         super().__init__(exchange)
         self._parser = Parser(exchange)
-        self._books = BookRows(exchange, depth)
+        self._depth = depth
+        self._books: dict[str, BookRows] = {}  # by connection: each is numbered for itself
         try:
             self._periodic: PeriodicParser | None = PeriodicParser(exchange)
         except ValueError:
@@ -220,6 +260,7 @@ class _VenueDecoder(_Decoder):
 
     def _decode_frame(self, number: int, frame: bytes, local_time_ns: int) -> Iterator[dict[str, Any]]:
         parser = self._parser
+        books = self._books_of(self._conn)
         rows: list[dict[str, Any]] = []
         try:
             events = parser.parse(frame, local_time_ns)
@@ -227,7 +268,7 @@ class _VenueDecoder(_Decoder):
             rows += [self._event_row(number, *event) for event in zip(events, parser.nativeSymbols, strict=True)]
             if kind is FrameKind.OTHER or parser.frameNumber is not None:
                 # A number that counts all frames of a connection proves the books, whatever the frame carries.
-                rows += [self._row("book", number) | row for row in self._books.rows(frame, local_time_ns) or ()]
+                rows += [self._row("book", number) | row for row in books.rows(frame, local_time_ns) or ()]
             if kind is FrameKind.OTHER or (events and self._exchange in TICKERS_TELL_FUNDING):
                 rows += self._periodic_rows(number, frame, local_time_ns)
         except ParseError as error:
@@ -235,8 +276,16 @@ class _VenueDecoder(_Decoder):
             rows.append(_error(number, self._exchange, str(error)))
         if rows:
             return iter(rows)
-        self._books.take_acknowledgement(frame)
+        books.take_acknowledgement(frame)
         return iter([self._named_row(name_frame(self._exchange, frame), number)])
+
+    def _books_of(self, conn: str) -> BookRows:
+        if conn not in self._books:
+            self._books[conn] = BookRows(self._exchange, self._depth)
+        return self._books[conn]
+
+    def _forget(self) -> None:
+        self._books.clear()
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
@@ -257,7 +306,15 @@ class _VenueDecoder(_Decoder):
 
     def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._learn_instruments(entry.get("data"))
-        return self._books.take_rest(*rest_of(entry), 0)
+        return [row for books in self._books.values() for row in books.take_rest(*rest_of(entry), 0)]
+
+    def _take_connection(self, entry: Mapping[str, Any]) -> None:
+        if entry.get("url") and self._conn in self._books:
+            self._books[self._conn].reset()
+        elif entry.get("lost") and self._exchange is Exchange.KRAKEN:
+            # Where nothing but a checksum proves a book, one of which messages may be missing does not hold.
+            for books in self._books.values():
+                books.reset()
 
     def _learn_instruments(self, body: object) -> None:
         """Take the pairs from a venue's list of instruments; any other body tells nothing."""
@@ -348,14 +405,15 @@ def _error(number: int, exchange: Exchange, reason: str) -> dict[str, Any]:
     return {"type": "error", "line": number, "exchange": str(exchange), "reason": reason}
 
 
-def _is_header(line: bytes) -> bool:
+def _header_of(line: bytes) -> dict[str, Any] | None:
+    """A session's header; None: the line is none."""
     if b'"header"' not in line:
-        return False
+        return None
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(entry, dict) and entry.get("t") == "header"
+        return None
+    return entry if isinstance(entry, dict) and entry.get("t") == "header" else None
 
 
 def _refuse_constant(name: str) -> None:

@@ -86,6 +86,11 @@ class BookRows:
         except ParseError:
             return []
 
+    def reset(self) -> None:
+        """A new connection, or messages are missing: every book waits for a snapshot."""
+        for feed in self._feeds.values():
+            feed.reset()
+
     def _take_snapshot(self, pair: CurrencyPair, body: bytes, local_ns: int) -> list[dict[str, Any]]:
         feed = self._feeds[pair]
         if feed.waits(pair):

@@ -38,7 +38,7 @@ async def record(
     subscribe_args: dict[str, Any],
     out: TextIO,
 ) -> int:
-    """Record until SIGINT, SIGTERM, the end of `seconds`, or of the stream.
+    """Record until SIGINT, SIGTERM, the end of `seconds`, or of the stream, or a file cannot be written.
 
     Returns
     -------
@@ -60,25 +60,30 @@ async def record(
         api_auth_data={"rest_host": rest_host} if rest_host else None,
         stale_after=0,
     )  # fmt: skip
+    loop, failed = asyncio.get_running_loop(), asyncio.Event()
     recorder = SessionRecorder(
-        folder, str(exchange), exchange, compression=compression, max_file_bytes=max_file_bytes
+        folder, str(exchange), exchange, compression=compression, max_file_bytes=max_file_bytes,
+        on_failure=lambda: loop.call_soon_threadsafe(failed.set),
     )  # fmt: skip
     try:
         await _instruments(recorder, exchange, rest_host, ask=rest_host is not None or api_host is None, out=out)
         stream.bind_observer(Deaf())
         FRAME_TAP.set(recorder)
-        loop = asyncio.get_running_loop()
         running = asyncio.create_task(stream.start())
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stream.stop)
-        await asyncio.wait({running}, timeout=seconds)
+        broken = asyncio.create_task(failed.wait())
+        await asyncio.wait({running, broken}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        broken.cancel()
         await stream.stop()
         await running
     finally:
-        recorder.close()
-        for path in recorder.files:
-            out.write(f"{path}\n")
-        out.write(f"{recorder.messages} messages recorded, {recorder.lost} lost\n")
+        try:
+            recorder.close()
+        finally:
+            for path in recorder.files:
+                out.write(f"{path}\n")
+            out.write(f"{recorder.messages} messages recorded, {recorder.lost} lost\n")
     return 3 if recorder.lost else 0
 
 

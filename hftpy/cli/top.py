@@ -89,8 +89,15 @@ def row_of(name: str, status: Status, earlier: Status | None) -> Row:
         "p99_ns": histogram.percentile(99),
         "stalls": loop.get("stalls", 0) + bool(loop.get("stalled")),
         "stalled_at": stack[-1].strip() if loop.get("stalled") and stack else "",
+        "tcp_refused": _refused_over_tcp(status),
         "params": status.get("params") or {},
     }
+
+
+def _refused_over_tcp(status: Status) -> int:
+    """Connections without a key that may connect, and what came in another name than its key's."""
+    counted = [status.get("commands") or {}, *(status.get("publisher") or {}).values()]
+    return sum(counts.get(key, 0) for counts in counted for key in ("tcp_denied", "tcp_failed", "forged"))
 
 
 def _since(now: Status | None, before: Status | None) -> LatencyHistogram:
@@ -125,6 +132,11 @@ def render(rows: list[Row], width: int = FULL_WIDTH, height: int | None = None) 
         for row in shown
         if row["stalled_at"]
     ]
+    notes += [
+        Text(f"{row['process']} has refused {row['tcp_refused']} over tcp", "yellow", no_wrap=height is not None)
+        for row in shown
+        if row["tcp_refused"]
+    ]
     if len(shown) < len(rows):
         notes.append(Text(f"and {len(rows) - len(shown)} more: hftpy top --once shows all", no_wrap=True))
     if not rows:
@@ -137,7 +149,7 @@ def _fitting(rows: list[Row], height: int) -> list[Row]:
     room = max(1, height - AROUND_ROWS)
     chosen: set[int] = set()
     for index, row in sorted(enumerate(rows), key=lambda entry: entry[1]["state"] not in TROUBLED):
-        lines = 1 + bool(row["stalled_at"])
+        lines = 1 + bool(row["stalled_at"]) + bool(row["tcp_refused"])
         if chosen and lines > room:
             break
         chosen.add(index)

@@ -6,12 +6,13 @@ temp folder. It is created 0700, its owner is checked, and no symlink is followe
 
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
 from hftpy.errors import RootError
 
-MAX_SOCKET_PATH_BYTES = 107  # sun_path of Linux, less the final NUL
+MAX_SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103  # sun_path of Linux, of the BSDs; less the final NUL
 
 _root: Path | None = None
 

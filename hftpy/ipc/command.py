@@ -3,6 +3,7 @@
 import base64
 import datetime
 import enum
+import functools
 import json
 from collections.abc import Generator
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from hftcore.json_value import is_plain
 from hftcore.topic import COMMAND_TOPIC_BYTES, check_command_type, check_process_id, check_target, command_topic
 
 MAX_COMMAND_BYTES = 1 << 20
@@ -163,6 +165,7 @@ class _Full(_Six):
     to: str = ""
 
 
+_encode_plain = msgspec.json.Encoder().encode
 _full = msgspec.json.Decoder(_Full)
 _six = msgspec.json.Decoder(_Six)
 _MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -207,6 +210,11 @@ def encode_payload(value: Any) -> str:
     ValueError
         If it holds NaN or an infinity, refers to itself, or is more than `MAX_DEPTH` deep.
     """
+    if is_plain(value, MAX_DEPTH):
+        try:
+            return _encode_plain(value).decode()
+        except UnicodeError:
+            pass  # half a surrogate pair: what becomes of it is said below
     text = _encode(value)
     if is_too_deep(text, "[", "{", MAX_DEPTH):
         raise ValueError(f"a payload must be at most {MAX_DEPTH} deep")
@@ -246,10 +254,11 @@ def encode_head(
 
 def encode_tail(keys: Keys) -> bytes:
     """The optional keys, behind `encode_head`."""
-    to = f',"to":"{keys.to}"' if keys.to else ""
+    boot, seq, low, ttl_ms, mono_us, ack, attempt, to = keys
+    to = f',"to":"{to}"' if to else ""
     return (
-        f',"v":{WIRE_VERSION},"boot":"{keys.boot}","seq":{keys.seq},"low":{keys.low},"ttl_ms":{keys.ttl_ms},'
-        f'"mono":{keys.mono_us},"ack":"{keys.ack}","try":{keys.attempt}{to}}}'
+        f',"v":{WIRE_VERSION},"boot":"{boot}","seq":{seq},"low":{low},"ttl_ms":{ttl_ms},'
+        f'"mono":{mono_us},"ack":"{ack}","try":{attempt}{to}}}'
     ).encode()
 
 
@@ -268,6 +277,13 @@ def encode_frame(command: IPCCommand, boot: str) -> tuple[bytes, bytes]:
     return topic, frame
 
 
+@functools.lru_cache(4096)
+def _check_names(sender_id: str, target_id: str, command_type: str) -> None:
+    check_process_id(sender_id)
+    check_target(target_id)
+    check_command_type(command_type)
+
+
 def _read(text: bytes) -> tuple[IPCCommand, Keys]:
     try:
         found: Any = _full.decode(text)
@@ -281,9 +297,7 @@ def _read(text: bytes) -> tuple[IPCCommand, Keys]:
         except _MALFORMED as error:
             raise ValueError(f"a command must be JSON with its six fields: {error}") from error
         keys = PLAIN
-    check_process_id(found.sender_id)
-    check_target(found.target_id)
-    check_command_type(found.command_type)
+    _check_names(found.sender_id, found.target_id, found.command_type)
     return (
         IPCCommand(
             found.command_id, found.sender_id, found.target_id, found.command_type, found.payload, found.timestamp

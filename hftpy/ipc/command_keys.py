@@ -45,6 +45,8 @@ class KeyedPeers:
             return True
         if self._ignored[prefix] > 0:
             self._ignored[prefix] -= 1
+            if not self._ignored[prefix]:
+                del self._ignored[prefix]
             return False
         if who is not None:
             self.forged += 1

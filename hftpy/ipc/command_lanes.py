@@ -1,14 +1,23 @@
-"""Where handlers run: one after another in each lane, and lanes beside each other."""
+"""Where handlers run: one after another in each lane, and lanes beside each other.
+
+A handler whose lane is idle is called within the turn that read its command, in the name and in the context of the
+lane's task: one that ends without waiting is answered in the same turn. Where it waits, the task takes it over.
+"""
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import time
+from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Any, Protocol
 
+from hftpy.ipc.begun_coroutine import BegunCoroutine
 from hftpy.ipc.command import encode_payload
+from hftpy.ipc.command_handlers import Registered
 from hftpy.ipc.command_protocol import MAX_RESULT_BYTES, Outcome
 from hftpy.ipc.command_session import Received
 
@@ -30,26 +39,42 @@ class Decisions(Protocol):
     def drop(self, entry: Received) -> None: ...
 
 
-class Lane:
-    """The commands that wait for the handlers of one lane."""
+class Worker:
+    """The task of a lane, in one life of it."""
 
-    __slots__ = ("queue", "running", "task", "waiter")
+    __slots__ = ("begun", "context", "task", "waiter")
 
     def __init__(self) -> None:
-        self.queue: deque[Received] = deque()
-        self.running: Received | None = None
+        self.begun: tuple[Received, Awaitable[Any]] | None = None  # what the task is to take over
+        self.context = contextvars.copy_context()
         self.task: asyncio.Task[None] | None = None
-        self.waiter: asyncio.Future[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None  # it has nothing to do
+
+    @property
+    def is_idle(self) -> bool:
+        return self.waiter is not None and not self.waiter.done()
 
     def wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
 
+class Lane:
+    """The commands that wait for the handlers of one lane."""
+
+    __slots__ = ("queue", "running", "worker")
+
+    def __init__(self) -> None:
+        self.queue: deque[Received] = deque()
+        self.running: Received | None = None
+        self.worker: Worker | None = None
+
+
 class CommandLanes:
     """Calls handlers, each lane's in the order in which their commands came.
 
-    Each lane has a worker, which calls a handler and, if it returns what can be awaited, awaits it at once.
+    Each lane has a worker, which calls a handler and, if it returns what can be awaited, awaits it at once. While the
+    worker has nothing to do, handlers are called from `put`, for `SLICE_S` after `begin_turn`.
 
     Parameters
     ----------
@@ -65,6 +90,7 @@ class CommandLanes:
         self._lanes: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped_inside = False
+        self._slice_until = 0.0
         self.decisions: Decisions
         self.on_answer: Callable[[], None] = lambda: None  # a handler ended
         self.on_idle: Callable[[], None] = lambda: None  # and no other waits behind it
@@ -81,9 +107,9 @@ class CommandLanes:
         self._loop = loop
         for lane in self._lanes.values():
             self._abandon(lane)
-            lane.task = lane.waiter = None
+            lane.worker = None
             if lane.queue:
-                self._wake(lane)
+                self._wake(loop, lane)
 
     def put(self, entry: Received) -> bool:
         """Let a command's handler run in its turn; returns False if there is no room."""
@@ -95,48 +121,135 @@ class CommandLanes:
         if len(lane.queue) >= self._capacity or (self._loop is None and self._stopped_inside):
             self.queue_full += 1
             return False
+        loop, worker = self._loop, lane.worker
+        if loop is None:
+            lane.queue.append(entry)
+            return True
+        if (
+            worker is not None
+            and worker.is_idle
+            and not lane.queue
+            and lane.running is None
+            and registered.timeout is None
+            and (now := time.monotonic()) < self._slice_until
+        ):
+            if self.decisions.may_start(now, entry):
+                self._run_now(loop, lane, worker, entry, registered)
+            return True
         lane.queue.append(entry)
-        if self._loop is not None:
-            self._wake(lane)
+        self._wake(loop, lane)
         return True
 
-    def _wake(self, lane: Lane) -> None:
-        assert self._loop is not None
-        if lane.task is None or lane.task.done():
-            lane.task = self._loop.create_task(self._process_worker(lane), name=f"{self._process_id} commands")
-        else:
-            lane.wake()
+    def begin_turn(self, now: float) -> None:
+        """The loop's turn begins in which commands are read: their handlers may run in it."""
+        self._slice_until = now + SLICE_S
 
-    async def _process_worker(self, lane: Lane) -> None:
-        loop = asyncio.get_running_loop()
+    def end_turn(self) -> None:
+        """Handlers run in their lane's task again."""
+        self._slice_until = 0.0
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
+        worker = lane.worker
+        if worker is None or worker.task is None or worker.task.done():
+            worker = lane.worker = Worker()
+            worker.task = loop.create_task(
+                self._process_worker(loop, lane, worker), name=f"{self._process_id} commands", context=worker.context
+            )
+        else:
+            worker.wake()
+
+    def _run_now(
+        self, loop: asyncio.AbstractEventLoop, lane: Lane, worker: Worker, entry: Received, registered: Registered
+    ) -> None:
+        """Call a handler as the lane's task, which is idle, and let it run until it waits."""
+        task = worker.task
+        assert task is not None
+        lane.running = entry
+        _enter_task(loop, task)
+        try:
+            begun = worker.context.run(self._begin, entry, registered)
+        except BaseException:
+            lane.running = None  # the program ends
+            raise
+        finally:
+            _leave_task(loop, task)
+        if begun is not None:
+            worker.begun = (entry, begun)
+            worker.wake()
+            return
+        self._left(lane, entry)
+        if lane.worker is not worker:
+            worker.wake()  # the handler has stopped us: its task has nothing to wait for
+
+    def _begin(self, entry: Received, registered: Registered) -> Awaitable[Any] | None:
+        """What is still to be awaited of a handler."""
+        try:
+            result = registered.call(entry.command)
+            if type(result) is CoroutineType:
+                try:
+                    return BegunCoroutine(result, result.send(None))
+                except StopIteration as end:
+                    result = end.value
+            elif inspect.isawaitable(result):
+                return result
+        except asyncio.CancelledError as error:
+            logger.warning("the handler of %r was cancelled", entry.command)
+            self._fail(entry, error)
+        except Exception as error:
+            logger.exception("the handler of %r failed", entry.command)
+            self._fail(entry, error)
+        else:
+            self._succeed(entry, result)
+        return None
+
+    def _left(self, lane: Lane, entry: Received) -> None:
+        """A handler has ended."""
+        if lane.running is entry:
+            lane.running = None
+        if self._stopped_inside:
+            self._stopped_inside = False
+            self.on_left()
+
+    async def _process_worker(self, loop: asyncio.AbstractEventLoop, lane: Lane, worker: Worker) -> None:
         began = loop.time()
-        while self._loop is loop:
+        while lane.worker is worker:
             if not lane.queue:
                 self.on_idle()
-                lane.waiter = loop.create_future()
-                await lane.waiter
-                lane.waiter = None
+                await self._wait(loop, worker)
                 began = loop.time()
+                if worker.begun is not None:
+                    (entry, begun), worker.begun = worker.begun, None
+                    await self._handle(entry, begun)
+                    self._left(lane, entry)
                 continue
             entry = lane.queue.popleft()
             if self.decisions.may_start(time.monotonic(), entry):
                 lane.running = entry
-                await self._handle(entry)
-                lane.running = None
-                if self._stopped_inside:
-                    self._stopped_inside = False
-                    self.on_left()
+                await self._handle(entry, None)
+                self._left(lane, entry)
             if loop.time() - began > SLICE_S:
                 await asyncio.sleep(0)
                 began = loop.time()
 
-    async def _handle(self, entry: Received) -> None:
+    @staticmethod
+    async def _wait(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+        worker.waiter = loop.create_future()
+        try:
+            await worker.waiter
+        except asyncio.CancelledError as error:
+            if worker.begun is None or not isinstance(worker.begun[1], BegunCoroutine):
+                raise
+            worker.begun[1].cancel(error)  # it was meant for what this task is about to take over
+        finally:
+            worker.waiter = None
+
+    async def _handle(self, entry: Received, begun: Awaitable[Any] | None) -> None:
         registered = entry.registered
         assert registered is not None
         limit, scope = registered.timeout, None
         try:
-            result = registered.call(entry.command)
-            if inspect.isawaitable(result):
+            result = registered.call(entry.command) if begun is None else begun
+            if begun is not None or inspect.isawaitable(result):
                 if limit is None:
                     result = await result
                 else:
@@ -187,7 +300,9 @@ class CommandLanes:
             task = asyncio.current_task()
         except RuntimeError:
             return False
-        return task is not None and any(lane.task is task for lane in self._lanes.values())
+        return task is not None and any(
+            lane.worker is not None and lane.worker.task is task for lane in self._lanes.values()
+        )
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Refuse what waits and cancel what runs, but for the handler that called this; returns what is ending."""
@@ -200,7 +315,8 @@ class CommandLanes:
             waiting, lane.queue = lane.queue, deque()
             for entry in waiting:
                 self.decisions.drop(entry)
-            task, lane.task = lane.task, None
+            task = None if lane.worker is None else lane.worker.task
+            lane.worker = None
             if task is None or task is not current:
                 self._abandon(lane)
             if task is not None and task is not current and not task.done() and not task.get_loop().is_closed():

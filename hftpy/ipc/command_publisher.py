@@ -21,6 +21,7 @@ from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress
 
 logger = logging.getLogger(__name__)
 
+LATE_S = 0.05  # what an answer brings up may be done so much later, with what is due by then
 JOIN_S = 0.5  # within this time whoever waits for an address has connected to it
 
 
@@ -70,6 +71,7 @@ class CommandPublisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
+        self._is_sending = False
         self._joined = PrefixFilter()
         self._log = LimitedLog(logger)
         self._observer = observer
@@ -113,20 +115,32 @@ class CommandPublisher:
 
     def send(self, command: SentCommand, now: float, fail_fast: bool) -> None:
         """Send a command now, or when it can be."""
-        if self._owned is not None:
+        sender = self.sender
+        peer = sender.peers.get(command.target_id)
+        is_heard = self._reader is not None and peer is not None and peer.boot != ""
+        if self._owned is not None and not is_heard:
             self._serve(now)
         if self._observer.is_on:
             self._observer.on_sent(command)
-        if self._timer is None and self.sender.outstanding + self.sender.waiting == 0:
-            self.sender.poll(now)  # without a loop nobody else does
-        self.sender.send(now, command, fail_fast=fail_fast)
+        if self._timer is None and sender.outstanding + sender.waiting == 0:
+            sender.poll(now)  # without a loop nobody else does
+        if is_heard:
+            self._is_sending = True
+            try:
+                sender.send(now, command, fail_fast=fail_fast)
+            finally:
+                self._is_sending = False
+            # What was sent may have consumed the socket's edge: looking now saves the loop a turn.
+            self._serve(now)
+        else:
+            sender.send(now, command, fail_fast=fail_fast)
         if not command.final:
             self._arm(min(now + ASK_S, command.deadline))
 
     def _transmit(self, frame: bytes) -> None:
         if self._native is not None:
             self._native.send(frame)
-            if self._reader is not None:
+            if self._reader is not None and not self._is_sending:
                 self._reader.poke()
 
     def _is_plain(self, target_id: str, topic: bytes) -> bool:
@@ -159,8 +173,10 @@ class CommandPublisher:
     # -- the socket ---------------------------------------------------------------------------------------------
 
     def _read(self, limit: int) -> bool:
-        more = self._serve(time.monotonic(), limit)
-        self._arm_next()
+        now = time.monotonic()
+        more = self._serve(now, limit)
+        if self._timer is None or self._armed_at > now + LATE_S:
+            self._arm_next()
         return more
 
     def _serve(self, now: float, limit: int = 1_000_000) -> bool:

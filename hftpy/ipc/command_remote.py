@@ -46,22 +46,41 @@ class Remote:
         for prefix in subscriptions:
             self._native.send(b"\x01" + prefix)
         self._reader: FrameReader | None = None
+        self._is_reading = False
         self.is_heard = False  # it speaks the protocol: what we say to it may take a while to leave
 
-    def attach(self, loop: asyncio.AbstractEventLoop, take: Callable[["Remote", bytes], None]) -> None:
-        """Give its frames to `take` on this loop, if they are not yet."""
+    def attach(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[["Remote", bytes], None],
+        begin_turn: Callable[[], None],
+        end_turn: Callable[[], None],
+    ) -> None:
+        """Give its frames to `take` on this loop, if they are not yet, between a call of each of the others."""
         if self._reader is not None:
             return
 
         def read(limit: int) -> bool:
-            for _ in range(min(limit, _TURN_FRAMES)):
-                if self._reader is None:
-                    return False  # a handler has stopped us
-                frame = self._native.recv()
-                if frame is None:
-                    return False
-                take(self, frame)
-            return True
+            limit = min(limit, _TURN_FRAMES)
+            frame = self._native.recv()
+            while frame is not None:
+                self._is_reading = True
+                begin_turn()
+                try:
+                    while frame is not None:
+                        take(self, frame)
+                        limit -= 1
+                        if self._reader is None:
+                            return False  # a handler has stopped us
+                        frame = self._native.recv() if limit > 0 else None
+                finally:
+                    end_turn()
+                    self._is_reading = False
+                if limit <= 0:
+                    return True
+                # What was said may have consumed the socket's edge.
+                frame = self._native.recv() if self._reader is not None else None
+            return False
 
         self._reader = FrameReader(loop, self._socket, read)
         if self.link is not None:
@@ -71,7 +90,7 @@ class Remote:
         """Say something to it."""
         if not self._socket.closed:
             self._native.send(encode_answer(answer))
-            if self._reader is not None:
+            if self._reader is not None and not self._is_reading:
                 self._reader.poke()
 
     def detach(self) -> None:

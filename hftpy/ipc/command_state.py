@@ -1,9 +1,10 @@
 """What becomes of a command, as its sender sees it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 
 class CommandState(StrEnum):
@@ -32,8 +33,7 @@ class Rejection(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(msgspec.Struct, frozen=True):
     """What is known of a command.
 
     Parameters
@@ -63,7 +63,7 @@ class CommandResult:
     value: Any = None
     reason: str = ""
     error: str = ""
-    members: Mapping[str, "CommandResult"] = field(default_factory=dict)
+    members: Mapping[str, "CommandResult"] = {}
 
     @property
     def ok(self) -> bool:

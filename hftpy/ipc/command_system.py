@@ -1,6 +1,7 @@
 """Commands between processes, each known by its name."""
 
 import asyncio
+import functools
 import os
 import secrets
 import time
@@ -33,6 +34,8 @@ from hftpy.ipc.transport import running_loop
 
 HOLD_S = 5.0
 _KEYS_BYTES = 400  # room for the optional keys
+
+_topic = functools.lru_cache(4096)(command_topic)
 
 
 class _Done:
@@ -299,7 +302,7 @@ class IPCCommandSystem:
     def _send(
         self, target_id: str, command_type: str, payload: Any, timeout: float | None, ack: Ack, fail_fast: bool
     ) -> SentCommand:
-        topic = command_topic(target_id, command_type)
+        topic = _topic(target_id, command_type)
         ttl = self._hold_s if timeout is None else timeout
         if not 0 < ttl < 1e7:
             raise ValueError(f"timeout must be above 0 s, was {timeout!r}")
@@ -349,7 +352,7 @@ class IPCCommandSystem:
         """
         command = self._send(target_id, command_type, payload, timeout, "done", fail_fast)
         if not command.final:
-            await self._watch(command, lambda: command.final)
+            await command.ended(asyncio.get_running_loop())
         return command.result()
 
     async def wait(self, command_id: str, until: Literal["recv", "done"] = "done") -> CommandResult:
@@ -365,9 +368,12 @@ class IPCCommandSystem:
         if until not in ("recv", "done"):
             raise ValueError(f"until must be recv or done, was {until!r}")
         command = self._find(command_id)
-        is_over = command.is_received if until == "recv" else lambda: command.final
-        if not is_over():
-            await self._watch(command, is_over)
+        if until == "done":
+            self._attach()
+            if not command.final:
+                await command.ended(asyncio.get_running_loop())
+        elif not command.is_received():
+            await self._watch(command, command.is_received)
         return command.result()
 
     def status(self, command_id: str) -> CommandResult:
@@ -521,7 +527,7 @@ class IPCCommandSystem:
             for remote in self._remotes.values():
                 remote.detach()
         for remote in self._remotes.values():
-            remote.attach(loop, self._take)
+            remote.attach(loop, self._take, self._dispatcher.begin_turn, self._dispatcher.end_turn)
 
     def _take(self, remote: Remote, frame: bytes) -> None:
         if frame.startswith(PREFIX):

@@ -33,13 +33,15 @@ LOOK_S = 1.0  # how often the keys are looked at while nobody connects
 HANDSHAKE_MS = 3_000  # a connection that has not shown its key by then is closed
 MAX_HALF_OPEN = 128  # connections that have not shown their key yet; of more the oldest are cut
 _MAX_EVENTS = 100_000
+_CLOSE_S = 2.0
 
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 _WATCHED = (
-    zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )  # fmt: skip
 _ACCEPTED, _DISCONNECTED = int(zmq.EVENT_ACCEPTED), int(zmq.EVENT_DISCONNECTED)
+_CLOSED = int(zmq.EVENT_CLOSED)
 _SUCCEEDED, _REFUSED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED), int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _FAILED = frozenset({int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL), int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)})
 _EVENT = struct.Struct("=HI")
@@ -106,6 +108,7 @@ class Listener:
         self._denied_open = 0  # connections that were denied and are still to be closed
         self._has_failed = False
         self._port = 0
+        self._is_closed = threading.Event()
 
     def bind(self, endpoint: str) -> None:
         """Bind the socket to the endpoint, for those whose key is known; raises ZMQError."""
@@ -140,8 +143,14 @@ class Listener:
             self._matched += 1
         self._noted[descriptor] = (peer, public_key)
 
-    def close(self) -> None:
-        """Watch no more; must come before the socket is closed."""
+    def close(self, linger_ms: int = 0) -> None:
+        """Give the port back; must come before the socket is closed. What was sent may take `linger_ms` to leave."""
+        if self.endpoint and not self._socket.closed:
+            self._socket.setsockopt(zmq.LINGER, linger_ms)
+            self._socket.unbind(self.endpoint)
+            # libzmq's thread closes it: whoever is the next owner may come at once.
+            if not self._is_closed.wait(_CLOSE_S):
+                logger.warning("%s: %s was not closed within %g s", self.name, self.endpoint, _CLOSE_S)
         if self.monitor is not None and not self._socket.closed:
             self._socket.disable_monitor()
         self._guard.remove(self)
@@ -186,6 +195,8 @@ class Listener:
             self._has_failed = True  # of the connection that is told to be closed next
         elif event == _DISCONNECTED:
             self._on_closed(value)
+        elif event == _CLOSED:
+            self._is_closed.set()
 
     def _on_closed(self, descriptor: int) -> None:
         who, _ = self._open.pop(descriptor, ("somebody", None))
@@ -219,7 +230,7 @@ class Listener:
 
     def _cut(self, descriptor: int, wanted: Callable[[plain_socket.socket], bool] = lambda made: True) -> bool:
         # The number may be another file's by now: it is duplicated, then looked at, then shut down.
-        _, address = self._open.get(descriptor, ("", None))
+        who, address = self._open.get(descriptor, ("", None))
         if address is None:
             return False
         try:
@@ -228,6 +239,7 @@ class Listener:
                 if not is_ours or not wanted(made):
                     return False
                 made.shutdown(plain_socket.SHUT_RDWR)
+                self._open[descriptor] = (who, None)  # once: libzmq may take a while to see it
                 return True
         except (OSError, IndexError):
             return False  # it is gone, or no connection
@@ -292,10 +304,10 @@ class Guard(threading.Thread):
                         if not self._take_changes():
                             return
                     elif found in self._by_monitor:
-                        self._read_events(found)
+                        self._guarded(self._read_events, found)
                 if self._by_domain and time.monotonic() >= next_look:
                     next_look = time.monotonic() + LOOK_S
-                    self._look()
+                    self._guarded(self._look)
         except zmq.ContextTerminated:
             pass  # the end of the program
         finally:
@@ -303,6 +315,16 @@ class Guard(threading.Thread):
                 socket.close(linger=0)
             self._waker.close()
             self._woken.close()
+
+    @staticmethod
+    def _guarded(part: Callable[..., None], *arguments: object) -> None:
+        # Without this thread libzmq's would stand before long: nobody would read the monitors.
+        try:
+            part(*arguments)
+        except zmq.ContextTerminated:
+            raise
+        except Exception:
+            logger.exception("the guard of tcp connections goes on")
 
     def _take_changes(self) -> bool:
         try:

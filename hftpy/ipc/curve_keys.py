@@ -17,6 +17,7 @@ import logging
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def check_public_key(text: str | bytes) -> bytes:
     key = text.encode() if isinstance(text, str) else text
     if len(key) == KEY_CHARACTERS:
         try:
-            if len(z85.decode(key)) == 32 and z85.encode(z85.decode(key)) == key:
+            if z85.encode(z85.decode(key)) == key:
                 return key
-        except (KeyError, ValueError, OverflowError):
+        except (KeyError, ValueError, struct.error):
             pass  # said below
     raise ValueError(f"a public key must have {KEY_CHARACTERS} characters of z85, was {key.decode(errors='replace')!r}")
 
@@ -199,14 +200,23 @@ def read_peers(peers: Path, log: LimitedLog | None = None) -> dict[str, bytes]:
 
 
 def _is_safe(peers: Path, log: LimitedLog | None) -> bool:
-    if not os.path.lexists(peers):
-        return False
-    try:
-        make_private_folder(peers)
-    except OSError as error:
-        if log is not None:
-            log.warning(str(peers), "nobody may connect: %s", str(error).replace("root folder", "folder"))
-        return False
+    """Whether nobody but us (and the system's administrator) may write a folder of peers, and the one it is in."""
+    for folder in (peers, peers.parent):
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            return False
+        why = ""
+        if not stat.S_ISDIR(found.st_mode):
+            why = "is no folder"
+        elif found.st_uid not in (os.getuid(), 0):
+            why = f"belongs to user {found.st_uid}"
+        elif found.st_mode & 0o022:
+            why = f"is writable by others (mode {stat.S_IMODE(found.st_mode):03o})"
+        if why:
+            if log is not None:
+                log.warning(str(folder), "nobody may connect: %s %s", folder, why)
+            return False
     return True
 
 
@@ -272,8 +282,9 @@ class KnownKeys:
     def _look(self) -> _Seen:
         seen: _Seen = {}
         try:
-            own = os.stat(self._peers)
-            seen["."] = (own.st_dev, own.st_ino, own.st_mode, own.st_uid)
+            for name, folder in ((".", self._peers), ("..", self._peers.parent)):
+                own = folder.lstat()
+                seen[name] = (own.st_dev, own.st_ino, own.st_mode, own.st_uid)
             with os.scandir(self._peers) as entries:
                 for entry in entries:
                     if entry.name.endswith(PUBLIC_SUFFIX):
@@ -299,7 +310,7 @@ def _read(path: Path, forbidden: int) -> dict[str, str]:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ConfigError(f"{path} must be a file")
-        if found.st_uid != os.getuid():
+        if found.st_uid not in (os.getuid(), 0):
             raise ConfigError(f"{path} belongs to user {found.st_uid}, not to {os.getuid()}")
         if found.st_mode & forbidden:
             wanted = "readable by its owner alone (0600)" if forbidden & 0o044 else "writable by its owner alone"

@@ -59,6 +59,7 @@ class CommandDispatcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flush: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._in_turn = False
         self.handlers: dict[str, Registered] = {}
         self.lanes = CommandLanes(process_id, capacity)
         self.receiver = CommandReceiver(
@@ -95,6 +96,18 @@ class CommandDispatcher:
         self._loop = loop
         self._flush = self._timer = None
         self.lanes.attach(loop)
+
+    def begin_turn(self) -> None:
+        """Frames are about to be taken: what is to be said of them is said by `end_turn`."""
+        self._in_turn = True
+        self.lanes.begin_turn(time.monotonic())
+
+    def end_turn(self) -> None:
+        """No more frames for now: say what came of those that were taken."""
+        self._in_turn = False
+        self.lanes.end_turn()
+        if self.receiver.answers:
+            self.flush()
 
     def take(self, frame: bytes, remote: str = "") -> None:
         """Take a command's frame from the socket of a process."""
@@ -143,6 +156,8 @@ class CommandDispatcher:
 
     def _answer_soon(self) -> None:
         # At the end of this turn: a handler that ends at once is answered by one frame.
+        if self._in_turn and self._loop is not None:
+            return
         if self._loop is None or self._loop.is_closed():
             self.flush()
         elif self._flush is None:

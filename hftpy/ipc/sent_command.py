@@ -1,5 +1,6 @@
 """A command that was sent, and each process that it goes to. No sockets here."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +41,8 @@ class SentCommand:
     """A command: what is sent, until when, and to whom."""
 
     __slots__ = (
-        "ack", "deadline", "deliveries", "final", "head", "id", "mono_us", "pending", "seq", "size", "stream",
-        "target_id", "topic", "ttl_ms", "type", "urgent", "watchers",
+        "ack", "deadline", "deliveries", "ends", "final", "for_many", "head", "id", "mono_us", "pending", "seq", "size",
+        "stream", "target_id", "topic", "ttl_ms", "type", "urgent", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class SentCommand:
         self.head = head
         self.deadline = deadline
         self.ack: Ack = ack
+        self.for_many = target_id.endswith("*")
         self.urgent = command_type in URGENT_TYPES
         self.stream = stream_of(target_id, command_type)
         self.size = 0  # of its answers
@@ -64,12 +66,20 @@ class SentCommand:
         self.pending = 0  # deliveries that have not ended
         self.final = False
         self.watchers: list[Callable[[], None]] | None = None
+        self.ends: list[asyncio.Future[None]] | None = None  # those who wait for the end
 
-    @property
-    def for_many(self) -> bool:
-        return self.target_id.endswith("*")
+    def ended(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """Done when this has ended, which it has not yet."""
+        future = loop.create_future()
+        self.ends = [future] if self.ends is None else [*(one for one in self.ends if not one.done()), future]
+        return future
 
     def changed(self) -> None:
+        if self.final and self.ends is not None:
+            ends, self.ends = self.ends, None
+            for future in ends:
+                if not future.done():
+                    future.set_result(None)
         if self.watchers is not None:
             for watcher in tuple(self.watchers):
                 watcher()

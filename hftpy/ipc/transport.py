@@ -188,7 +188,7 @@ class OwnedAddress:
             return  # a forked child neither owns the address nor may touch the socket
         _owned.discard(self)
         if self.listener is not None:
-            self.listener.close()
+            self.listener.close(linger_ms)
         self.socket.close(linger=linger_ms)
         try:
             # A plain ZeroMQ bind may have taken the path: what is not ours stays.

@@ -100,7 +100,9 @@ class ServiceBase(ServiceKeeping):
         self.my_trade_queue = self._delivery.my_trades
         self.event_queue = self._delivery.inlet
         publish = config.setting.ipc_publish
-        self.ipc_publisher = IPCPublisher(transport=publish.transport if publish is not None else "zmq")
+        self._tcp = wiring.make_tcp(config)
+        transport = publish.transport if publish is not None else "zmq"
+        self.ipc_publisher = IPCPublisher(transport=transport, tcp=self._tcp)
         self.streams: list[StreamBase] = []
         self.subscribers: list[IPCSubscriber] = []
         self._ipc_command: IPCCommandSystem | None = None
@@ -338,11 +340,11 @@ class ServiceBase(ServiceKeeping):
         setting = self.config.setting
         self._apis = wiring.make_apis(self.config)
         if setting.ipc_command_publisher is not None:
-            self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher)
+            self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher, tcp=self._tcp)
             self._register_control(self._ipc_command)
         self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
         gateways = QueueInlet(self, self._desk.is_ours)
-        self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions())
+        self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions(), self._tcp)
         self._timers = timers_of(self, setting.tasks)
         result = self.on_setup()
         if inspect.isawaitable(result):

@@ -15,6 +15,7 @@ from hftpy.common import Channel, CurrencyPair, Exchange
 from hftpy.common.secrets import SECRET_NAME, Secret, check_secret, redacted, resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.ipc.endpoint import TRANSPORTS
+from hftpy.ipc.tcp import COMMANDS, check_endpoint, check_name
 
 
 class ApiSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +72,16 @@ class PublishSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     transport: str = "zmq"
 
 
+class TcpSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is served and reached over tcp with CURVE; see `hftpy.ipc.TcpEndpoints`. The key is that of the process id;
+    `keys` is the folder of keys."""
+
+    keys: str | None = None
+    allow: list[str] | None = None
+    serve: dict[str, str] = {}
+    peers: dict[str, dict[str, str]] = {}
+
+
 class TaskSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A timer: `task_NAME` every `interval` seconds, first after `delay`."""
 
@@ -117,6 +128,7 @@ class Setting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ipc_publish: PublishSetting | None = None
     ipc_command_publisher: str | None = None
     ipc_command_subscribers: list[str] = []
+    ipc_tcp: TcpSetting | None = None
     tasks: dict[str, TaskSetting] = {}
     next_interval: float = 0.0
     state: StateSetting = msgspec.field(default_factory=StateSetting)
@@ -161,6 +173,7 @@ OVERFLOWS: dict[str, tuple[str, ...]] = {
 WARMING = frozenset({"ticker", "trade", "book", "kline", "funding"})
 _NESTED_ONE: dict[str, type[msgspec.Struct]] = {
     "ipc_publish": PublishSetting,
+    "ipc_tcp": TcpSetting,
     "state": StateSetting,
     "warm_up": WarmUpSetting,
     "watchdog": WatchdogSetting,
@@ -285,12 +298,17 @@ def _convert(key: str, value: Any, kind: type[_Struct]) -> _Struct:
         raise ConfigError(f"{key}: {error}") from error
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What an unknown name may have meant, for a message."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
+
+
 def _check_keys(key: str, value: Iterable[str], known: tuple[str, ...]) -> None:
     for name in value:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            raise ConfigError(f"{key} has an unknown key {name!r}: {hint}")
+            raise ConfigError(f"{key} has an unknown key {name!r}: {suggestion(name, known)}")
 
 
 def _check_transport(key: str, transport: str) -> None:
@@ -331,6 +349,8 @@ def _check_values(key: str, setting: Setting) -> None:
     if setting.ipc_publish is not None:
         check(f"{key}.ipc_publish", "unknown", setting.ipc_publish.channels, [])
         _check_transport(f"{key}.ipc_publish", setting.ipc_publish.transport)
+    if setting.ipc_tcp is not None:
+        _check_tcp(f"{key}.ipc_tcp", setting, setting.ipc_tcp)
     for name, task in setting.tasks.items():
         if f"task_{name}" in setting.tasks:
             raise ConfigError(f"{key}.tasks names one timer twice: {name!r} and 'task_{name}'")
@@ -354,6 +374,27 @@ def _check_values(key: str, setting: Setting) -> None:
         capacity = queue.capacity
         if capacity is not None and (capacity < 1 or capacity & (capacity - 1) or capacity > MAX_CAPACITY):
             raise ConfigError(f"{where}.capacity must be a power of two up to {MAX_CAPACITY}, was {capacity}")
+
+
+def _check_tcp(key: str, setting: Setting, tcp: TcpSetting) -> None:
+    for name, endpoint in tcp.serve.items():
+        check_name(f"{key}.serve", name)
+        check_endpoint(f"{key}.serve.{name}", endpoint, serve=True)
+    if COMMANDS in tcp.serve and setting.ipc_command_publisher is None:
+        raise ConfigError(f"{key}.serve.{COMMANDS}: there are no commands, since ipc_command_publisher is not set")
+    names = (("allow", tcp.allow or []), ("peers", tcp.peers))
+    for where, processes in names:
+        for process_id in processes:
+            try:
+                check_process_id(process_id)
+            except ValueError as error:
+                raise ConfigError(f"{key}.{where}: {error}") from error
+    for peer, endpoints in tcp.peers.items():
+        for name, endpoint in endpoints.items():
+            check_name(f"{key}.peers.{peer}", name)
+            check_endpoint(f"{key}.peers.{peer}.{name}", endpoint, serve=False)
+        if COMMANDS in endpoints and peer not in setting.ipc_command_subscribers:
+            raise ConfigError(f"{key}.peers.{peer}.{COMMANDS}: {peer} is not among ipc_command_subscribers")
 
 
 def _check_warm_up(key: str, setting: Setting) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -108,8 +109,103 @@ class Dispatcher:
             await asyncio.sleep(0)
 
 
-class MarketInbox:
-    """A ring of one channel and the events of that channel.
+class Inbox(ABC):
+    """A ring of one channel and the events of that channel, kept in their place.
+
+    Parameters
+    ----------
+    channel
+        What it carries.
+    ring
+        Of what the hook is called with.
+    deliver
+        The hook.
+    deliver_event
+        A coroutine function that calls the hook of an event; it does not raise.
+    failed
+        As of `Dispatcher`.
+    on_halt
+        Called once with the channel's name when a ring that halts is full.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        ring: Ring[Any] | ObjectRing[Any],
+        deliver: Hook,
+        deliver_event: Deliver,
+        failed: Callable[[], None] | None,
+        on_halt: Callable[[str], None] | None,
+    ) -> None:
+        self.channel = channel
+        self.events_dropped = 0
+        self.clock_ns: Callable[[], int] = time.time_ns
+        self._waiting = ring
+        self._dispatcher = Dispatcher(ring, deliver, failed)
+        self._deliver_event = deliver_event
+        self._on_halt = on_halt
+        self._events: deque[tuple[int, Event]] = deque()
+        self._event_arrived = asyncio.Event()
+        self._telling = asyncio.Lock()  # a hook of an event ends before the next message is delivered
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, neither item nor event."""
+        return self._waiting.empty() and not self._events and not self._telling.locked()
+
+    def put_event(self, event: Event) -> None:
+        """Take in an event; when there are too many the oldest is dropped and counted."""
+        if len(self._events) >= MAX_EVENTS:
+            self._events.popleft()
+            self.events_dropped += 1
+        self._events.append((self._waiting.mark(), event))
+        self._event_arrived.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run_ring(), name=f"{self.channel}s")
+            group.create_task(self._run_events(), name=f"{self.channel} events")
+
+    @abstractmethod
+    async def _run_ring(self) -> None:
+        """Deliver what the ring holds, until cancelled."""
+
+    @property
+    @abstractmethod
+    def _delivered(self) -> int:
+        """The position before which everything was delivered, or reported."""
+
+    def _gap(self, lost: int) -> Gap:
+        return Gap(
+            exchange=Exchange.UNKNOWN,
+            channel=self.channel,
+            symbol=None,
+            reason="the hooks are too slow",
+            lost=lost,
+            source="ring",
+            timestamp=self.clock_ns() // 1000,
+        )
+
+    def _tell_halt(self) -> None:
+        if self._waiting.halted and self._on_halt is not None:
+            on_halt, self._on_halt = self._on_halt, None
+            on_halt(str(self.channel))
+
+    async def _run_events(self) -> None:
+        while True:
+            await self._event_arrived.wait()
+            self._event_arrived.clear()
+            await self._deliver_due()
+
+    async def _deliver_due(self) -> None:
+        async with self._telling:
+            while self._events and self._events[0][0] <= self._delivered:
+                await self._deliver_event(self._events.popleft()[1])
+
+
+class MarketInbox(Inbox):
+    """A ring of tickers or trades, and the events about them.
 
     Parameters
     ----------
@@ -139,16 +235,8 @@ class MarketInbox:
         failed: Callable[[], None] | None = None,
         on_halt: Callable[[str], None] | None = None,
     ) -> None:
-        self.channel = channel
         self.ring: Ring[Any] = Ring(kind, capacity, overflow)  # type: ignore[arg-type]
-        self.events_dropped = 0
-        self.clock_ns: Callable[[], int] = time.time_ns
-        self._dispatcher = Dispatcher(self.ring, deliver, failed)
-        self._deliver_event = deliver_event
-        self._on_halt = on_halt
-        self._events: deque[tuple[int, Event]] = deque()
-        self._event_arrived = asyncio.Event()
-        self._telling = asyncio.Lock()  # a hook of an event ends before the next message is delivered
+        super().__init__(channel, self.ring, deliver, deliver_event, failed, on_halt)
         self._done = 0  # the position before which everything was delivered, or reported
         self._ours = 0  # how many messages we took; what somebody else took is no loss
         self._theirs = 0
@@ -157,23 +245,8 @@ class MarketInbox:
         self._task: asyncio.Task[Any] | None = None  # the one that the hooks run in
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits, neither item nor event."""
-        return self.ring.empty() and not self._events and not self._telling.locked()
-
-    def put_event(self, event: Event) -> None:
-        """Take in an event; when there are too many the oldest is dropped and counted."""
-        if len(self._events) >= MAX_EVENTS:
-            self._events.popleft()
-            self.events_dropped += 1
-        self._events.append((self.ring.mark(), event))
-        self._event_arrived.set()
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._run_ring(), name=f"{self.channel}s")
-            group.create_task(self._run_events(), name=f"{self.channel} events")
+    def _delivered(self) -> int:
+        return self._done
 
     def hook_called_ns(self) -> int:
         """When the hook was called that is asking; 0 outside of one."""
@@ -217,33 +290,9 @@ class MarketInbox:
             lost, self._dropped = stats["dropped"] - self._dropped, stats["dropped"]
             place = next((n for n, (at, _) in enumerate(self._events) if at > self._mark), len(self._events))
             self._events.insert(place, (self._mark, self._gap(lost)))
-            if ring.halted and self._on_halt is not None:
-                on_halt, self._on_halt = self._on_halt, None
-                on_halt(str(self.channel))
+            self._tell_halt()
         if ring.overflow not in GIVES_WAY:
             self._mark = ring.mark()
-
-    def _gap(self, lost: int) -> Gap:
-        return Gap(
-            exchange=Exchange.UNKNOWN,
-            channel=self.channel,
-            symbol=None,
-            reason="the hooks are too slow",
-            lost=lost,
-            source="ring",
-            timestamp=self.clock_ns() // 1000,
-        )
-
-    async def _run_events(self) -> None:
-        while True:
-            await self._event_arrived.wait()
-            self._event_arrived.clear()
-            await self._deliver_due()
-
-    async def _deliver_due(self) -> None:
-        async with self._telling:
-            while self._events and self._events[0][0] <= self._done:
-                await self._deliver_event(self._events.popleft()[1])
 
 
 class TakesEvents(Protocol):

@@ -13,7 +13,7 @@ from hftpy.common.lifeline import watch_lifeline
 from hftpy.common.loops import new_event_loop
 from hftpy.errors import AddressInUseError, ConfigError, HftError, RootError
 from hftpy.service.base import ServiceBase, SetupAborted
-from hftpy.service.config import ServiceConfig
+from hftpy.service.config import ServiceConfig, suggestion
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,14 @@ def load_service(config: ServiceConfig) -> ServiceBase:
         ) from error
     kind = getattr(module, class_name, None)
     if not (isinstance(kind, type) and issubclass(kind, ServiceBase)):
-        raise ConfigError(f"{config.section}: {module_name} has no subclass of ServiceBase named {class_name!r}")
+        kinds = (
+            name for name, found in vars(module).items()
+            if isinstance(found, type) and issubclass(found, ServiceBase) and found is not ServiceBase
+        )  # fmt: skip
+        raise ConfigError(
+            f"{config.section}: {module_name} has no subclass of ServiceBase named {class_name!r}: "
+            f"{suggestion(class_name, kinds)}"
+        )
     return kind(config)
 
 

@@ -7,13 +7,12 @@ With ``conflate`` a newer book replaces its symbol's older one, which is no loss
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from hftcore.object_ring import ObjectRing
-from hftpy.common import Channel, Exchange, Gap
-from hftpy.service.inbox import BATCH, BUDGET_NS, MAX_EVENTS, Dispatcher, Event, Hook
+from hftpy.common import Channel, Exchange
+from hftpy.service.inbox import BATCH, BUDGET_NS, Deliver, Hook, Inbox
 
 OBJECT_CAPACITY = 16_384
 
@@ -22,7 +21,7 @@ def _key_of(item: Any) -> tuple[Exchange, str]:
     return item.exchange, item.symbol
 
 
-class ObjectInbox:
+class ObjectInbox(Inbox):
     """A ring of one channel's objects and the events about them.
 
     Parameters
@@ -49,45 +48,22 @@ class ObjectInbox:
         capacity: int,
         overflow: str,
         deliver: Hook,
-        deliver_event: Callable[[Any], Awaitable[None]],
+        deliver_event: Deliver,
         *,
         counters: dict[str, int],
         failed: Callable[[], None],
         on_halt: Callable[[str], None],
     ) -> None:
         key = _key_of if overflow == "conflate" else None
-        self.channel = channel
         self.ring: ObjectRing[Any] = ObjectRing(capacity, overflow, key=key)  # type: ignore[arg-type]
+        super().__init__(channel, self.ring, deliver, deliver_event, failed, on_halt)
         self._counters = counters
         self._counter = f"{channel}s"
-        self.events_dropped = 0
-        self.clock_ns: Callable[[], int] = time.time_ns
-        self._dispatcher = Dispatcher(self.ring, deliver, failed)
-        self._deliver_event = deliver_event
-        self._on_halt: Callable[[str], None] | None = on_halt
-        self._events: deque[tuple[int, Event]] = deque()
-        self._event_arrived = asyncio.Event()
-        self._telling = asyncio.Lock()  # a hook of an event ends before the next object is delivered
         self._lost = 0  # what was reported
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits, neither object nor event."""
-        return self.ring.empty() and not self._events and not self._telling.locked()
-
-    def put_event(self, event: Event) -> None:
-        """Take in an event; when there are too many the oldest is dropped and counted."""
-        if len(self._events) >= MAX_EVENTS:
-            self._events.popleft()
-            self.events_dropped += 1
-        self._events.append((self.ring.mark(), event))
-        self._event_arrived.set()
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._run_ring(), name=self._counter)
-            group.create_task(self._run_events(), name=f"{self.channel} events")
+    def _delivered(self) -> int:
+        return self.ring.position
 
     async def _run_ring(self) -> None:
         ring = self.ring
@@ -110,28 +86,5 @@ class ObjectInbox:
         lost = self.ring.stats["dropped"]
         if lost > self._lost:
             missing, self._lost = lost - self._lost, lost
-            await self._deliver_event(
-                Gap(
-                    exchange=Exchange.UNKNOWN,
-                    channel=self.channel,
-                    symbol=None,
-                    reason="the hooks are too slow",
-                    lost=missing,
-                    source="ring",
-                    timestamp=self.clock_ns() // 1000,
-                )
-            )
-            if self.ring.halted and self._on_halt is not None:
-                on_halt, self._on_halt = self._on_halt, None
-                on_halt(str(self.channel))
-
-    async def _run_events(self) -> None:
-        while True:
-            await self._event_arrived.wait()
-            self._event_arrived.clear()
-            await self._deliver_due()
-
-    async def _deliver_due(self) -> None:
-        async with self._telling:
-            while self._events and self._events[0][0] <= self.ring.position:
-                await self._deliver_event(self._events.popleft()[1])
+            await self._deliver_event(self._gap(missing))
+            self._tell_halt()

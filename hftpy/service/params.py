@@ -1,6 +1,5 @@
 """The parameters of a service: checked against its `params_type`, changed while it runs, told without secrets."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from msgspec import inspect as types
 
 from hftpy.common.secrets import redacted
 from hftpy.errors import ConfigError
+from hftpy.service.config import suggestion
 
 
 def read_params(key: str, value: Mapping[str, Any], kind: type[msgspec.Struct] | None) -> Any:
@@ -98,9 +98,7 @@ def _check_names(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
-            raise ConfigError(f"{key} has an unknown key {name!r}: {hint}")
+            raise ConfigError(f"{key} has an unknown key {name!r}: {suggestion(str(name), known)}")
 
 
 def _with_path(key: str, message: str) -> str:

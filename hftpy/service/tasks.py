@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hftpy.errors import ConfigError
-from hftpy.service.config import TaskSetting
+from hftpy.service.config import TaskSetting, suggestion
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,12 @@ def timers_of(service: object, tasks: dict[str, TaskSetting]) -> list[Timer]:
     for name, task in tasks.items():
         function = getattr(service, f"task_{name.removeprefix('task_')}", None)
         if not callable(function):
-            raise ConfigError(f"setting.tasks names {name!r}, but {type(service).__name__} has no task_{name}()")
+            short = name.removeprefix("task_")
+            methods = (found.removeprefix("task_") for found in dir(type(service)) if found.startswith("task_"))
+            raise ConfigError(
+                f"setting.tasks names {name!r}, but {type(service).__name__} has no task_{short}(): "
+                f"{suggestion(short, methods)}"
+            )
         timers.append(Timer(name.removeprefix("task_"), function, task.interval, task.delay))
     named = {timer.name for timer in timers}
     for attribute in dir(type(service)):

@@ -1,5 +1,6 @@
 """From a checked config to objects: accounts, streams, subscribers, and the tap that publishes what streams deliver."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from hftpy.common import Channel, Exchange, Gap, Reconnected, Stale
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.exchange import StreamBase, create_exchange_api, create_exchange_ws_api, get_exchange_stream
-from hftpy.ipc import IPCPublisher, IPCSubscriber
+from hftpy.ipc import IPCPublisher, IPCSubscriber, TcpEndpoints
 from hftpy.service.config import ServiceConfig, Setting, SubscriberSetting, secrets_of
+
+log = logging.getLogger(__name__)
 
 MARKET_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING})
 
@@ -89,6 +92,26 @@ def make_apis(config: ServiceConfig) -> dict[str, Any]:
     return found
 
 
+def make_tcp(config: ServiceConfig) -> TcpEndpoints | None:
+    """What the service serves and reaches over tcp; None: nothing.
+
+    Raises
+    ------
+    ConfigError
+        If it has no keys, or does not know those of its peers.
+    RootError
+        If others may write the folder of keys.
+    """
+    tcp = config.setting.ipc_tcp
+    if tcp is None:
+        return None
+    folder = None if tcp.keys is None else config.folder / tcp.keys
+    try:
+        return TcpEndpoints(config.process_id, folder=folder, allow=tcp.allow, serve=tcp.serve, peers=tcp.peers)
+    except ConfigError as error:
+        raise ConfigError(f"{config.section}.setting.ipc_tcp: {error}") from error
+
+
 def _auth_data(key: str, found: dict[str, Any] | None, folder: Path) -> dict[str, Any] | None:
     """What a venue needs besides key and secret; a secret among it may be a reference, such as a passphrase."""
     if found is None:
@@ -152,6 +175,12 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             stream.bind_observer(PublishingObserver(publisher, channels))
         stream.bind_observer(inlet)
         streams.append(stream)
+    carried = {Channel.parse(name) for entry in config.setting.streams for name in entry.subscribe_channels}
+    if missing := sorted(str(channel) for channel in (channels & MARKET_CHANNELS) - carried):
+        log.warning(
+            "%s.setting.ipc_publish names %s, which no stream of the service carries: nothing is published by itself",
+            config.section, ", ".join(missing),
+        )  # fmt: skip
     return streams
 
 
@@ -166,7 +195,9 @@ def published(setting: Setting) -> set[tuple[Exchange, Channel]]:
     }
 
 
-def make_subscribers(config: ServiceConfig, inlet: object, extra: list[SubscriberSetting]) -> list[IPCSubscriber]:
+def make_subscribers(
+    config: ServiceConfig, inlet: object, extra: list[SubscriberSetting], tcp: TcpEndpoints | None = None
+) -> list[IPCSubscriber]:
     """The subscribers of the config, and `extra` ones, bound to the service's inlet; one per transport.
 
     Raises
@@ -183,7 +214,7 @@ def make_subscribers(config: ServiceConfig, inlet: object, extra: list[Subscribe
     subscribers = []
     for transport, entries in by_transport.items():
         try:
-            subscriber = IPCSubscriber(entries, transport=transport)
+            subscriber = IPCSubscriber(entries, transport=transport, tcp=tcp)
         except ValueError as error:
             raise ConfigError(f"{config.section}.setting.ipc_subscribers: {error}") from error
         subscriber.bind_observer(inlet)

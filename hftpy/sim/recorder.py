@@ -48,6 +48,8 @@ class SessionRecorder:
         Size on disk at which the next file is begun.
     capacity
         Messages that may wait for the writer.
+    on_failure
+        Called once, by the writer's thread, when a file cannot be written: nothing is recorded from then on.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class SessionRecorder:
         max_file_bytes: int = 256 * 1024 * 1024,
         capacity: int = QUEUE_CAPACITY,
         clock_ns: Callable[[], int] = time.time_ns,
+        on_failure: Callable[[], object] | None = None,
     ) -> None:
         if compression not in ENDINGS:
             raise ValueError(f"compression must be one of {', '.join(ENDINGS)}, was {compression!r}")
@@ -84,6 +87,7 @@ class SessionRecorder:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._stem, self._exchange, self._compression = stem, exchange, compression
         self._max_file_bytes, self._clock_ns = max_file_bytes, clock_ns
+        self._on_failure = on_failure
         self._queue: queue.Queue[Entry | None] = queue.Queue(capacity)
         self._queued_bytes = 0
         self._written_bytes = 0  # the writer's; read by the other side
@@ -139,7 +143,8 @@ class SessionRecorder:
         except queue.Full:
             self.lost += 1
             self._lost_now += 1
-            self._log.warning("lost", f"the recorder is too slow; {self.lost} messages are not recorded so far")
+            why = "is too slow" if self.failure is None else f"cannot write ({self.failure})"
+            self._log.warning("lost", f"the recorder {why}; {self.lost} messages are not recorded so far")
         else:
             self._queued_bytes += size
             self._lost_now = 0
@@ -156,8 +161,13 @@ class SessionRecorder:
         except Exception as error:  # noqa: BLE001  told by close, and by every message that is lost from now on
             self.failure = error
             log.error("the recorder cannot write: %s", error)
+            if self._on_failure is not None:
+                self._on_failure()
+            waiting = 1  # the message at hand
             while self._queue.get() is not None:  # what waits is lost; close still has to be heard
-                self.lost += 1
+                waiting += 1
+            self.lost += waiting
+            self.messages -= waiting
         finally:
             try:
                 self._end_file()

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
 from hftpy.sim.session_lines import CUT, session_lines
+from hftpy.sim.session_venue import exchange_of_frame, exchange_of_url
 
 Path = str | os.PathLike[str]
 EntryKind = Literal["header", "recv", "send", "http", "conn"]
@@ -30,17 +31,6 @@ _DEPTH = re.compile(r"/depth\?(?:.*&)?symbol=([A-Z0-9_]+)")
 
 log = logging.getLogger(__name__)
 
-# Part of an address → venue; futures stand before the spot hosts that they contain.
-HOSTS = (
-    ("fstream.binance.com", Exchange.BINANCE_FUTURE),
-    ("fapi.binance.com", Exchange.BINANCE_FUTURE),
-    ("futures.kraken.com", Exchange.KRAKEN_FUTURE),
-    ("binance", Exchange.BINANCE),
-    ("kraken.com", Exchange.KRAKEN),
-    ("coinbase.com", Exchange.COINBASE),
-    ("okx.com", Exchange.OKX),
-    ("okex.com", Exchange.OKX),
-)
 BINANCE_CHANNELS = {
     "bookTicker": Channel.TICKER,
     "trade": Channel.TRADE,
@@ -260,17 +250,16 @@ def session_exchange(path: Path) -> Exchange:
     Raises
     ------
     ValueError
-        If it cannot be told, or the file is no session.
+        If it cannot be told, or is of a market without a stream, or the file is no session.
     """
     named = _header_exchange(path)
     if named is not None:
         return named
     for number, entry in enumerate(iter_session(path, _passed_over)):
-        for part, exchange in HOSTS:
-            if part in entry.url:
-                return exchange
+        if (exchange := exchange_of_url(entry.url)) is not None:
+            return exchange
         if entry.kind == "recv":
-            found = _exchange_of_frame(entry.data)
+            found = exchange_of_frame(entry.data)
             if found is not None:
                 return found
         if number > FRAMES_TO_GUESS_FROM:
@@ -468,29 +457,3 @@ def _known_pairs(exchange: Exchange, symbols: list[str]) -> tuple[CurrencyPair, 
         except ValueError:
             continue  # no pair can be made of it: the frame is played by its stream's name alone
     return tuple(pairs)
-
-
-def _exchange_of_frame(text: str) -> Exchange | None:
-    """By shape; None where a frame could be several venues'."""
-    try:
-        frame = json.loads(text)
-    except ValueError:
-        return None
-    if isinstance(frame, list):
-        return Exchange.KRAKEN if len(frame) >= 4 and isinstance(frame[-1], str) else None
-    if not isinstance(frame, dict):
-        return None
-    payload = frame.get("data") if "stream" in frame else frame
-    if isinstance(payload, dict) and ("stream" in frame or "s" in payload):
-        # A future's frames name the event even in bookTicker, and chain depth updates by `pu`.
-        future = "pu" in payload or payload.get("e") == "bookTicker"
-        return Exchange.BINANCE_FUTURE if future else Exchange.BINANCE
-    if isinstance(frame.get("arg"), dict):
-        return Exchange.OKX
-    if isinstance(frame.get("feed"), str) and "product_id" in frame:
-        return Exchange.KRAKEN_FUTURE
-    if frame.get("channel") in COINBASE_CHANNELS and isinstance(frame.get("events"), list):
-        return Exchange.COINBASE
-    if frame.get("event") in ("systemStatus", "subscriptionStatus") or frame.get("channel") == "status":
-        return Exchange.KRAKEN
-    return Exchange.KRAKEN if frame.get("channel") in KRAKEN_CHANNELS and "data" in frame else None

@@ -1,9 +1,11 @@
 """`hftpy decode`: book lines carry the venue's own digits, and whether the book holds."""
 
+import io
 import json
+from pathlib import Path
 
 from hftcore.enums import Exchange
-from hftpy.cli.decode import decode_lines
+from hftpy.cli.decode import decode_files, decode_lines
 
 
 def lines(exchange, *frames, depth=2):
@@ -113,3 +115,60 @@ def test_a_kraken_book_that_is_subscribed_again_may_be_deeper() -> None:
     levels = b",".join(b'["%d.0","1.0","1616333924.7"]' % price for price in range(76, 101))
     rows = list(decode_lines(Exchange.KRAKEN, [v1 % (levels, 10), v1 % (levels, 25)], 50))
     assert [len(row["bids"]) for row in rows] == [10, 25]
+
+
+def coinbase_row(conn: str, number: int, channel: str = "l2_data", kind: str = "update") -> dict[str, object]:
+    update = {"side": "bid", "price_level": "1.10", "new_quantity": "2"}
+    event = {"type": kind, "product_id": "BTC-USD", "updates": [update]}
+    frame = {"channel": channel, "timestamp": f"2026-03-01T12:00:{number:02}Z", "sequence_num": number, "events": []}
+    if channel == "l2_data":
+        frame["events"] = [event]
+    return {"t": "recv", "ts": 1.0, "conn": conn, "data": json.dumps(frame)}
+
+
+def test_each_connection_of_a_session_counts_its_own_frames() -> None:
+    book, ticker = "coinbase.book.1", "coinbase.ticker.1"
+    rows = lines(
+        "coinbase",
+        {"t": "header"},
+        coinbase_row(book, 0, kind="snapshot"),
+        coinbase_row(ticker, 7, "heartbeats"),
+        coinbase_row(book, 1),
+        coinbase_row(ticker, 8, "heartbeats"),
+        coinbase_row(ticker, 10, "heartbeats"),
+        coinbase_row(book, 2),
+        coinbase_row(book, 4),
+    )
+    assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, True, False]
+
+
+def test_books_of_a_connection_that_is_made_again_wait_for_a_snapshot() -> None:
+    def made(conn: str) -> dict[str, object]:
+        return {"t": "conn", "ts": 1.0, "conn": conn, "url": "wss://example"}
+
+    def row(conn: str, data: str) -> dict[str, object]:
+        return {"t": "recv", "ts": 1.0, "conn": conn, "data": data}
+
+    first, update = kraken("snapshot", [("2", "1")], [("3", "1")]), kraken("update", [("1", "1")])
+    rows = lines(
+        "kraken", {"t": "header"}, made("a"), row("a", first), row("a", update), made("b"), row("a", update),
+        made("a"), row("a", update), row("a", first), {"t": "conn", "ts": 1.0, "lost": 3}, row("a", update),
+    )  # fmt: skip
+    assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, True, False, True, False]
+
+
+def test_books_go_on_in_the_file_that_continues_a_recording(tmp_path: Path) -> None:
+    def write(name: str, header: dict[str, str], *frames: str) -> Path:
+        rows = [{"t": "header", **header}, *({"t": "recv", "ts": 1.0, "conn": "a", "data": data} for data in frames)]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    update = kraken("update", [("1", "1")])
+    first = write("k.00001.jsonl", {}, kraken("snapshot", [("2", "1")], [("3", "1")]))
+    second = write("k.00002.jsonl", {"continues": "k.00001.jsonl"}, update)
+    third = write("k.00004.jsonl", {"continues": "k.00003.jsonl"}, update)
+    out = io.StringIO()
+    decode_files(Exchange.KRAKEN, [first, second, third], out)
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, False]

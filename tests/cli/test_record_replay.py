@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import os
+import re
+import resource
 import signal
 import sys
 import threading
@@ -421,6 +423,28 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         note("recv", str(number))
     with pytest.raises(OSError, match="no space"):
         recorder.close()
+    assert (recorder.messages, recorder.lost) == (0, 10)
+
+
+async def test_recording_ends_when_the_disk_is_full(venue: SimVenue, tmp_path: Path) -> None:
+    limit = 64 * 1024  # of a file: the kernel refuses what is more, as a full disk would
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hftpy.cli", "record", "kraken", *PAIRS, "--channel", "ticker", "--channel", "book",
+        "--compression", "none", "-o", str(tmp_path), "--api-host", venue.ws_url("kraken"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()  # it ends by itself: nobody gave it a time
+    assert process.returncode == 2 and b"File too large" in errors and b"cannot write" in errors
+    path = tmp_path / "kraken.00001.jsonl"
+    assert str(path) in output.decode()
+    told = re.search(r"(\d+) messages recorded, (\d+) lost", output.decode())
+    cuts: list[str] = []
+    read = [entry for entry in iter_session(path, cuts.append) if entry.kind != "header"]
+    assert told is not None and int(told[2]) > 0 and cuts
+    assert len(read) <= int(told[1]) < len(read) + 100  # but for what waited to be flushed
 
 
 @pytest.mark.parametrize("wrong", [{"compression": "zip"}, {"max_file_bytes": 1}, {"capacity": 0}])

@@ -87,6 +87,16 @@ def test_a_stall_is_shown_with_its_place():
     assert max(map(len, narrow.splitlines())) <= 80 and "params" not in narrow
 
 
+def test_who_was_refused_over_tcp_is_told():
+    quiet = row_of("s", status_of(commands=None, publisher={"kraken.ticker": {"sent": 1, "joins": 1}}), None)
+    assert quiet["tcp_refused"] == 0 and "tcp" not in shown([quiet])
+    commands = {"tcp_denied": 1, "tcp_failed": 2, "forged": 3, "tcp_accepted": 9}
+    row = row_of("s", status_of(commands=commands, publisher={"x": {"tcp_denied": 4, "tcp_failed": 0}}), None)
+    assert "s has refused 10 over tcp" in shown([row])
+    many = [{**row, "process": f"p{number}"} for number in range(20)]
+    assert len(shown(many, height=20).rstrip().splitlines()) <= 20
+
+
 @pytest.mark.parametrize("width", [30, 40, 60, 79, 119])
 def test_a_narrow_terminal_shows_whole_names_and_states(width):
     rows = [row_of(name, status_of(state="paused"), None) for name in ("kraken_gw", "mm1")]
@@ -191,6 +201,10 @@ def test_files_that_are_no_status_hide_no_other_process(root, caplog):
     assert run("status").returncode == 0 and 'process="good"' in run("metrics").stdout
 
 
+tells_births = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when a process was started")
+
+
+@tells_births
 def test_a_process_number_that_is_used_again_is_another_process(root):
     file = StatusFile("mm")
     file.write(file.encode(status_of(pid=os.getpid())))
@@ -201,6 +215,7 @@ def test_a_process_number_that_is_used_again_is_another_process(root):
     file.close()
 
 
+@tells_births
 def test_a_zombie_and_a_process_that_is_stopped(root):
     code = (
         "import sys, time; from hftpy.service.status import StatusFile; f = StatusFile('mm');"

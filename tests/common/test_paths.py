@@ -1,6 +1,7 @@
 """The root folder: which one is chosen, and which ones are refused."""
 
 import os
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -122,10 +123,19 @@ def test_hft_root_that_cannot_be_used_is_an_error_not_passed_over(tmp_path, monk
 def test_socket_path_is_measured_in_bytes(tmp_path):
     root = tmp_path / "r"
     set_root(root)
+    limit = MAX_SOCKET_PATH_BYTES
     room = MAX_SOCKET_PATH_BYTES - len(os.fsencode(root / "zmq")) - 1
     name = "x" * (room - 4) + ".ipc"
     assert len(os.fsencode(socket_path(root, name))) == MAX_SOCKET_PATH_BYTES
-    with pytest.raises(RootError, match=r"at most 107 bytes, was .* \(108\)"):
+    with pytest.raises(RootError, match=rf"at most {limit} bytes, was .* \({limit + 1}\)"):
         socket_path(root, "x" + name)
-    with pytest.raises(RootError, match=r"at most 107 bytes, was "):
+    with pytest.raises(RootError, match=f"at most {limit} bytes, was "):
         socket_path(root, "é" + name[1:])
+
+
+def test_no_socket_path_that_is_allowed_is_refused_by_the_system(short_folder):
+    path = socket_path(short_folder, "x" * (MAX_SOCKET_PATH_BYTES - len(os.fsencode(short_folder / "zmq")) - 1))
+    with socket.socket(socket.AF_UNIX) as longest:
+        longest.bind(os.fspath(path))
+    with socket.socket(socket.AF_UNIX) as longer, pytest.raises(OSError, match="too long"):
+        longer.bind(os.fspath(path) + "y")

@@ -169,6 +169,25 @@ def test_coinbase_advanced_counts_frames_of_other_channels_too():
     assert [gap[2] for gap in watched.gaps()] == [1, 1]
 
 
+def test_an_old_frame_of_coinbase_is_no_gap_though_the_last_one_says_no_time():
+    venue, watched, natives = started("coinbase")
+    native = next(iter(natives))
+    old = some(venue, native, 1)[0]
+    watched.feed.feed(old)
+    venue.frame_number += 1
+    watched.feed.feed(json.dumps({"channel": "heartbeats", "sequence_num": venue.frame_number, "events": []}).encode())
+    watched.feed.feed(old)
+    assert not watched.gaps() and watched.feed.take_counts()["duplicates"] == 1
+    watched.feed.feed(some(venue, native, 1)[0])
+    assert not watched.gaps()
+    # A new connection counts and tells the time anew.
+    watched.feed.reset()
+    venue.frame_number, venue.time = -1, venue.time - 3_600_000
+    for pair in natives:
+        watched.feed.feed(venue.snapshot(pair).data.encode())
+    assert not watched.gaps() and all(watched.feed.book(pair).state for pair in natives.values())
+
+
 def test_kraken_checksum_finds_what_is_in_the_ten_best_levels():
     venue, watched, natives = started("kraken")
     native = next(iter(natives))
@@ -276,3 +295,46 @@ def test_a_malformed_frame_changes_nothing_and_is_handed_on():
     assert len(frames) == 3
     watched.feed.feed(good)
     assert [entry[0] for entry in watched.log] == ["book"]
+
+
+@pytest.mark.parametrize("kind", ["binance", "kraken"])
+def test_a_burst_shows_each_of_its_updates_by_itself(kind):
+    venue, watched, natives = started(kind)
+    alone = started(kind)[1]
+    native = next(iter(natives))
+    frames = some(venue, native, 8)
+    ends, shown = [], []
+    watched.feed.on_batch(lambda: ends.append(len(watched.log)))
+
+    class Sink:
+        def put_nowait(self, item):
+            book = watched.feed.book(item.symbol)
+            shown.append((item.localTimeNs, item.bids, item.asks))
+            assert item.bids == [(float(price), float(volume)) for price, volume in book.top(20)[0]]
+
+    watched.feed.bind(Sink())
+    with pytest.raises(TypeError, match="frame must be bytes, was str"):
+        watched.feed.feed_all([*frames, "text", frames[0]])
+    assert len(shown) == len(watched.log) == 8
+    assert ends == [8]
+    assert len({time for time, _, _ in shown}) == 1
+    for frame in frames:
+        alone.feed.feed(frame)
+    assert alone.log == watched.log
+    assert watched.feed.take_counts()["events"] == alone.feed.take_counts()["events"]
+
+
+def test_a_burst_from_within_a_sink_is_refused():
+    venue, watched, natives = started("kraken")
+    frames = some(venue, next(iter(natives)), 2)
+    refused = []
+
+    class Sink:
+        def put_nowait(self, item):
+            with pytest.raises(RuntimeError, match="within its own sinks"):
+                watched.feed.feed_all(frames)
+            refused.append(item)
+
+    watched.feed.bind(Sink())
+    watched.feed.feed_all(frames)
+    assert len(refused) == 2

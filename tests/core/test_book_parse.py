@@ -72,6 +72,25 @@ def test_kraken_v1_of_both_sides_in_two_payloads():
     assert (update.snapshot, update.checksum, update.exchangeTimeNs) == (True, None, 2_500_000_000)
 
 
+def test_a_kraken_v1_snapshot_has_both_sides():
+    (update,) = BookParser("kraken").parse(b'[336,{"as":[],"bs":[["1","1","2.5"]]},"book-10","XBT/USD"]')
+    assert update.snapshot and (update.asks, len(update.bids)) == ([], 1)
+    for wrong in (b'{"bs":[["1","1","2.5"]]}', b'{"as":[]}', b'{"as":[],"bs":[],"a":[]}', b'{"as":[],"a":[]}', b"{}"):
+        with pytest.raises(ParseError, match="as and bs, or under a and b, was 'book-10'"):
+            BookParser("kraken").parse(b'[336,%s,"book-10","XBT/USD"]' % wrong)
+
+
+def test_a_level_of_okx_has_four_values():
+    # Without its size its third value, which is always 0, would be taken for one.
+    for wrong in (b'["1.5","0","7"]', b'["1.5"]', b"[]"):
+        for side in (b"asks", b"bids"):
+            data = b'{"asks":[],"bids":[],"ts":"1","seqId":2,"prevSeqId":1}'
+            data = data.replace(b'"%s":[]' % side, b'"%s":[%s]' % (side, wrong))
+            frame = b'{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[%s]}' % data
+            with pytest.raises(ParseError, match="a level must have at least 4 elements"):
+                BookParser("okx").parse(frame)
+
+
 def test_binance_spot_and_futures():
     (update,) = BookParser("binance").parse(BINANCE)
     assert (update.firstSeq, update.lastSeq, update.prevSeq) == (7, 9, None)

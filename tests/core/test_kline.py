@@ -160,7 +160,7 @@ def test_funding_of_kraken_futures():
 
 @pytest.mark.parametrize(
     ("bar", "seconds"),
-    [("1s", 1), ("5m", 300), ("4H", 14400), ("1Dutc", 86400), ("1Wutc", 604800), ("1M", 0), ("3Mutc", 0)],
+    [("1s", 1), ("5m", 300), ("4H", 14400), ("1Dutc", 86400), ("1Wutc", 604800), ("1M", 0), ("3Mutc", 0), ("1Y", 0)],
 )  # fmt: skip
 def test_intervals(bar, seconds):
     (kline,) = PeriodicParser("okx").parse(okx(f"candle{bar}", [CANDLE], "BTC-USDT"))
@@ -231,6 +231,11 @@ def test_funding_of_okx():
         ("kraken", encode([*V1[:2], "ohlc-0", "XBT/USD"]), "minutes of a year at most, was 'ohlc-0'"),
         ("kraken", encode([42, V1[1][:8], *V1[2:]]), "9 values"),
         ("kraken", encode([42, ["1", "99999999999", *V1[1][2:]], *V1[2:]]), "etime must be seconds"),
+        ("okx", okx("candle", [CANDLE], "BTC-USDT"), "an interval must be one like 5m, was ''"),
+        ("okx", okx("candle5", [CANDLE], "BTC-USDT"), "an interval must be one like 5m, was '5'"),
+        ("okx", okx("candle0m", [CANDLE], "BTC-USDT"), "an interval must be one like 5m, was '0m'"),
+        ("okx", okx("candle1Dcet", [CANDLE], "BTC-USDT"), "an interval must be one like 5m, was '1Dcet'"),
+        ("binance", encode({**SPOT, "k": {**SPOT["k"], "i": "abc"}}), "an interval must be one like 5m, was 'abc'"),
         ("okx", okx("candle1m", [[*CANDLE[:8], "2"]], "BTC-USDT"), "confirm must be 0 or 1 as text, was '2'"),
         ("okx", okx("candle1m", [["9223372036854", *CANDLE[1:]]], "BTC-USDT"), "must end within 64 bits"),
         ("binance", encode({**SPOT, "k": {**SPOT["k"], "T": 9223372036854}}), "must end within 64 bits"),

@@ -5,6 +5,7 @@ The stream runs in a process of its own, whose peak of memory is that of the str
 
 import asyncio
 import json
+import os
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,8 @@ BOUND_MIB = 56
 LARGEST_MIB = 256
 # Inflates without end when it is asked to, with the memory of one connection to the next.
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is measured by /proc")
+
 CHILD = """
 import asyncio, json, sys
 from hftpy.exchange import get_exchange_stream

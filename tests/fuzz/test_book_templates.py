@@ -53,12 +53,27 @@ FUTURES_WHOLE = (
     '{"feed":"book_snapshot","product_id":"PI_XBTUSD","timestamp":1612269825817,"seq":326072249,"tickSize":null,"bids":['
     '{"price":34892.5,"qty":6385.0},{"price":34892.0,"qty":10924}],"asks":[{"price":34911.5,"qty":2.0E-5}]}'
 )
+KRAKEN_SNAPSHOT = (
+    '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":5e-05,"qty":1.00000000}],'
+    '"asks":[{"price":105944.30,"qty":12},{"price":105944.40,"qty":0.1}],"checksum":4294967295}]}'
+)
 USUAL = [
     (BINANCE, DEPTH),
     (BINANCE, f'{{"stream":"btcusdt@depth@100ms","data":{DEPTH}}}'),
     (BINANCE, f'{{"stream":"btcusdt@depth","data":{DEPTH}}}'),
     (BINANCE, DEPTH.replace('[["64001.2","10"]]', "[]")),
     (BINANCE, DEPTH.replace("64001.2", "123456789012345678.123456789").replace('"10"', '"1e-7"')),
+    # Lengths that change from level to level, and the longest that are read at once.
+    (
+        BINANCE,
+        DEPTH.replace('"a":[', '"a":[["1234567.89012345","12345678.1234567"],["2.5","1.25"],["0.1","0.00000001"],'),
+    ),
+    (BINANCE, DEPTH.replace('"64001.2","10"', '"64001.2","1.5"').replace('"U":157,"u":160', '"U":999,"u":50093273190')),
+    (BINANCE, DEPTH.replace('"U":157,"u":160', '"U":1234567890123456,"u":1234567890123457')),
+    (
+        BINANCE,
+        f'{{"stream":"abcdefghijklmnopqrst@depth@100ms","data":{DEPTH.replace("BTCUSDT", "ABCDEFGHIJKLMNOPQRST")}}}',
+    ),
     (FUTURE, DEPTH.replace('"s"', '"T":1700000000120,"s"').replace('"b"', '"pu":149,"b"')),
     (KRAKEN, '[336,{"b":[["27119.90000","13.54109952","1693415327.935623"]],"c":"974942666"},"book-1000","XBT/USD"]'),
     (
@@ -67,14 +82,15 @@ USUAL = [
     ),
     (
         KRAKEN,
-        '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":105944.20,"qty":0.250}],"asks":[],'
-        '"checksum":2114181697,"timestamp":"2026-03-01T12:30:45.123456Z"}]}',
+        '[22,{"b":[["0.000024580","1.5","1693415329.935623"],["1.5","0.00000000","1693415329.935623"]],"c":"974942666"},'
+        '"book-1000","ABCDEFGHIJ/KLMNOP"]',
     ),
     (
         KRAKEN,
-        '{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":5e-05,"qty":1.00000000}],'
-        '"asks":[{"price":105944.30,"qty":12},{"price":105944.40,"qty":0.1}],"checksum":4294967295}]}',
+        '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":105944.20,"qty":0.250}],"asks":[],'
+        '"checksum":2114181697,"timestamp":"2026-03-01T12:30:45.123456Z"}]}',
     ),
+    (KRAKEN, KRAKEN_SNAPSHOT),
     (OKX, OKX_BOOK),
     (OKX, OKX_BOOK.replace('"action":"update"', '"action":"snapshot"').replace("123456,", "-1,")),
     (OKX, OKX_BOOK.replace('"prevSeqId":123456,"seqId":123457', '"seqId":123457,"prevSeqId":123456')),
@@ -113,8 +129,23 @@ OTHERS = [
     (BINANCE, DEPTH.replace('"U":157', '"U":161')),
     (BINANCE, DEPTH.replace("1700000000123", "9999999999999999")),
     (BINANCE, DEPTH.replace("64001.2", "1" * 1025)),
+    (BINANCE, DEPTH.replace("64001.10000000", "064001.1")),
+    (BINANCE, DEPTH.replace("0.25000000", "00.25")),
+    (BINANCE, DEPTH.replace("64001.10000000", "98765432.98765433")),
+    (BINANCE, DEPTH.replace("0.25000000", "98765432.98765433")),
+    (BINANCE, DEPTH.replace("64001.10000000", "64001.123456789")),
+    (BINANCE, DEPTH.replace("0.25000000", "0.123456789")),
+    (BINANCE, DEPTH.replace('"64001.10000000","', '"64001.10000000", ')),
+    (BINANCE, DEPTH.replace("0.25000000", "0,25000000")),
+    (BINANCE, DEPTH.replace('"U":157', '"U":0157')),
+    (BINANCE, DEPTH.replace('"U":157,"u":160', '"U":157,"u":016')),
+    (BINANCE, DEPTH.replace('"U":157,"u":160', '"U":001,"u":016')),
+    (BINANCE, f'{{"stream":"a\\usdt@depth@100ms","data":{DEPTH}}}'),
     (KRAKEN, '[1,{"a":[["1","2","3.5"]]},{"b":[["0.5","2","3.6"]],"c":"7"},"book-10","A/B"]'),
-    (KRAKEN, '[1,{"a":[["1","2","3.5"]],"c":"4294967296"},"book-10","A/B"]'),
+    (KRAKEN, '[1,{"a":[["1","2","1693415329.935623"]],"c":"4294967296"},"book-10","ABC/DEF"]'),
+    (KRAKEN, '[1,{"x":[["1","2","1693415329.935623"]],"c":"429496729"},"book-10","ABC/DEF"]'),
+    (KRAKEN, '[01,{"a":[["1","2","1693415329.935623"]],"c":"429496729"},"book-10","ABC/DEF"]'),
+    (KRAKEN, KRAKEN_SNAPSHOT.replace("4294967295", "4294967296")),
     (OKX, OKX_BOOK.replace("-855196043", "-2147483649")),
     (OKX, OKX_BOOK.replace("-855196043", "4294967295")),
     (OKX, OKX_BOOK.replace("123456,", "-2,")),
@@ -194,8 +225,19 @@ def test_recorded_frames(program, fixtures):
 MISTAKES = {
     "a text too long": ("book_template.hpp", "*text = {begin, static_cast", "*text = {begin, 1 + static_cast"),
     "any length": ("book_template.hpp", "return size <= MAX_LEXEME;", "return true;"),
-    "a partial depth is a diff": ("book_template.hpp", "return !names_partial_depth(stream) && scan", "return scan"),
-    "U above u": ("book_template.hpp", "first <= last && ", ""),
+    "a partial depth is a diff": (
+        "book_template.hpp",
+        "scan.skip_string() && !names_partial_depth(",
+        "scan.skip_string() || !names_partial_depth(",
+    ),
+    "U above u": ("book_template.hpp", "first <= last &&", ""),
+    "sixteen digits of a price": ("book_template.hpp", "stop1 == 17 || ", ""),
+    "sixteen digits of a volume": ("book_template.hpp", "stop2 - begin2 == 17 || ", ""),
+    "a zero before a price": ("book_template.hpp", "(point1 > 1) & (p[0] == '0')", "false"),
+    "anything for a point": ("book_template.hpp", " | (p[point2] ^ '.')", ""),
+    "a level as long as the last one": ("book_template.hpp", "if (stop != *usual) {", "if (*usual == 0) {"),
+    "a number as long as the one before": ("book_template.hpp", "== count && !((count > 1)", "!= 0 && !((count > 1)"),
+    "any side": ("book_template.hpp", "if (!(bids | (side == 'a'))) return false;", ""),
     "the time of another key": (
         "book_template.hpp",
         "update.exchangeTimeNs = ns;\n    update.firstSeq",
@@ -207,6 +249,7 @@ MISTAKES = {
         "bids ? update.bidsBegin : update.asksEnd",
     ),
     "a checksum of more bits": ("book_template.hpp", " || value > UINT32_MAX", ""),
+    "a checksum of more bits in v1": ("book_template.hpp", " && checksum <= UINT32_MAX", ""),
     "the last level's time": ("book_template.hpp", "youngest = ns > youngest ? ns : youngest;", "youngest = ns;"),
     "a snapshot is an update": ("book_template.hpp", "update.snapshot = !is_update;", "update.snapshot = false;"),
     "what stands behind": (

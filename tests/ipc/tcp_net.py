@@ -34,7 +34,7 @@ class TcpNet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._ports: dict[str, int] = {}
+        self._endpoints: dict[str, str] = {}
 
     def key(self, name: str, folder: Path | None = None) -> None:
         """Make a key pair, known to all."""
@@ -49,9 +49,13 @@ class TcpNet:
 
     def at(self, name: str) -> str:
         """The endpoint of that name."""
-        if name not in self._ports:
-            self._ports[name] = free_port()
-        return f"tcp://127.0.0.1:{self._ports[name]}"
+        if name not in self._endpoints:
+            self._endpoints[name] = f"tcp://127.0.0.1:{free_port()}"
+        return self._endpoints[name]
+
+    def use(self, name: str, endpoint: str) -> None:
+        """Another endpoint for that name."""
+        self._endpoints[name] = endpoint
 
     def commands(self, name: str) -> TcpEndpoints:
         """Of a process with commands."""
@@ -73,9 +77,11 @@ class TcpNet:
         self.key("gateway")
         self.key(name)
         peers = {"gateway": {name: self.at(f"{root}/{name}") for name in channels()}}
-        return IPCSubscriber(
-            subscriptions, root, tcp=TcpEndpoints(name, folder=self.folder, peers=peers), **options
-        )  # fmt: skip
+        return IPCSubscriber(subscriptions, root, tcp=TcpEndpoints(name, folder=self.folder, peers=peers), **options)
+
+    def subscriber_of(self, tcp: TcpEndpoints, root: Path) -> IPCSubscriber:
+        """A subscriber of Kraken's tickers, wherever they are."""
+        return IPCSubscriber([(Exchange.KRAKEN, Channel.TICKER, "")], root, tcp=tcp)
 
 
 class TcpSystem(IPCCommandSystem):

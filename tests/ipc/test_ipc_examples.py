@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("native_frames.py", "500 frames, the last kraken btc/usd 499.5 / 500.0"),
         ("command_service.py", "strategy_02: shut down: maintenance"),
         ("acknowledged_commands.py", "canceled 3 while the other is received"),
+        ("curve_tcp.py", "mm1: the order is taken\nthe stranger is refused and received nothing"),
     ],
 )
 def test_example(name: str, says: str) -> None:

@@ -161,7 +161,9 @@ def _kraken_v1(root: list[Any]) -> list[Row] | None:
     if len(root) not in (4, 5) or not isinstance(root[0], Number):
         raise ValueError("not a v1 frame")
     payloads = [objects(item) for item in root[1:-2]]
-    whole_book = any(item.has(key) for item in payloads for key in ("as", "bs"))
+    whole_book = any(item.has("as") for item in payloads)
+    if whole_book != any(item.has("bs") for item in payloads):
+        raise ValueError("a snapshot without one of its sides")
     if whole_book == any(item.has(key) for item in payloads for key in ("a", "b")):
         raise ValueError("neither snapshot nor update, or both")
     sides: dict[str, Levels] = {"a": [], "b": []}
@@ -223,7 +225,7 @@ def okx(root: Any) -> list[Row] | None:
             raise ValueError(f"not a time: {time!r}")
         if isinstance(time, Number) or time:
             told["time"] = oracle.bounded(int(time) * 10**6)
-        rows.append(row(native, snapshot, levels(item.need("bids")), levels(item.need("asks")), **told))
+        rows.append(row(native, snapshot, levels(item.need("bids"), 4), levels(item.need("asks"), 4), **told))
     return rows
 
 

@@ -39,7 +39,7 @@ def best(levels: Any) -> tuple[Any, Any]:
         raise ValueError("not one level")
     if not levels:
         return Decimal(0), Decimal(0)
-    if not isinstance(levels[0], list) or len(levels[0]) < 2:
+    if not isinstance(levels[0], list) or len(levels[0]) < 4:
         raise ValueError("not a level")
     return levels[0][0], levels[0][1]
 

@@ -37,8 +37,10 @@ def whole(value: Any) -> int:
 
 
 def interval(text: str) -> int:
-    match = re.fullmatch(r"(\d{0,3})([smhHdDwW])(utc)?", text, re.ASCII)
-    return int(match[1] or 0) * UNITS[match[2]] if match else 0
+    match = re.fullmatch(r"(\d{1,3})([smhHdDwWMY])(utc)?", text, re.ASCII)
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"not an interval: {text!r}")
+    return int(match[1]) * UNITS.get(match[2], 0)
 
 
 def kline(native: Any, opens: int, length: int, prices: Any, volume: Any, **more: Any) -> Row:

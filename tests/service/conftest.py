@@ -8,11 +8,22 @@ from typing import Any
 import pytest
 
 from hftpy.common import Exchange
+from hftpy.exchange import book as book_module
+from hftpy.exchange import book_rest
 from hftpy.service import GatewayService, ServiceBase, parse_section
 from hftpy.sim import SimVenue, SyntheticMarket
+from hftpy.sim import replay as replay_module
 
 PAIR = "btc/usd"
 FAST = {"times": -1, "initial": 0.02, "max": 0.1}
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No snapshot is asked for again, and none given up, because the machine is busy."""
+    monkeypatch.setattr(book_module.BookProtocol, "answer_s", 90.0)
+    monkeypatch.setattr(book_rest, "TIMEOUT_S", 90.0)
+    monkeypatch.setattr(replay_module, "FETCH_S", 90.0)
 
 
 class Recorder(ServiceBase):

@@ -7,7 +7,7 @@ import pytest
 
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
-from hftpy.service import wiring
+from hftpy.service import load_service, wiring
 from hftpy.service.config import load_config, parse_section, secrets_of
 
 
@@ -205,3 +205,18 @@ def test_a_secret_file_that_is_no_text_is_not_shown(tmp_path):
     with pytest.raises(ConfigError, match="is no text") as caught:
         resolve_secret("key", {"file": "secret"}, tmp_path)
     assert "abc" not in str(caught.value) and caught.value.__cause__ is None
+
+
+async def test_names_of_methods_and_classes_are_suggested_too(tmp_path, root, caplog):
+    (tmp_path / "sugg.py").write_text(
+        "from hftpy.service import ServiceBase\nclass Maker(ServiceBase):\n    def task_report(self): pass\n"
+    )
+    path = write(tmp_path, {"sugg": {"class_name": "Makre", "setting": {}}})
+    with pytest.raises(ConfigError, match=r"no subclass of ServiceBase named 'Makre': did you mean 'Maker'\?"):
+        load_service(load_config(path)[0])
+    setting = {"tasks": {"task_reprot": {"interval": 1}}, "ipc_publish": {"channels": ["trade", "ticker"]}}
+    path = write(tmp_path, {"sugg": {"class_name": "Maker", "setting": setting}})
+    service = load_service(load_config(path)[0])
+    with pytest.raises(ConfigError, match=r"has no task_reprot\(\): did you mean 'report'\?"):
+        await service.run()
+    assert "ipc_publish names ticker, trade, which no stream of the service carries" in caplog.text

@@ -9,6 +9,8 @@ from event_log_ways import MARKETS, PAIRS, live_log, log_of_the_replay, logs_of_
 
 from hftpy.sim.recording import session_exchange, session_pairs
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 # Kraken Futures' funding comes in the tickers' feed: on a connection of its own, begun at another moment.
 @pytest.mark.parametrize(("exchange", "channels"), [*MARKETS.items(), ("kraken_future", ["funding"])])

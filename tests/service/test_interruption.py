@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hftpy.errors import ConfigError, Interrupted, TradingRefused
@@ -822,7 +823,7 @@ async def test_an_interruption_point_must_be_in_a_task(points):
 
 def resources():
     gc.collect()
-    return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd")), threading.active_count()
+    return len(asyncio.all_tasks()), psutil.Process().num_fds(), threading.active_count()
 
 
 @pytest.mark.parametrize("kind", [Sleeper, Waiter])

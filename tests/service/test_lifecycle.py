@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hftpy.errors import AddressInUseError, ConfigError, TradingRefused
@@ -311,7 +312,7 @@ async def test_an_uninterruptible_block_that_does_not_end_does_not_hold_up_the_s
 
 def resources():
     gc.collect()
-    return len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd")), threading.active_count()
+    return len(asyncio.all_tasks()), psutil.Process().num_fds(), threading.active_count()
 
 
 @pytest.mark.parametrize("way", ["returns False", "raises", "config", "address", "cancelled"])

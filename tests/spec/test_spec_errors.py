@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from hftpy.common import Exchange
+from hftpy.common.paths import MAX_SOCKET_PATH_BYTES
 from hftpy.service import load_config, run_service
 
 SERVICE = """
@@ -186,7 +187,7 @@ async def test_a_root_that_cannot_be_used(run, project, tmp_path, kind, way):
             text = "belongs to user 65534, not to 0"
         case "long":
             path = tmp_path / ("x" * 100)
-            text = "a socket's path must have at most 107 bytes"
+            text = f"a socket's path must have at most {MAX_SOCKET_PATH_BYTES} bytes"
         case "missing":
             path = tmp_path / "a" / "b" / "c"
     config = project("mm", section(ipc_command_publisher="mm_demo"), mm_demo=SERVICE)

@@ -55,10 +55,14 @@ public:
         if (!next && seq > last_) lost_ = seq - last_ - 1;
         started_ = true;
         last_ = seq;
-        lastTimeNs_ = timeNs;
+        // A frame that says no time, or an earlier one, does not make an old frame a later one.
+        if (timeNs > lastTimeNs_) lastTimeNs_ = timeNs;
         return next ? NEXT : LOST;
     }
-    void reset() noexcept { started_ = false; }
+    void reset() noexcept {
+        started_ = false;
+        lastTimeNs_ = 0;
+    }
     std::uint64_t lost() const noexcept { return lost_; }  // frames; 0: unknown
 
 private:

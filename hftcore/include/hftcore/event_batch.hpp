@@ -28,7 +28,7 @@ template <typename T>
 class Refilled {
 public:
     T& append() {
-        if (__builtin_expect(size_ == kept_.size(), 0)) kept_.resize(size_ + size_ / 2 + 16);
+        if (__builtin_expect(size_ == room_, 0)) grow();
         return kept_[size_++];
     }
     void clear() noexcept { size_ = 0; }
@@ -41,8 +41,14 @@ public:
     const T& operator[](std::size_t index) const noexcept { return kept_[index]; }
 
 private:
+    __attribute__((noinline)) void grow() {
+        kept_.resize(size_ + size_ / 2 + 16);
+        room_ = kept_.size();
+    }
+
     std::vector<T> kept_;
     std::size_t size_ = 0;
+    std::size_t room_ = 0;  // as many as are kept
 };
 
 // The events of one frame, all of one type, with the venue's spelling of each symbol.

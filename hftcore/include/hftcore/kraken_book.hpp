@@ -104,18 +104,18 @@ inline FrameKind read_book_array(const JsonTree& tree, const JsonNode& root, Boo
     if (!id.is_number()) refuse("a channel id must be a number", id.text);
     BookUpdate& update = batch->add(read_symbol(*tree.after(*channel)));
     const JsonNode& first = *tree.after(id);
-    bool snapshot = false, delta = false;
+    bool asks = false, bids = false, delta = false;
     for (const JsonNode* payload = &first; payload != channel; payload = tree.after(*payload)) {
         const Members<5> members(tree, *payload, "a book", KEYS);
-        const bool whole = members.find(0) != nullptr || members.find(1) != nullptr;
-        const bool part = members.find(2) != nullptr || members.find(3) != nullptr;
-        snapshot |= whole;
-        delta |= part;
+        asks |= members.find(0) != nullptr;
+        bids |= members.find(1) != nullptr;
+        delta |= members.find(2) != nullptr || members.find(3) != nullptr;
         // Where an update comes in two, the checksum stands in the last and is that of both.
         read_checksum(members.find(4), &update);
     }
-    if (snapshot == delta) refuse("a book must have levels under as and bs, or under a and b", channel->text);
-    update.snapshot = snapshot;
+    // A snapshot has both sides, be they empty: one that is absent is not known.
+    if (asks != bids || asks == delta) refuse("a book must have levels under as and bs, or under a and b", channel->text);
+    update.snapshot = asks;
     read_book_side_v1(tree, first, *channel, 1, &update, batch);
     update.bidsEnd = update.asksBegin = batch->levels.size();
     read_book_side_v1(tree, first, *channel, 0, &update, batch);

@@ -54,6 +54,9 @@ inline void read_best(const JsonTree& tree, const JsonNode& node, std::string_vi
     if (levels > 1 || !level.is_array() || tree.child_count(level) < 2) {
         refuse(std::string(name) + " must hold at most one level of price and size", std::to_string(levels));
     }
+    // Of one that lacks a value it is not to be seen which.
+    const std::size_t values = tree.child_count(level);
+    if (values < 4) refuse(std::string(name) + " must have price, size, 0 and orders", std::to_string(values));
     const JsonNode& first = *tree.first_child(level);
     *price = read_amount(first, name);
     *volume = read_amount(*tree.after(first), name);

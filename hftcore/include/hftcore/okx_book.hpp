@@ -1,5 +1,6 @@
 // OKX v5: the channels books, books-l2-tbt, books50-l2-tbt (snapshot, then updates that name the one before), books5 and
-// bbo-tbt (each frame is a whole small book). A checksum of 0 is none: the venue retired it in June 2026.
+// bbo-tbt (each frame is a whole small book). A level is price, size, "0" and the number of orders: one with less than four
+// lacks one of them, and which is not to be seen. A checksum of 0 is none: the venue retired it in June 2026.
 // Source: OKX API documentation v5, order book channel.
 #pragma once
 
@@ -26,9 +27,9 @@ inline void read_book(const JsonTree& tree, const JsonNode& node, std::string_vi
     const Members<6> members(tree, node, "a book", KEYS);
     BookUpdate& update = batch->add(symbol);
     update.snapshot = snapshot;
-    read_level_arrays(tree, members.get(1), KEYS[1], 2, batch);
+    read_level_arrays(tree, members.get(1), KEYS[1], 4, batch);
     update.bidsEnd = update.asksBegin = batch->levels.size();
-    read_level_arrays(tree, members.get(0), KEYS[0], 2, batch);
+    read_level_arrays(tree, members.get(0), KEYS[0], 4, batch);
     update.asksEnd = batch->levels.size();
     update.exchangeTimeNs = read_time(members.get(2));
     if (const JsonNode* const checksum = members.find(3)) {

@@ -65,22 +65,22 @@ namespace periodic {
 
 constexpr std::int64_t SECOND = 1'000'000'000;
 
-// Seconds of "1m", "4H", "1Dutc", "1w"; 0 for months, and for what is no interval.
-inline std::uint32_t interval_of(std::string_view text) noexcept {
+// Seconds of "1m", "4H", "1Dutc", "1w"; 0 for months and years ("3M", "1Mutc", "1Y"), whose length is not fixed.
+inline std::uint32_t interval_of(std::string_view text) {
     std::uint32_t count = 0;
     std::size_t i = 0;
     // Three digits: 999 weeks still fit the result.
     while (i < text.size() && i < 3 && is_digit(text[i])) count = count * 10 + static_cast<std::uint32_t>(text[i++] - '0');
-    if (i == text.size()) return 0;
-    const std::string_view rest = text.substr(i + 1);
-    if (!rest.empty() && rest != "utc") return 0;
+    const std::string_view rest = i < text.size() ? text.substr(i + 1) : std::string_view{};
+    if (count == 0 || i == text.size() || (!rest.empty() && rest != "utc")) refuse("an interval must be one like 5m", text);
     switch (text[i]) {
         case 's': return count;
         case 'm': return count * 60;
         case 'h': case 'H': return count * 3600;
         case 'd': case 'D': return count * 86400;
         case 'w': case 'W': return count * 604800;
-        default: return 0;
+        case 'M': case 'Y': return 0;
+        default: refuse("an interval must be one like 5m", text);
     }
 }
 

@@ -39,11 +39,19 @@ HFT_INLINE bool scan_count(Scan& scan, std::int64_t* value) noexcept {
     return true;
 }
 
-// An interval with its closing quote.
-HFT_INLINE bool scan_interval(Scan& scan, std::uint32_t* seconds) noexcept {
+// An interval of a fixed length with its closing quote: "1m", "4H", "1Dutc". The general path judges any other.
+HFT_INLINE bool scan_interval(Scan& scan, std::uint32_t* seconds) {
     const char* const begin = scan.at();
     if (!scan.skip_string()) return false;
-    *seconds = interval_of({begin, static_cast<std::size_t>(scan.at() - begin) - 1});
+    const std::string_view text(begin, static_cast<std::size_t>(scan.at() - begin) - 1);
+    std::size_t digits = 0;
+    while (digits < text.size() && digits < 3 && is_digit(text[digits])) ++digits;
+    if (digits == 0 || digits == text.size() || text[0] == '0') return false;
+    const std::string_view rest = text.substr(digits + 1);
+    if ((!rest.empty() && rest != "utc") || std::string_view("smhHdDwW").find(text[digits]) == std::string_view::npos) {
+        return false;
+    }
+    *seconds = interval_of(text);
     return true;
 }
 

@@ -32,6 +32,10 @@ public:
 
     bool at_end() const noexcept { return p_ == end_; }
     const char* at() const noexcept { return p_; }
+    const char* end() const noexcept { return end_; }
+    std::ptrdiff_t left() const noexcept { return end_ - p_; }
+    // Goes on to `p`, which is not behind `end()`.
+    HFT_INLINE void move_to(const char* p) noexcept { p_ = p; }
 
     template <std::size_t N>
     HFT_INLINE bool literal(const char (&text)[N]) noexcept {
@@ -84,6 +88,21 @@ public:
         }
 #endif
         return moved_to(any_whole(p_, end_, value));
+    }
+
+    // A whole number without sign that nobody asked for, of at most 19 digits.
+    HFT_INLINE bool skip_whole() noexcept {
+#if defined(__SSE2__)
+        if (left() >= 16) {
+            const int count = swar::first_unset(swar::digits16(p_));
+            if (static_cast<unsigned>(count - 1) < 15 && !((count > 1) & (*p_ == '0'))) {
+                p_ += count;
+                return true;
+            }
+        }
+#endif
+        std::uint64_t value;
+        return moved_to(any_whole(p_, end_, &value));
     }
 
     // A number that nobody asked for, with or without sign and fraction.
@@ -220,6 +239,45 @@ public:
         return moved_to(any_short_string(p_, end_, text));
     }
 
+    // The same where it mostly has `size` bytes, which are fewer than 16 then, or 0: what follows need not wait for them.
+    HFT_INLINE bool short_string_of(std::size_t size, ShortText* text) noexcept {
+#if defined(__SSE2__)
+        if (size != 0 && left() >= 16 && p_[size] == '"') {
+            const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p_));
+            if ((swar::not_plain16(bytes) & ((1u << size) - 1)) == 0) {
+                keep(bytes, static_cast<int>(size), text->words);
+                text->words[2] = text->words[3] = 0;
+                p_ += size + 1;
+                return true;
+            }
+        }
+#endif
+        return short_string(text);
+    }
+
+    // The same where it mostly is all but the frame's last `behind` bytes, the closing quote among them. Sixteen bytes of
+    // the frame must stand before that quote.
+    HFT_INLINE bool last_string(std::ptrdiff_t behind, ShortText* text) noexcept {
+#if defined(__SSE2__)
+        const std::ptrdiff_t size = left() - behind;
+        if (static_cast<std::size_t>(size - 1) < 15 && p_[size] == '"') {
+            const char* const from = p_ + size - 16;
+            const unsigned stops = swar::not_plain16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+            if (stops >> (16 - size) == 0) {
+                unsigned __int128 bytes;
+                std::memcpy(&bytes, from, 16);
+                bytes >>= 8 * (16 - size);
+                text->words[0] = static_cast<std::uint64_t>(bytes);
+                text->words[1] = static_cast<std::uint64_t>(bytes >> 64);
+                text->words[2] = text->words[3] = 0;
+                p_ += size + 1;
+                return true;
+            }
+        }
+#endif
+        return short_string(text);
+    }
+
     // A price or a volume, not negative, and what must follow it: `next` begins with the closing quote of one that is
     // QUOTED, and may be empty where the amount is bare. `told`, where it is given, is left as it is or becomes the number
     // of digits behind the point of an amount that has at most 15 in all.
@@ -323,8 +381,6 @@ private:
         _mm_storeu_si128(reinterpret_cast<__m128i*>(words), _mm_and_si128(bytes, kept));
     }
 #endif
-
-    std::ptrdiff_t left() const noexcept { return end_ - p_; }
 
     template <bool QUOTED, std::size_t N>
     static HFT_INLINE bool follows(const char* p, const char (&next)[N]) noexcept {

@@ -159,6 +159,39 @@ HFT_INLINE std::uint64_t two_numbers(std::uint64_t first, std::uint64_t second) 
     return static_cast<std::uint64_t>(_mm_cvtsi128_si64(eights));
 }
 
+// Four numbers at once, of which each two are as in `two_numbers`: the first of a pair in the lower half of its result.
+struct FourNumbers {
+    std::uint64_t first, second;
+};
+
+HFT_INLINE __m128i fours_of(__m128i digits) noexcept {
+    const __m128i tens = _mm_and_si128(digits, _mm_set1_epi16(0xff));
+    const __m128i pairs = _mm_add_epi16(_mm_mullo_epi16(tens, _mm_set1_epi16(10)), _mm_srli_epi16(digits, 8));
+    return _mm_madd_epi16(pairs, _mm_set1_epi32(1 << 16 | 100));
+}
+
+HFT_INLINE FourNumbers four_numbers(__m128i first, __m128i second) noexcept {
+    const __m128i packed = _mm_packs_epi32(fours_of(first), fours_of(second));
+    const __m128i eights = _mm_madd_epi16(packed, _mm_set1_epi32(1 << 16 | 10'000));
+    return {static_cast<std::uint64_t>(_mm_cvtsi128_si64(eights)),
+            static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(eights, eights)))};
+}
+
+// Loaded from `count`: keeps the last `count` of sixteen bytes.
+alignas(32) constexpr unsigned char KEEP_LAST[32] = {0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+                                                     0,   0,   0,   0,   0,   255, 255, 255, 255, 255, 255,
+                                                     255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+// The number of the `count` (1 to 15) digits that end before `p`. Sixteen bytes before `p` are read.
+HFT_INLINE std::uint64_t number_before(const char* p, int count) noexcept {
+    const __m128i text = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p - 16)), _mm_set1_epi8('0'));
+    const __m128i kept = _mm_loadu_si128(reinterpret_cast<const __m128i*>(KEEP_LAST + count));
+    const __m128i fours = fours_of(_mm_and_si128(text, kept));
+    const __m128i eights = _mm_madd_epi16(_mm_packs_epi32(fours, fours), _mm_set1_epi32(1 << 16 | 10'000));
+    const auto halves = static_cast<std::uint64_t>(_mm_cvtsi128_si64(eights));
+    return (halves & 0xffffffff) * 100'000'000 + (halves >> 32);
+}
+
 // The number of `whole` digits before a point and `places` behind it, 1 to 8 each and 15 at most in all: an exact double,
 // as 10^places is one, so the one operation rounds correctly. Source: Clinger, PLDI 1990.
 HFT_INLINE double decimal(std::uint64_t before, int whole, std::uint64_t behind, int places) noexcept {
