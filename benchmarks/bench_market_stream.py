@@ -108,7 +108,9 @@ class Watcher:
 
 @pytest.mark.parametrize("transport", ["zmq", "shm"])
 def test_market_events_against_a_grpc_stream(versus: Any, child: Callable[..., Any], transport: str) -> None:
-    grpc = pytest.importorskip("grpc")
+    grpc = versus.peer("grpc")
+    if grpc is None:
+        pytest.skip("grpcio is not installed")
     from hftpy.wire import market_pb2 as wire
 
     count = versus.scale(20_000)

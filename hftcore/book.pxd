@@ -86,9 +86,11 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
         int64_t exchangeTimeNs
         int64_t localTimeNs
         uint64_t seq
+        void* owner
 
         # Asking. 0 where a side is empty, and for what needs both sides where one is.
         size_t depth() noexcept
+        bool_t is_near() noexcept
         BookState state() noexcept
         const char* why() noexcept
         const BookCounters& counters() noexcept
@@ -125,8 +127,10 @@ cdef extern from "hftcore/order_book.hpp" namespace "hft" nogil:
 
 cdef class OrderBook:
     cdef CBook* c  # never NULL
+    cdef void (*_free)(CBook*) noexcept  # of who made it elsewhere; NULL: it is the object's own
     cdef bytes _why  # what `c.why()` points to, if it was given in Python
 
 
-cdef OrderBook new_order_book(uint8_t exchange, int32_t symbol, size_t depth)
+# The object takes the book, whose exchange and symbol are set, and gives it to `free` when it dies.
+cdef OrderBook adopt_order_book(CBook* c, void (*free)(CBook*) noexcept)
 cdef _Snapshot snapshot_of(const CBook* book, size_t levels, uint16_t flags)

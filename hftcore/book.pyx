@@ -108,7 +108,10 @@ cdef class OrderBook:
         self.c.symbol = pair
 
     def __dealloc__(self):
-        del self.c
+        if self._free != NULL:
+            self._free(self.c)
+        else:
+            del self.c
 
     def apply_snapshot(self, bids, asks, *, int64_t exchangeTimeNs=0, int64_t localTimeNs=0, uint64_t seq=0):
         """Take the whole book anew; it is valid then.
@@ -468,9 +471,13 @@ cdef bint has_both(const CBook* book) noexcept:
     return book.bid_count() != 0 and book.ask_count() != 0
 
 
-cdef OrderBook new_order_book(uint8_t exchange, int32_t symbol, size_t depth):
-    """A book by the numbers of its exchange and its symbol."""
-    return OrderBook(Exchange(exchange), pair_of_id(symbol), depth)
+cdef OrderBook adopt_order_book(CBook* c, void (*free)(CBook*) noexcept):
+    """The object of a book that was made elsewhere."""
+    cdef OrderBook made = OrderBook.__new__(OrderBook, Exchange(c.exchange), pair_of_id(c.symbol))
+    del made.c
+    made.c = c
+    made._free = free
+    return made
 
 
 cdef void copy_rows(double* place, const BookRow* rows, size_t count) noexcept:

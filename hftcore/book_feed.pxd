@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libcpp.vector cimport vector
 
 from hftcore.book cimport OrderBook
-from hftcore.book_parse cimport BookKeeper, BookOutcome, BookParser, FrameSync
+from hftcore.book_parse cimport BookOutcome, BookParser, FrameSync, KeptBook
 from hftcore.feed_base cimport FeedBase
 
 
@@ -12,7 +12,7 @@ cdef class Entry:
     # one symbol's book and what drives it
     cdef object pair
     cdef OrderBook book
-    cdef BookKeeper* keeper
+    cdef KeptBook* kept  # the book's, too
 
 
 cdef class Outlet:
@@ -38,10 +38,11 @@ cdef class BookFeed(FeedBase):
     cdef int _read(self, const char* data, size_t size, bint last) except -1
     cdef int _lost_frames(self) except -1
     cdef int _take(self, size_t index) except -1
-    cdef int _follow(self, Entry entry, BookOutcome outcome, bint snapshot) except -1
+    cdef int _follow(self, KeptBook* kept, BookOutcome outcome, bint snapshot) except -1
     cdef int _tell_gap(self, Entry entry) except -1
     cdef int _ask(self, Entry entry) except -1
-    cdef int _deliver(self, Entry entry, bint snapshot) except -1
+    cdef int _deliver(self, KeptBook* kept, bint snapshot) except -1
     cdef int _put_failed(self, Outlet outlet) except -1
     cdef Entry _entry(self, pair)
     cdef Entry _find(self, int32_t symbol)
+    cdef int _expect(self, Entry entry) except -1

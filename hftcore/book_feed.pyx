@@ -14,10 +14,10 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
-from hftcore.book cimport new_order_book, snapshot_of
+from hftcore.book cimport CBook, adopt_order_book, snapshot_of, string_view
 from hftcore.book_parse cimport (
     FRAME_LOST, FRAME_REPEATED, OUTCOME_ASK, OUTCOME_DELIVER, OUTCOME_GAP, OUTCOME_HELD, OUTCOME_OUTDATED, OUTCOME_WAITING,
-    CUpdate,
+    CUpdate, KeptBook,
 )
 from hftcore.feed_base cimport FeedBase, failed_or_nobody
 from hftcore.latency cimport now_ns
@@ -26,7 +26,7 @@ from hftcore.watch cimport SilenceWatch, watch_tick_ns
 
 from hftcore.book import Snapshot
 from hftcore.errors import ParseError
-from hftcore.symbols import CurrencyPair, native_symbol
+from hftcore.symbols import CurrencyPair, native_symbol, pair_of_native
 
 
 cdef extern from *:
@@ -55,10 +55,21 @@ cdef enum:
 cdef dict SNAPSHOTS = {"in_band": False, "outside": True}
 
 
+cdef extern from "<string_view>" namespace "std" nogil:
+    cdef string_view make_view "std::string_view"(const char* data, size_t size)
+
+
+cdef void free_kept(CBook* book) noexcept:
+    del_kept(KeptBook.of(book))
+
+
+cdef inline void del_kept(KeptBook* kept) noexcept:
+    del kept
+
+
 @cython.final
 cdef class Entry:
-    def __dealloc__(self):
-        del self.keeper
+    pass
 
 
 @cython.final
@@ -131,7 +142,7 @@ cdef class BookFeed(FeedBase):
         self._outside = SNAPSHOTS[snapshots]
         self._flags = flags
         self._entries = []
-        self._natives = {}
+        self._natives = {} if natives is None else {CurrencyPair(pair): native for native, pair in natives.items()}
         self._outlets = ()
         for symbol in symbols:
             pair = CurrencyPair(symbol)
@@ -139,19 +150,42 @@ cdef class BookFeed(FeedBase):
                 continue
             entry = Entry()
             entry.pair = pair
-            entry.book = new_order_book(self.parser.exchange, pair.id, depth)
-            entry.keeper = new BookKeeper(entry.book.c, self._outside)
+            entry.kept = new KeptBook(depth)
+            entry.kept.keeper.set_outside(self._outside)
+            entry.kept.book.exchange = self.parser.exchange
+            entry.kept.book.symbol = pair.id
+            entry.kept.book.owner = <void*>entry
+            entry.book = adopt_order_book(&entry.kept.book, free_kept)
             self._entries.append(entry)
             if <size_t><int32_t>pair.id >= self._places.size():
                 self._places.resize(<int32_t>pair.id + 1, 0)
             self._places[<int32_t>pair.id] = <uint32_t>len(self._entries)
-            self.watch.state.state_of(pair.id).wanted = True
-        if natives is not None:
-            self._natives = {CurrencyPair(pair): native for native, pair in natives.items()}
+            entry.kept.keeper.place = <uint32_t>self.watch.state.place_of(pair.id)
+            self.watch.state.at(entry.kept.keeper.place).wanted = True
+            self._expect(entry)
         self.on_frame = on_frame
         self.on_gap = on_gap
         self.on_ask = on_ask
         self.on_error = on_error
+
+    cdef int _expect(self, Entry entry) except -1:
+        """Have the parser know the pair's spelling and book before its first frame comes."""
+        cdef bytes spelling
+        if not self.parser.decoder.attach(entry.kept.book.symbol, entry.kept, self.levels):
+            raise MemoryError
+        self.parser.decoder.renew()
+        native = self._natives.get(entry.pair)
+        try:
+            if native is None:
+                native = native_symbol(self.parser.exchange, entry.pair)
+                if pair_of_native(self.parser.exchange, native) is not entry.pair:
+                    return 0
+        except ValueError:
+            return 0  # the first frame of each symbol tells whose it is
+        spelling = native.encode()
+        if not self.parser.decoder.expect(make_view(PyBytes_AS_STRING(spelling), PyBytes_GET_SIZE(spelling)), entry.kept.book.symbol):
+            raise MemoryError
+        return 0
 
     # The way of a frame
 
@@ -210,9 +244,9 @@ cdef class BookFeed(FeedBase):
         """Frames of the connection are missing: nobody knows whose, so no book holds."""
         cdef Entry entry
         cdef uint64_t lost = self._frame_sync.lost()
-        fallen = [entry for entry in self._entries if entry.keeper.synced()]
+        fallen = [entry for entry in self._entries if entry.kept.keeper.synced()]
         for entry in fallen:
-            entry.keeper.invalidate("sequence")
+            entry.kept.keeper.invalidate("sequence")
         for entry in fallen:
             self._call_gap(entry.pair, "sequence", lost or None)
         for entry in fallen:
@@ -227,34 +261,38 @@ cdef class BookFeed(FeedBase):
 
     cdef int _take(self, size_t index) except -1:
         cdef const CUpdate* update = &self.parser.decoder.update(index)
-        cdef Entry entry = self._find(update.symbol)
-        if entry is None:
+        cdef KeptBook* kept = <KeptBook*>update.target
+        cdef BookOutcome outcome
+        if kept == NULL:
             self._unwanted += 1
             return 0
-        return self._follow(entry, entry.keeper.take(update[0], self.parser.decoder.levels()), update.snapshot)
+        outcome = kept.keeper.take(update[0], self.parser.decoder.levels())
+        if not update.deep and not kept.book.is_near():
+            self.parser.decoder.deepen(index)
+        return self._follow(kept, outcome, update.snapshot)
 
-    cdef int _follow(self, Entry entry, BookOutcome outcome, bint snapshot) except -1:
+    cdef int _follow(self, KeptBook* kept, BookOutcome outcome, bint snapshot) except -1:
         """Do what an update's outcome asks for."""
         if outcome == OUTCOME_DELIVER:
-            self._deliver(entry, snapshot)
+            self._deliver(kept, snapshot)
         elif outcome == OUTCOME_OUTDATED:
             self._outdated += 1
         elif outcome == OUTCOME_WAITING:
             self._waiting += 1
         elif outcome == OUTCOME_HELD:
             self._held += 1
-            if entry.keeper.held() == 1:
-                self._ask(entry)
+            if kept.keeper.held() == 1:
+                self._ask(<Entry>kept.book.owner)
         elif outcome == OUTCOME_GAP:
-            self._tell_gap(entry)
+            self._tell_gap(<Entry>kept.book.owner)
         elif outcome == OUTCOME_ASK:
             self._held += 1
-            self._ask(entry)
+            self._ask(<Entry>kept.book.owner)
         return 0
 
     cdef int _tell_gap(self, Entry entry) except -1:
-        cdef uint64_t lost = entry.keeper.lost()
-        self._call_gap(entry.pair, (<bytes>entry.keeper.why()).decode(), lost or None)
+        cdef uint64_t lost = entry.kept.keeper.lost()
+        self._call_gap(entry.pair, (<bytes>entry.kept.keeper.why()).decode(), lost or None)
         return self._ask(entry)
 
     cdef int _ask(self, Entry entry) except -1:
@@ -265,18 +303,18 @@ cdef class BookFeed(FeedBase):
                 self._failed(error)
         return 0
 
-    cdef int _deliver(self, Entry entry, bint snapshot) except -1:
+    cdef int _deliver(self, KeptBook* kept, bint snapshot) except -1:
         cdef Outlet outlet
-        cdef int64_t delay = entry.book.c.localTimeNs - entry.book.c.exchangeTimeNs
+        cdef int64_t delay = kept.book.localTimeNs - kept.book.exchangeTimeNs
         cdef uint16_t flags = self._flags | (SNAPSHOT if snapshot else 0)
         self.exposed = self._delivered = True
         self._events += 1
-        self.watch.state.note(&self.watch.state.state_of(entry.book.c.symbol), flags)
-        if entry.book.c.exchangeTimeNs != 0 and not snapshot and delay < MAX_VENUE_LATENCY_NS:
+        self.watch.state.note(&self.watch.state.at(kept.keeper.place), flags)
+        if kept.book.exchangeTimeNs != 0 and not snapshot and delay < MAX_VENUE_LATENCY_NS:
             self.venue_to_socket.record_c(delay)
         if not self._outlets:
             return 0
-        item = snapshot_of(entry.book.c, self.levels, flags)
+        item = snapshot_of(&kept.book, self.levels, flags)
         for outlet in self._outlets:
             if hft_put(outlet.put, item) < 0:
                 self._put_failed(outlet)
@@ -372,13 +410,13 @@ cdef class BookFeed(FeedBase):
             raise ParseError(f"a snapshot must be one whole book, was {data[:80]!r}")
         self._busy = True
         try:
-            outcome = entry.keeper.take_snapshot(self.parser.decoder.update(0), self.parser.decoder.levels())
+            outcome = entry.kept.keeper.take_snapshot(self.parser.decoder.update(0), self.parser.decoder.levels())
             if outcome == OUTCOME_ASK:
                 return False
             if outcome != OUTCOME_HELD:
-                self._follow(entry, outcome, True)
-            while entry.keeper.take_held(&outcome):
-                self._follow(entry, outcome, False)
+                self._follow(entry.kept, outcome, True)
+            while entry.kept.keeper.take_held(&outcome):
+                self._follow(entry.kept, outcome, False)
         finally:
             self._busy = False
             self._in_batch = self._in_batch or self._delivered
@@ -413,7 +451,7 @@ cdef class BookFeed(FeedBase):
             If the pair is none of the feed's.
         """
         cdef Entry entry = self._entry(symbol)
-        return not entry.keeper.synced() and not entry.keeper.unproven()
+        return not entry.kept.keeper.synced() and not entry.kept.keeper.unproven()
 
     def held(self, symbol):
         """How many updates of a pair wait for a snapshot.
@@ -423,7 +461,7 @@ cdef class BookFeed(FeedBase):
         ValueError
             If the pair is none of the feed's.
         """
-        return self._entry(symbol).keeper.held()
+        return self._entry(symbol).kept.keeper.held()
 
     def bind(self, queue, failed=None):
         """Deliver to one more sink, after the others.
@@ -452,7 +490,7 @@ cdef class BookFeed(FeedBase):
         self._in_batch = self._delivered = False
         self._frame_sync.reset()
         for entry in self._entries:
-            entry.keeper.invalidate("disconnected")
+            entry.kept.keeper.invalidate("disconnected")
 
     def __repr__(self):
         return f"BookFeed({self.parser.exchange}, books={len(self._entries)}, sinks={len(self._outlets)})"

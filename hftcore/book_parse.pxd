@@ -21,13 +21,25 @@ cdef extern from "hftcore/book_batch.hpp" namespace "hft" nogil:
         cbool snapshot
         uint8_t checksumKind
         uint8_t exchange
+        cbool deep
         int32_t symbol
         size_t bidsBegin
         size_t bidsEnd
         size_t asksBegin
         size_t asksEnd
+        void* target
 
     const int CHECKSUM_OKX
+
+
+cdef extern from "hftcore/kept_book.hpp" namespace "hft" nogil:
+    cdef cppclass KeptBook:
+        KeptBook(size_t depth) except +
+        BookKeeper keeper
+        CBook book
+
+        @staticmethod
+        KeptBook* of(CBook* book) noexcept
 
 
 cdef extern from "hftcore/book_decoder.hpp" namespace "hft" nogil:
@@ -40,6 +52,10 @@ cdef extern from "hftcore/book_decoder.hpp" namespace "hft" nogil:
         int decode(const char* data, size_t size, int64_t localTimeNs) noexcept
         int decode(const char* data, size_t size, int64_t localTimeNs, string_view native) noexcept
         cbool learn(size_t index, int32_t id) noexcept
+        void renew() except +
+        void deepen(size_t index) noexcept
+        cbool expect(string_view native, int32_t id) noexcept
+        cbool attach(int32_t id, KeptBook* target, size_t rows) noexcept
         size_t unknown() noexcept
         cbool in_frame() noexcept
         size_t count() noexcept
@@ -75,7 +91,8 @@ cdef extern from "hftcore/book_sync.hpp" namespace "hft" nogil:
     int FRAME_LOST "hft::FrameSync::LOST"
 
     cdef cppclass BookKeeper:
-        BookKeeper(CBook* book, cbool outside) except +
+        uint32_t place
+        void set_outside(cbool outside) noexcept
         BookOutcome take(const CUpdate& update, const BookLevel* levels) noexcept
         BookOutcome take_snapshot(const CUpdate& update, const BookLevel* levels) noexcept
         cbool take_held(BookOutcome* outcome) noexcept

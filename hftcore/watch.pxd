@@ -49,6 +49,7 @@ cdef extern from "hftcore/feed_state.hpp" namespace "hft" nogil:
         int64_t lastEventNs
         int silence_factor
         SymbolState& state_of(int32_t symbol) except +
+        size_t place_of(int32_t symbol) except +
         int check(const TickerStruct& ticker) noexcept
         int check(const TradeStruct& trade, uint64_t* lost) noexcept
         int pass_over(const TradeStruct& trade, uint64_t* lost) noexcept

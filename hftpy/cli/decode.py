@@ -253,6 +253,7 @@ class _VenueDecoder(_Decoder):
         self._parser = Parser(exchange)
         self._depth = depth
         self._books: dict[str, BookRows] = {}  # by connection: each is numbered for itself
+        self._urls: set[str] = set()
         try:
             self._periodic: PeriodicParser | None = PeriodicParser(exchange)
         except ValueError:
@@ -286,6 +287,7 @@ class _VenueDecoder(_Decoder):
 
     def _forget(self) -> None:
         self._books.clear()
+        self._urls.clear()
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
@@ -309,8 +311,11 @@ class _VenueDecoder(_Decoder):
         return [row for books in self._books.values() for row in books.take_rest(*rest_of(entry), 0)]
 
     def _take_connection(self, entry: Mapping[str, Any]) -> None:
-        if entry.get("url") and self._conn in self._books:
-            self._books[self._conn].reset()
+        if url := entry.get("url"):
+            # Without names, another address is another connection.
+            if self._conn in self._books and (self._conn or url in self._urls):
+                self._books[self._conn].reset()
+            self._urls.add(str(url))
         elif entry.get("lost") and self._exchange is Exchange.KRAKEN:
             # Where nothing but a checksum proves a book, one of which messages may be missing does not hold.
             for books in self._books.values():

@@ -7,7 +7,7 @@ import functools
 import json
 from collections.abc import Generator
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,8 @@ from hftcore.topic import COMMAND_TOPIC_BYTES, check_command_type, check_process
 
 MAX_COMMAND_BYTES = 1 << 20
 MAX_DEPTH = 64
+MAX_ID_CHARS = 256  # of a command's id
+MAX_BOOT_CHARS = 64
 WIRE_VERSION = 2
 _FIELDS = ("command_id", "sender_id", "target_id", "command_type", "payload", "timestamp")
 
@@ -145,24 +147,32 @@ class Keys(NamedTuple):
 PLAIN = Keys()
 
 
+# What is remembered must be bounded, and computed with.
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
+_Boot = Annotated[str, msgspec.Meta(max_length=MAX_BOOT_CHARS)]
+_Int = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
 class _Six(msgspec.Struct):
-    command_id: str
+    command_id: _Id
     sender_id: str
     target_id: str
     command_type: str
     payload: Any
-    timestamp: int
+    timestamp: _Int
+    v: Any = None
 
 
 class _Full(_Six):
-    boot: str = ""
-    seq: int = 0
-    low: int = 0
-    ttl_ms: int = 0
-    mono: int = 0
+    boot: _Boot = ""
+    seq: _Count = 0
+    low: _Count = 0
+    ttl_ms: _Count = 0
+    mono: _Count = 0
     ack: Ack = "none"
-    attempt: int = msgspec.field(default=1, name="try")
-    to: str = ""
+    attempt: _Count = msgspec.field(default=1, name="try")
+    to: _Boot = ""
 
 
 _encode_plain = msgspec.json.Encoder().encode
@@ -290,12 +300,14 @@ def _read(text: bytes) -> tuple[IPCCommand, Keys]:
         keys = Keys(
             found.boot, found.seq, found.low, found.ttl_ms, found.mono, found.ack, found.attempt, found.to
         ) if found.boot else PLAIN  # fmt: skip
-    except _MALFORMED:
-        # Keys of the same names that mean something else are no reason to refuse the six fields.
+    except _MALFORMED as wrong:
+        # Keys of the same names that mean something else are no reason to refuse the six fields; ours are.
         try:
             found = _six.decode(text)
         except _MALFORMED as error:
             raise ValueError(f"a command must be JSON with its six fields: {error}") from error
+        if found.v == WIRE_VERSION:
+            raise ValueError(f"a command's optional keys must be what they are for: {wrong}") from wrong
         keys = PLAIN
     _check_names(found.sender_id, found.target_id, found.command_type)
     return (

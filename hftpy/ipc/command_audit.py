@@ -27,6 +27,14 @@ FILES = 4
 _encode = msgspec.json.Encoder().encode
 
 
+def audit_path(process_id: str, chosen: str | os.PathLike[str] | None) -> Path | None:
+    """Where a process's commands are written down: the chosen file, or one in ``$HFT_COMMAND_AUDIT``, or nowhere."""
+    if chosen is not None:
+        return Path(os.path.abspath(chosen))
+    folder = os.environ.get("HFT_COMMAND_AUDIT")
+    return Path(folder, f"{process_id}.jsonl") if folder else None
+
+
 class AuditLog:
     """A file of JSON lines; at `max_bytes` it becomes ``{path}.1``, and so on up to `files` of them.
 

@@ -28,6 +28,9 @@ PREFIX = b"\x00hft.command/"
 UPSTREAM = b"\x02"
 COMMAND, HELLO, ASK = b"C", b"H", b"A"
 ANSWERS_PER_FRAME = 1000
+ANSWER_BYTES = 1 << 20  # of a frame with several ends
+MAX_ANSWER_BYTES = 4 << 20  # of a frame with one, whose result has 512 Ki characters
+MAX_ERROR_CHARACTERS = 10_000
 MAX_RESULT_BYTES = MAX_COMMAND_BYTES >> 1
 
 Outcome = Literal["ok", "error", "rejected", "unknown"]

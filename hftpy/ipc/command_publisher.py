@@ -11,8 +11,9 @@ from hftpy.common.log import LimitedLog, shown
 from hftpy.common.paths import socket_path
 from hftpy.ipc.command_audit import TAIL_TOPIC, CommandObserver
 from hftpy.ipc.command_keys import KeyedPeers
+from hftpy.ipc.command_outbox import ASK_S
 from hftpy.ipc.command_protocol import MALFORMED, UPSTREAM, decode_answer, peer_of
-from hftpy.ipc.command_sender import ASK_S, CommandSender
+from hftpy.ipc.command_sender import CommandSender
 from hftpy.ipc.command_state import CommandState
 from hftpy.ipc.curve_guard import KeyedReader, Listener
 from hftpy.ipc.sent_command import Delivery, SentCommand
@@ -72,6 +73,7 @@ class CommandPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
         self._is_sending = False
+        self._served = 0  # frames read
         self._joined = PrefixFilter()
         self._log = LimitedLog(logger)
         self._observer = observer
@@ -131,7 +133,10 @@ class CommandPublisher:
             finally:
                 self._is_sending = False
             # What was sent may have consumed the socket's edge: looking now saves the loop a turn.
+            served = self._served
             self._serve(now)
+            if served != self._served and self._reader is not None:
+                self._reader.poke()  # what was read may have brought up what is to be done at its time
         else:
             sender.send(now, command, fail_fast=fail_fast)
         if not command.final:
@@ -194,6 +199,7 @@ class CommandPublisher:
             more = request is not None
             if request is None:
                 break
+            self._served += 1
             first = request[:1]
             if first == UPSTREAM:
                 self._on_answer(now, request, who)

@@ -15,13 +15,26 @@ from hftcore.topic import match, target_matches
 from hftpy.ipc.command import IPCCommand, Keys, decode_frame
 from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
-from hftpy.ipc.command_protocol import Answer, Ask, AskItem, Done, Hello, Outcome
-from hftpy.ipc.command_session import Journal, Received, Session, Stream, parts_of, repeat, stream_name, unknown_end
+from hftpy.ipc.command_protocol import MAX_ERROR_CHARACTERS, Answer, Ask, AskItem, Done, Hello, Outcome
+from hftpy.ipc.command_session import (
+    Journal,
+    Received,
+    Session,
+    Source,
+    Stream,
+    is_stream,
+    parts_of,
+    repeat,
+    stream_name,
+    unknown_end,
+)
 from hftpy.ipc.command_state import Rejection
 
 KEEP_S = 10.0  # how long after its deadline the answer to a command is kept
 QUIET_S = 60.0  # the answers to commands without a deadline are kept as long after the last word of their sender
-MAX_SESSIONS = 1024
+MAX_LIVES = 128  # of senders that are remembered by the process that they come through
+MAX_KEPT_BYTES = 256 << 20  # of commands and answers, by the same
+SWEEP_S = 1.0  # how often lives are looked at whether they may be forgotten
 MAX_SKIPPED = 10_000
 HELLO_S = 0.2  # how long what came before its sender's hello waits for it
 
@@ -76,8 +89,9 @@ class CommandReceiver:
         self._capacity = capacity
         self._window = window
         self._journal = journal
-        self._plain: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._sources: dict[str, Source] = {}  # by the process whose socket they come by
         self._sessions: OrderedDict[tuple[str, str, str], Session] = OrderedDict()
+        self._sweep_at = 0.0
         self._held = 0
         self.answers: dict[tuple[str, str], Answer] = {}  # by remote and the life that is answered
         self.wall: Callable[[], float] | None = None
@@ -101,7 +115,7 @@ class CommandReceiver:
         if clock is not None and hello.mono > 0:
             clock.observe(hello.boot, now, hello.mono)
         for name, base in hello.base.items():
-            if target_matches(target_of(name), self._process_id):
+            if is_stream(name) and target_matches(target_of(name), self._process_id):
                 stream = session.stream(name)
                 if base > stream.next:
                     self._advance_to(now, stream, base)
@@ -189,23 +203,24 @@ class CommandReceiver:
             if keys.mono_us > 0 and keys.attempt == 1:
                 clock.observe(keys.boot, now, keys.mono_us)
         if keys.seq > 0:
-            self._on_numbered(now, remote, command, keys)
+            self._on_numbered(now, remote, command, keys, len(frame))
         else:
             self._on_plain(now, remote, command, keys)
 
     def _on_plain(self, now: float, remote: str, command: IPCCommand, keys: Keys) -> None:
+        plain = self._source(remote).plain
         key = (command.sender_id, keys.boot, command.command_id)
-        if key in self._plain:
+        if key in plain:
             self.duplicates += 1
             return
         entry = Received(command, keys, remote, None, self._deadline(now, remote, command, keys))
         if not self._begin(now, entry):
             return  # not remembered: one that was refused for want of room may be sent again
-        self._plain[key] = None
-        if len(self._plain) > self._window:
-            self._plain.popitem(last=False)
+        plain[key] = None
+        if len(plain) > self._window:
+            plain.popitem(last=False)
 
-    def _on_numbered(self, now: float, remote: str, command: IPCCommand, keys: Keys) -> None:
+    def _on_numbered(self, now: float, remote: str, command: IPCCommand, keys: Keys, size: int) -> None:
         session = self._session(now, remote, command.sender_id, keys.boot)
         if session is None:
             self.busy += 1
@@ -223,6 +238,7 @@ class CommandReceiver:
             self.duplicates += 1  # its sender knows its outcome
             return
         entry = Received(command, keys, remote, session, self._deadline(now, remote, command, keys))
+        entry.size = size
         if seq < stream.next or seq in stream.seen or seq in stream.by_seq:
             self.duplicates += 1
             if not entry.deadline or now < entry.deadline + KEEP_S:
@@ -298,33 +314,57 @@ class CommandReceiver:
         key = (remote, sender, boot)
         session = self._sessions.get(key)
         if session is None:
-            self._forget_sessions(now)
-            if len(self._sessions) >= MAX_SESSIONS:
-                self.log("sessions", "refused %s: %d lives of senders are remembered", sender, MAX_SESSIONS)
+            if now >= self._sweep_at:
+                self._sweep_at = now + SWEEP_S
+                self._forget_sessions(now)
+            source = self._source(remote)
+            if source.lives >= MAX_LIVES:
+                self.log(f"lives {remote}", "refused %s from %s: too many lives are remembered", sender, remote)
                 return None
-            session = self._sessions[key] = Session(remote, sender, boot)
+            source.lives += 1
+            session = self._sessions[key] = Session(source, remote, sender, boot)
         session.used = now
         return session
+
+    def _source(self, remote: str) -> Source:
+        source = self._sources.get(remote)
+        if source is None:
+            source = self._sources[remote] = Source()
+        return source
 
     def _forget_sessions(self, now: float) -> None:
         for key, session in list(self._sessions.items()):
             quiet_s = now - session.used
+            if quiet_s > QUIET_S:
+                self._expire_held(session)  # what they wait for comes no more
             if quiet_s > KEEP_S and all(
                 self._is_old(now, entry) or (entry.done is not None and quiet_s > QUIET_S)
                 for entry in session.store.values()
             ):
                 del self._sessions[key]
+                session.source.lives -= 1
+                session.source.kept_bytes -= sum(entry.size for entry in session.store.values())
+
+    def _expire_held(self, session: Session) -> None:
+        for stream in session.streams.values():
+            held, stream.held = stream.held, {}
+            self._held -= len(held)
+            for entry in held.values():
+                entry.registered = self._handlers.get(entry.command.command_type)
+                self.expire(entry)
 
     @staticmethod
     def _is_old(now: float, entry: Received) -> bool:
         return entry.done is not None and entry.deadline > 0.0 and entry.deadline + KEEP_S < now
 
     def _keep(self, now: float, session: Session, stream: Stream, entry: Received) -> bool:
-        if len(session.store) >= self._capacity:
+        source = session.source
+        if len(session.store) >= self._capacity or source.kept_bytes + entry.size > MAX_KEPT_BYTES:
             for old in [old for old in session.store.values() if self._is_old(now, old)]:
                 self._drop(session, old)
-            if len(session.store) >= self._capacity:
+            if len(session.store) >= self._capacity or source.kept_bytes + entry.size > MAX_KEPT_BYTES:
                 return False
+        source.kept_bytes += entry.size
         session.store[entry.command.command_id] = entry
         stream.by_seq[entry.keys.seq] = entry
         return True
@@ -336,7 +376,8 @@ class CommandReceiver:
 
     @staticmethod
     def _drop(session: Session, entry: Received) -> None:
-        session.store.pop(entry.command.command_id, None)
+        if session.store.pop(entry.command.command_id, None) is not None:
+            session.source.kept_bytes -= entry.size
         session.stream(stream_name(entry)).by_seq.pop(entry.keys.seq, None)
 
     # -- decisions ----------------------------------------------------------------------------------------------
@@ -439,8 +480,13 @@ class CommandReceiver:
         if entry.done is not None:
             return  # given up before
         found = None if value is None else msgspec.Raw(value.encode())
+        if len(error) > MAX_ERROR_CHARACTERS:
+            error = f"{error[:MAX_ERROR_CHARACTERS]}…"
         done = Done(entry.command.command_id, outcome, "", error, found)
         registered, session = entry.registered, entry.session
+        if value is not None and session is not None:
+            entry.size += len(value)
+            session.source.kept_bytes += len(value)
         if registered is not None and registered.durable and session is not None and self._journal is not None:
             try:
                 self._journal().done(session.sender, session.boot, done)

@@ -11,42 +11,34 @@ misses is sent again, with the same id, until the deadline.
 
 import heapq
 import itertools
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import deque
 from typing import Any
 
 from hftcore.topic import target_matches
-from hftpy.ipc.command import Keys, encode_tail
 from hftpy.ipc.command_handlers import stream_of, target_of
+from hftpy.ipc.command_outbox import ASK_MAX_S, ASK_S, CommandOutbox
 from hftpy.ipc.command_peer import Peer
 from hftpy.ipc.command_protocol import (
     ANSWERS_PER_FRAME,
-    COMMAND,
     Answer,
     Ask,
     AskItem,
     Done,
     Hello,
     encode_downstream,
-    protocol_topic,
 )
 from hftpy.ipc.command_state import CommandState, Rejection
 from hftpy.ipc.sent_command import Delivery, SentCommand
 
-WINDOW = 256  # commands on their way to one peer
-FINISHED = 10_000  # ended commands that are remembered
-FINISHED_BYTES = 64 << 20  # and what they returned
 MAX_WAITING_BYTES = 64 << 20
-ASK_S, ASK_MAX_S = 0.25, 2.0
 HELLO_S, HELLO_MAX_S = 0.1, 2.0
-MAX_PEERS = 4096
+MAX_TEXT_CHARS = 2000  # of what a peer says of a command
 RESOLVE_S = 60.0  # how long after its end an UNKNOWN is still asked about
-
 _REJECTIONS = frozenset(str(reason) for reason in Rejection)
 _NO_ANSWER = "no answer by the deadline"
 
 
-class CommandSender:
+class CommandSender(CommandOutbox):
     """Every command that one process sends, until it ends.
 
     Parameters
@@ -77,50 +69,6 @@ class CommandSender:
         by then, which have got it too.
     """
 
-    def __init__(
-        self,
-        process_id: str,
-        boot: str,
-        *,
-        transmit: Callable[[bytes], None],
-        is_plain: Callable[[str, bytes], bool],
-        capacity: int = 10_000,
-        window: int = WINDOW,
-        finished: int = FINISHED,
-    ) -> None:
-        self._process_id = process_id
-        self._boot = boot
-        self._transmit = transmit
-        self._is_plain = is_plain
-        self._capacity = capacity
-        self._window = window
-        self._plain_window = max(window, 1024)
-        self._keep = finished
-        self.commands: OrderedDict[str, SentCommand] = OrderedDict()
-        self._finished: deque[str] = deque()
-        self._finished_bytes = 0
-        self.peers: dict[str, Peer] = {}
-        self._last_seq: dict[str, int] = {}
-        self._open: dict[str, OrderedDict[int, SentCommand]] = {}  # by stream: what was sent and has not ended
-        self._early: deque[SentCommand] = deque()
-        self._early_until = 0.0
-        self._is_open = self._hasty = False
-        self._deadlines: list[tuple[float, int, SentCommand]] = []
-        self._retries: list[tuple[float, int, Delivery]] = []
-        self._hellos: dict[str, None] = {}
-        self._telling: dict[str, None] = {}  # peers with something to be told soon
-        self._tell_at = 0.0
-        self._ties = itertools.count()
-        self._waiting_bytes = 0
-        self.waiting = 0
-        self.outstanding = 0
-        self.sent = self.resent = self.resolved = self.refused = self.dropped = 0
-        self.ended: dict[CommandState, int] = dict.fromkeys(CommandState, 0)
-        self.on_end: Callable[[Delivery], None] | None = None
-        self.on_ready: list[Callable[[], None]] = []
-        self.read_joins: Callable[[float], object] = lambda now: None
-        self._latest: SentCommand | None = None  # given to the transport, and who joined until then is not known
-
     # -- sending ------------------------------------------------------------------------------------------------
 
     def open(self, now: float, early_s: float) -> None:
@@ -148,32 +96,6 @@ class CommandSender:
 
     def _drop_unrouted(self, command: SentCommand, reason: str) -> None:
         self._drop(self._add(command, "" if command.for_many else command.target_id), reason)
-
-    def _drop(self, delivery: Delivery, reason: str) -> None:
-        self.dropped += 1
-        self._end(delivery, CommandState.NO_ROUTE, reason)
-
-    def _wait(self, command: SentCommand) -> None:
-        self.waiting += 1
-        self._waiting_bytes += len(command.head)
-
-    def _stop_waiting(self, command: SentCommand) -> None:
-        self.waiting -= 1
-        self._waiting_bytes -= len(command.head)
-
-    def _push(self, heap: list[Any], when: float, item: SentCommand | Delivery) -> None:
-        # What has ended stays in its heap until its time; not so many that they outnumber the others.
-        if len(heap) > 4096 and len(heap) > 8 * (self.outstanding + 1):
-            heap[:] = [entry for entry in heap if not entry[2].final]
-            heapq.heapify(heap)
-        heapq.heappush(heap, (when, next(self._ties), item))
-
-    def _add(self, command: SentCommand, member: str) -> Delivery:
-        delivery = Delivery(command, member)
-        command.deliveries.append(delivery)
-        command.pending += 1
-        self.outstanding += 1
-        return delivery
 
     def _route(self, now: float, command: SentCommand, fail_fast: bool) -> None:
         if command.for_many:
@@ -225,86 +147,7 @@ class CommandSender:
         else:
             self._end(self._add(command, ""), CommandState.NO_ROUTE, "nobody listens")
 
-    def _number(self, now: float, command: SentCommand) -> None:
-        stream = command.stream
-        command.seq = self._last_seq.get(stream, 0) + 1
-        self._last_seq[stream] = command.seq
-        command.mono_us = int(now * 1e6)
-        command.ttl_ms = max(1, int((command.deadline - now) * 1000)) if command.deadline > 0.0 else 0
-        self._open.setdefault(stream, OrderedDict())[command.seq] = command
-
-    def _transmit_first(self, command: SentCommand, to: str) -> None:
-        self.sent += 1
-        self._transmit(command.topic + command.head + self._tail(command, 1, to))
-
-    def _tail(self, command: SentCommand, attempt: int, to: str) -> bytes:
-        low = self._low(command.stream)
-        return encode_tail(
-            Keys(self._boot, command.seq, low, command.ttl_ms, command.mono_us, command.ack, attempt, to)
-        )  # fmt: skip
-
-    def _low(self, stream: str) -> int:
-        still_open = self._open.get(stream)
-        return next(iter(still_open)) if still_open else self._last_seq.get(stream, 0) + 1
-
-    def _send_first(self, now: float, delivery: Delivery, peer: Peer) -> None:
-        command = delivery.command
-        self._number(now, command)
-        delivery.first_boot = peer.boot
-        self._transmit_first(command, peer.boot)
-        self._is_sent(now, delivery, peer)
-
-    def _is_sent(self, now: float, delivery: Delivery, peer: Peer) -> None:
-        delivery.attempt = 1
-        delivery.state = CommandState.SENT
-        if not delivery.first_boot:
-            delivery.first_boot = peer.boot
-        if delivery.command.ack == "none":
-            self._end(delivery, CommandState.SENT)
-            return
-        peer.inflight[delivery.command.id] = delivery
-        self._ask_later(now, delivery, ASK_S)
-        # Only what is sent to many can get beyond the window of a peer that has joined.
-        if len(peer.inflight) > (self._capacity + self._window if peer.joined else self._plain_window):
-            self._end(next(iter(peer.inflight.values())), CommandState.UNKNOWN, "too many are on their way")
-
-    def _end_unacknowledged(self, delivery: Delivery) -> None:
-        if delivery.command.ack == "none":
-            self._end(delivery, CommandState.SENT)
-        else:
-            self._end(delivery, CommandState.UNKNOWN, "who listens does not acknowledge")
-
-    def _ask_later(self, now: float, delivery: Delivery, interval: float) -> None:
-        delivery.interval = interval
-        delivery.retry_at = now + interval
-        self._push(self._retries, delivery.retry_at, delivery)
-
-    def _send_again(self, now: float, delivery: Delivery, peer: Peer) -> None:
-        command = delivery.command
-        delivery.attempt += 1
-        delivery.state = CommandState.SENT
-        peer.inflight[command.id] = delivery
-        self.resent += 1
-        frame = command.topic + command.head + self._tail(command, delivery.attempt, delivery.first_boot)
-        self._transmit(protocol_topic(peer.name) + COMMAND + frame)
-        self._ask_later(now, delivery, min(max(delivery.interval, ASK_S) * 2, ASK_MAX_S))
-
     # -- peers --------------------------------------------------------------------------------------------------
-
-    def _peer(self, name: str) -> Peer | None:
-        peer = self.peers.get(name)
-        if peer is None:
-            if len(self.peers) >= MAX_PEERS:
-                for other in [other for other in self.peers.values() if other.idle]:
-                    del self.peers[other.name]
-            if len(self.peers) >= MAX_PEERS:
-                return None
-            peer = self.peers[name] = Peer(name)
-        return peer
-
-    def _forget_idle(self, peer: Peer) -> None:
-        if peer.idle and not peer.unknown:
-            self.peers.pop(peer.name, None)
 
     def on_joined(self, now: float, name: str) -> None:
         """A process has subscribed the protocol; it is told who we are."""
@@ -386,6 +229,8 @@ class CommandSender:
             return False
         if answer.hello and peer.joined:
             self._on_hello(now, peer, answer.boot)
+        elif peer.joined and peer.boot and answer.boot != peer.boot:
+            self._doubt(now, peer)
         for done in answer.done:
             self._on_done(peer, answer.boot, done, size // len(answer.done))
         # What another life of it has received is no longer there.
@@ -409,6 +254,14 @@ class CommandSender:
         # Whatever it has, it says so; whatever it misses is sent again, before what is not sent yet.
         peer.asks[:] = [*peer.inflight.values(), *peer.received.values(), *self._resolvable(now, peer)]
         self._flush_asks(peer)
+
+    def _doubt(self, now: float, peer: Peer) -> None:
+        """Two lives speak for one peer: whoever lied, or is late, the peer itself says which it is when it is asked."""
+        self.refused += 1
+        if peer.name not in self._hellos:
+            peer.hello_interval = HELLO_S
+            peer.hello_at = now + HELLO_S
+            self._hellos[peer.name] = None
 
     def _resolvable(self, now: float, peer: Peer) -> list[Delivery]:
         while peer.unknown:
@@ -461,21 +314,22 @@ class CommandSender:
         if delivery.first_boot and boot not in (peer.boot, delivery.first_boot, delivery.receiver):
             self.refused += 1
             return  # no life that it was sent to
+        reason, error = done.reason[:MAX_TEXT_CHARS], done.error[:MAX_TEXT_CHARS]
         if done.outcome == "unknown":
             # Another life than the one that it was sent to knows nothing of it.
             if not delivery.final:
-                self._end(delivery, CommandState.UNKNOWN, done.reason or "the receiver was restarted")
+                self._end(delivery, CommandState.UNKNOWN, reason or "the receiver was restarted")
             return
         if done.outcome == "rejected":
             if done.reason in _REJECTIONS:
-                self._end(delivery, CommandState.REJECTED, str(Rejection(done.reason)), done.error)
+                self._end(delivery, CommandState.REJECTED, str(Rejection(reason)), error)
             else:
                 self.refused += 1
             return
         delivery.command.size += size
         if delivery.command.final:
             self._finished_bytes += size
-        error = "" if done.outcome == "ok" else done.error or "error"
+        error = "" if done.outcome == "ok" else error or "error"
         self._end(delivery, CommandState.DONE, "", error, done.value)
 
     def _waiting_again(self, peer: Peer, command_id: str) -> Delivery | None:
@@ -486,62 +340,6 @@ class CommandSender:
             if delivery.member == peer.name and delivery.attempt and not delivery.final:
                 return delivery
         return None
-
-    def _end(
-        self, delivery: Delivery, state: CommandState, reason: str = "", error: str = "", value: Any = None
-    ) -> None:
-        command = delivery.command
-        peer = self.peers.get(delivery.member)
-        if delivery.final:
-            if delivery.state is not CommandState.UNKNOWN or state is CommandState.UNKNOWN:
-                return
-            self.resolved += 1
-            self.ended[CommandState.UNKNOWN] -= 1
-            if peer is not None:
-                peer.unknown.pop(command.id, None)
-        else:
-            self.outstanding -= 1
-            command.pending -= 1
-        had_it = delivery.state is CommandState.RECEIVED
-        delivery.final = True
-        delivery.state = state
-        delivery.reason, delivery.error, delivery.value = reason, error, value
-        self.ended[state] += 1
-        if peer is not None:
-            peer.inflight.pop(command.id, None)
-            peer.received.pop(command.id, None)
-            if peer.boot and command.seq and command.ack != "none":
-                self._tell(peer, command, state, had_it)
-            if state is CommandState.UNKNOWN:
-                peer.unknown[command.id] = delivery
-                while len(peer.unknown) > ANSWERS_PER_FRAME:
-                    peer.unknown.popitem(last=False)
-        if not command.pending and not command.final:
-            self._finish(command)
-        if self.on_end is not None:
-            self.on_end(delivery)
-        command.changed()
-
-    def _tell(self, peer: Peer, command: SentCommand, state: CommandState, had_it: bool) -> None:
-        if state in (CommandState.DONE, CommandState.REJECTED, CommandState.RECEIVED):
-            peer.fin.setdefault(command.stream, []).append(command.seq)
-        elif not had_it:
-            peer.gone.setdefault(command.stream, []).append(command.seq)
-        else:
-            return
-        self._telling[peer.name] = None
-
-    def _finish(self, command: SentCommand) -> None:
-        command.final = True
-        command.head = b""
-        if command.seq:
-            still_open = self._open.get(command.stream)
-            if still_open is not None:
-                still_open.pop(command.seq, None)
-        self._finished.append(command.id)
-        self._finished_bytes += command.size
-        while len(self._finished) > self._keep or (self._finished_bytes > FINISHED_BYTES and len(self._finished) > 1):
-            self._finished_bytes -= self.commands.pop(self._finished.popleft()).size
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -612,14 +410,6 @@ class CommandSender:
             self._end(delivery, CommandState.EXPIRED, f"no room on the way to it {when}")
         else:
             self._drop(delivery, f"its target has not joined {when}")
-
-    def _drop_ended(self, command: SentCommand) -> None:
-        peer = self.peers.get(command.target_id)
-        if peer is not None:
-            for queue in (peer.urgent, peer.queue):
-                while queue and queue[0].final:
-                    queue.popleft()
-            self._forget_idle(peer)
 
     def _ask_about(self, now: float, delivery: Delivery) -> None:
         peer = self.peers.get(delivery.member)

@@ -3,9 +3,13 @@
 from collections import OrderedDict
 from typing import Protocol
 
+import msgspec
+
 from hftpy.ipc.command import IPCCommand, Keys
-from hftpy.ipc.command_handlers import Registered, stream_of
-from hftpy.ipc.command_protocol import ANSWERS_PER_FRAME, Answer, Done
+from hftpy.ipc.command_handlers import URGENT_TYPES, Registered, stream_of
+from hftpy.ipc.command_protocol import ANSWER_BYTES, ANSWERS_PER_FRAME, Answer, Done
+
+_BYTES_PER_END = 100
 
 
 class Journal(Protocol):
@@ -22,7 +26,7 @@ class Journal(Protocol):
 class Received:
     """A command that is held, waits, runs or has ended."""
 
-    __slots__ = ("command", "deadline", "done", "keys", "registered", "remote", "session", "started")
+    __slots__ = ("command", "deadline", "done", "keys", "registered", "remote", "session", "size", "started")
 
     def __init__(
         self, command: IPCCommand, keys: Keys, remote: str, session: "Session | None", deadline: float
@@ -32,6 +36,7 @@ class Received:
         self.remote = remote
         self.session = session
         self.deadline = deadline  # 0.0: none
+        self.size = 0  # bytes that are kept of it
         self.registered: Registered | None = None
         self.started = False
         self.done: Done | None = None
@@ -51,12 +56,24 @@ class Stream:
         self.order_by = 0.0  # when to begin without knowing where
 
 
+class Source:
+    """What is remembered of all that comes through one process: however much that sends, others have their own room."""
+
+    __slots__ = ("kept_bytes", "lives", "plain")
+
+    def __init__(self) -> None:
+        self.lives = 0
+        self.kept_bytes = 0
+        self.plain: OrderedDict[tuple[str, str, str], None] = OrderedDict()  # ids that were not numbered
+
+
 class Session:
     """One life of a sender, as it reaches us through one process."""
 
-    __slots__ = ("boot", "greeted", "remote", "sender", "store", "streams", "used")
+    __slots__ = ("boot", "greeted", "remote", "sender", "source", "store", "streams", "used")
 
-    def __init__(self, remote: str, sender: str, boot: str) -> None:
+    def __init__(self, source: Source, remote: str, sender: str, boot: str) -> None:
+        self.source = source
         self.remote = remote
         self.sender = sender
         self.boot = boot
@@ -72,6 +89,12 @@ class Session:
             if self.greeted:
                 found.next = 1  # had it sent anything before, its hello would have said so
         return found
+
+
+def is_stream(name: str) -> bool:
+    """Whether a name is one that `stream_of` makes of a target."""
+    _, mark, command_type = name.partition("!")
+    return not mark or command_type in URGENT_TYPES
 
 
 def repeat(answer: Answer, entry: Received) -> None:
@@ -92,8 +115,12 @@ def unknown_end(command_id: str) -> Done:
 
 def parts_of(answer: Answer) -> list[Answer]:
     """An answer of a bounded size, or several."""
-    size = max(len(answer.recv), len(answer.done), len(answer.missing))
-    if size <= ANSWERS_PER_FRAME:
+    count = max(len(answer.recv), len(answer.missing))
+    if count <= ANSWERS_PER_FRAME and len(answer.done) <= 1:
+        return [answer]
+    done = _ends_by_frame(answer.done)
+    frames = max(len(done), -(-count // ANSWERS_PER_FRAME))
+    if frames <= 1:
         return [answer]
     return [
         Answer(
@@ -102,8 +129,24 @@ def parts_of(answer: Answer) -> list[Answer]:
             answer.to,
             hello=answer.hello,
             recv=answer.recv[start : start + ANSWERS_PER_FRAME],
-            done=answer.done[start : start + ANSWERS_PER_FRAME],
+            done=done[number] if number < len(done) else [],
             missing=answer.missing[start : start + ANSWERS_PER_FRAME],
         )
-        for start in range(0, size, ANSWERS_PER_FRAME)
+        for number, start in enumerate(range(0, frames * ANSWERS_PER_FRAME, ANSWERS_PER_FRAME))
     ]
+
+
+def _ends_by_frame(done: list[Done]) -> list[list[Done]]:
+    """As many as go into a frame; what is larger than a frame should be goes alone."""
+    frames: list[list[Done]] = []
+    size = ANSWER_BYTES
+    for end in done:
+        own = _BYTES_PER_END + len(end.error)
+        if end.value is not None:
+            own += len(end.value if isinstance(end.value, msgspec.Raw) else msgspec.json.encode(end.value))
+        size += own
+        if size > ANSWER_BYTES or len(frames[-1]) == ANSWERS_PER_FRAME:
+            frames.append([])
+            size = own
+        frames[-1].append(end)
+    return frames

@@ -13,7 +13,7 @@ from hftcore.topic import check_process_id, check_target, command_topic, subscri
 from hftpy.common.paths import get_root, socket_path
 from hftpy.errors import ConfigError
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
-from hftpy.ipc.command_audit import AuditLog, CommandObserver
+from hftpy.ipc.command_audit import AuditLog, CommandObserver, audit_path
 from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Handler, make_registered
 from hftpy.ipc.command_journal import CommandJournal
@@ -27,6 +27,7 @@ from hftpy.ipc.command_publisher import CommandPublisher
 from hftpy.ipc.command_remote import Remote
 from hftpy.ipc.command_session import Received
 from hftpy.ipc.command_state import CommandResult
+from hftpy.ipc.command_stats import counters
 from hftpy.ipc.dispatcher import CommandDispatcher
 from hftpy.ipc.sent_command import SentCommand
 from hftpy.ipc.tcp import TcpEndpoints
@@ -113,7 +114,7 @@ class IPCCommandSystem:
         self._hold_s = hold_s
         self._boot = secrets.token_hex(8)
         self._observer = CommandObserver(process_id)
-        self._audit_path = _audit_path(process_id, audit)
+        self._audit_path = audit_path(process_id, audit)
         self._publisher = CommandPublisher(
             process_id,
             self._boot,
@@ -450,36 +451,7 @@ class IPCCommandSystem:
     @property
     def stats(self) -> dict[str, int]:
         """Counters of commands sent and received, how many are held now, and how many peers have joined."""
-        receiver, lanes, publisher = self._dispatcher.receiver, self._dispatcher.lanes, self._publisher
-        sender = publisher.sender
-        return {
-            "sent": sender.sent,
-            "received": receiver.received,
-            "handled": lanes.handled,
-            "failed": lanes.failed,
-            "duplicates": receiver.duplicates,
-            "malformed": receiver.malformed,
-            "refused": receiver.refused,
-            "no_handler": receiver.no_handler,
-            "no_route": sender.dropped,
-            "queue_full": lanes.queue_full,
-            "held": sender.waiting,
-            "peers": len(publisher.peers),
-            "acknowledged": sum(1 for peer in sender.peers.values() if peer.boot),
-            "open": sender.outstanding,
-            "resent": sender.resent,
-            "resolved": sender.resolved,
-            **{f"ended_{state}": count for state, count in sender.ended.items() if state != "queued"},
-            "busy": receiver.busy,
-            "expired": receiver.expired,
-            "not_allowed": receiver.not_allowed,
-            "bad_payload": receiver.bad_payload,
-            "unknown": receiver.unknown,
-            "malformed_answers": publisher.malformed,
-            "refused_answers": sender.refused,
-            "waiting": lanes.waiting,
-            **self._tcp_stats(),
-        }
+        return {**counters(self._dispatcher, self._publisher), **self._tcp_stats()}
 
     def _tcp_stats(self) -> dict[str, int]:
         if self._tcp is None:
@@ -559,10 +531,3 @@ class IPCCommandSystem:
         self._attach()
         if self._ending:
             await asyncio.gather(*self._ending, return_exceptions=True)
-
-
-def _audit_path(process_id: str, chosen: str | os.PathLike[str] | None) -> Path | None:
-    if chosen is not None:
-        return Path(os.path.abspath(chosen))
-    folder = os.environ.get("HFT_COMMAND_AUDIT")
-    return Path(folder, f"{process_id}.jsonl") if folder else None

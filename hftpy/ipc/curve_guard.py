@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # how often the keys are looked at while nobody connects
 HANDSHAKE_MS = 3_000  # a connection that has not shown its key by then is closed
-MAX_HALF_OPEN = 128  # connections that have not shown their key yet; of more the oldest are cut
+MAX_HALF_OPEN = 64  # connections that have not shown their key yet; of more the oldest are cut
 _MAX_EVENTS = 100_000
 _CLOSE_S = 2.0
 
@@ -110,9 +110,13 @@ class Listener:
         self._port = 0
         self._is_closed = threading.Event()
 
-    def bind(self, endpoint: str) -> None:
-        """Bind the socket to the endpoint, for those whose key is known; raises ZMQError."""
+    def bind(self, endpoint: str, max_frame_bytes: int) -> None:
+        """Bind the socket to the endpoint, for those whose key is known; raises ZMQError.
+
+        `max_frame_bytes` bounds what a peer may send at once, and what is kept of one that has shown no key yet.
+        """
         socket = self._socket
+        socket.setsockopt(zmq.MAXMSGSIZE, max_frame_bytes)
         socket.setsockopt(zmq.USE_FD, -1)
         socket.setsockopt(zmq.IPV6, int("[" in endpoint))
         socket.setsockopt(zmq.ZAP_DOMAIN, self.domain)
@@ -149,7 +153,7 @@ class Listener:
             self._socket.setsockopt(zmq.LINGER, linger_ms)
             self._socket.unbind(self.endpoint)
             # libzmq's thread closes it: whoever is the next owner may come at once.
-            if not self._is_closed.wait(_CLOSE_S):
+            if self._guard.is_alive() and not self._is_closed.wait(_CLOSE_S):
                 logger.warning("%s: %s was not closed within %g s", self.name, self.endpoint, _CLOSE_S)
         if self.monitor is not None and not self._socket.closed:
             self._socket.disable_monitor()

@@ -254,6 +254,11 @@ class KnownKeys:
         """Where the public keys are."""
         return self._peers
 
+    @property
+    def names(self) -> set[str]:
+        """Who may connect."""
+        return set(self._names.values())
+
     def name_of(self, public_key: bytes) -> str | None:
         """Who may connect by this key (z85); None: nobody."""
         return self._names.get(public_key)

@@ -43,6 +43,7 @@ class CurveLink:
         self._again: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = 0
+        self._is_dead = False  # libzmq has given it up
         tcp.show_key(socket, remote)
         keep_alive(socket)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
@@ -63,6 +64,8 @@ class CurveLink:
             self._monitor.connect(address)
             self._socket.connect(self._remote.endpoint)
         self._reader = FrameReader(loop, self._monitor, self._read)
+        if self._is_dead:
+            self._again = loop.call_later(RECONNECT_S, self._connect_again)
 
     def detach(self) -> None:
         """Watch it no more."""
@@ -108,12 +111,14 @@ class CurveLink:
             why = "our key is not allowed there, or its key is another one than we know"
         else:
             why = "it speaks no CURVE, or refuses our key for good"
+            self._is_dead = True
             if self._loop is not None and self._again is None:
                 self._again = self._loop.call_later(RECONNECT_S, self._connect_again)
         self._log.warning("failed", "no connection to %s at %s: %s", peer, endpoint, why)
 
     def _connect_again(self) -> None:
         self._again = None
+        self._is_dead = False
         if not self._socket.closed:
             try:
                 self._socket.disconnect(self._remote.endpoint)

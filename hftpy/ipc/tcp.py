@@ -13,12 +13,14 @@ import zmq
 from hftcore.enums import Channel, Exchange
 from hftcore.topic import check_process_id
 from hftpy.errors import AddressInUseError, ConfigError
+from hftpy.ipc.command_protocol import MAX_ANSWER_BYTES
 from hftpy.ipc.curve_guard import Listener
 from hftpy.ipc.curve_keys import KeyPair, KnownKeys, default_folder, fingerprint, load_key_pair
 
 logger = logging.getLogger(__name__)
 
 COMMANDS = "commands"
+_SUBSCRIPTION_BYTES = 64 << 10  # and a handshake
 _ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._*-]*):(\d{1,5})", re.ASCII)
 
 
@@ -198,10 +200,12 @@ class TcpEndpoints:
         endpoint = self._serve.get(name)
         if endpoint is None:
             return None
+        if not self._known.names:
+            logger.warning("nobody may connect to %s: no peer that is allowed is in %s", endpoint, self._known.folder)
         shown = f"{self._pair.name}.{name}" if name == COMMANDS else name
         listener = Listener(shown, socket, self._pair.secret_key, self._known)
         try:
-            listener.bind(endpoint)
+            listener.bind(endpoint, MAX_ANSWER_BYTES if name == COMMANDS else _SUBSCRIPTION_BYTES)
         except zmq.ZMQError as error:
             if error.errno == zmq.EADDRINUSE:
                 raise AddressInUseError(f"address {endpoint} is in use by another process or object") from None

@@ -202,7 +202,7 @@ class ServiceBase(ServiceKeeping):
         Raises
         ------
         RuntimeError
-            If the service is not started, or has stopped.
+            If the service is not started, or has stopped; or 65,536 calls have not ended yet.
         """
         return self._calls.submit(function, args, kwargs)
 

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
+MAX_OPEN = 65_536  # calls that have not ended
+
 
 class OneCall(concurrent.futures.Future[Any]):
     """A call on the service's loop. Other threads ask for `result(timeout)` or `exception(timeout)`; coroutines of the
@@ -82,6 +84,8 @@ class Calls:
         with self._lock:
             if self._loop is None:
                 raise RuntimeError("run_once needs a service that is started, and has not stopped")
+            if len(self._open) >= MAX_OPEN:
+                raise RuntimeError(f"run_once has {MAX_OPEN} calls that have not ended: the loop does not keep up")
             call = OneCall(getattr(function, "__name__", "run_once"), self._thread)
             self._loop.call_soon_threadsafe(self._begin, call, function, args, kwargs)
             self._open.add(call)

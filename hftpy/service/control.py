@@ -309,6 +309,7 @@ class ServiceControl(ServiceHooks):
             "interrupts": {
                 "delivered": interrupts.delivered,
                 "swallowed": interrupts.swallowed,
+                "dropped": interrupts.dropped,
                 "waiting": interrupts.waiting,
             },
             "next": self._rounds.status() if self._rounds_task is not None else None,

@@ -121,6 +121,9 @@ class Interrupts:
         How many interrupts reached a point.
     swallowed : int
         How often a coroutine went on although it was interrupted.
+    dropped : int
+        How many found no room, because a task had `MAX_PENDING` to come to already: handled, but nothing is
+        interrupted by them.
 
     Thread safety: one thread, that of the event loop.
     """
@@ -132,6 +135,7 @@ class Interrupts:
         self._closed = False
         self.delivered = 0
         self.swallowed = 0
+        self.dropped = 0
 
     @property
     def waiting(self) -> int:
@@ -274,7 +278,10 @@ class Interrupts:
             return  # it went on meanwhile, and is not waiting
         mask = _mask_of(points)
         if mask is not None:
-            mask.held.append(lambda: self._deliver(task, command))
+            if len(mask.held) < MAX_PENDING:
+                mask.held.append(lambda: self._deliver(task, command))
+            else:
+                self.dropped += 1
             return
         point = points[-1]
         if isinstance(point, _Sleep):
@@ -287,8 +294,14 @@ class Interrupts:
             self.delivered += 1
             return
         # Interrupted already, and it has not gone on since: for the next point.
-        pending = self._pending.setdefault(task, deque(maxlen=MAX_PENDING))
-        pending.append(command)
+        self._keep(task, command)
+
+    def _keep(self, task: Task, command: IPCCommand) -> None:
+        pending = self._pending.setdefault(task, deque())
+        if len(pending) < MAX_PENDING:
+            pending.append(command)
+        else:
+            self.dropped += 1
 
     def _cancel(self, scope: _Point, command: IPCCommand, again: Callable[[], object]) -> bool | None:
         """False if it was interrupted already; None if that must wait for its turn, upon which `again` is called."""
@@ -320,7 +333,7 @@ class Interrupts:
         if task in self._points:
             again()
         elif not task.done() and not scope.is_round:
-            self._pending.setdefault(task, deque(maxlen=MAX_PENDING)).append(command)
+            self._keep(task, command)
 
     def _check(self, scope: _Scope) -> None:
         # Still there: a long clean-up, or somebody's `except CancelledError` that goes on.

@@ -88,6 +88,7 @@ class RecordedSource:
         self._depths: set[int] = set()  # of the books, where that makes a difference
         self._read()
         self._hearers: dict[str, list[VenueSession]] = {}
+        self._urls: dict[str, set[str]] = {}  # by connection: where it was made
         self._wanted: dict[VenueSession, frozenset[str]] = {}
 
     def _read(self) -> None:
@@ -235,7 +236,11 @@ class RecordedSource:
         await self._settled()
 
     async def _connected(self, entry: SessionEntry) -> None:
-        if entry.conn in self._hearers:
+        known = self._urls.setdefault(entry.conn, set())
+        # Without names, another address is another connection.
+        again = entry.conn in self._hearers and (entry.conn != "" or entry.url in known)
+        known.add(entry.url)
+        if again:
             for session in self._hearers[entry.conn]:
                 await session.lost("disconnected")
                 session.ready = False

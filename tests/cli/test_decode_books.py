@@ -157,6 +157,14 @@ def test_books_of_a_connection_that_is_made_again_wait_for_a_snapshot() -> None:
     assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, True, False, True, False]
 
 
+def test_connections_without_a_name_are_told_apart_by_their_addresses() -> None:
+    first, update = kraken("snapshot", [("2", "1")], [("3", "1")]), kraken("update", [("1", "1")])
+    made = [{"t": "conn", "ts": 1.0, "url": f"wss://ws{name}.kraken.com"} for name in ("", "-auth")]
+    row = {"t": "recv", "ts": 1.0, "data": update}
+    rows = lines("kraken", {"t": "header"}, made[0], {**row, "data": first}, made[1], row, made[0], row)
+    assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, False]
+
+
 def test_books_go_on_in_the_file_that_continues_a_recording(tmp_path: Path) -> None:
     def write(name: str, header: dict[str, str], *frames: str) -> Path:
         rows = [{"t": "header", **header}, *({"t": "recv", "ts": 1.0, "conn": "a", "data": data} for data in frames)]

@@ -251,6 +251,32 @@ def test_a_crossed_book_is_told_and_not_shown(kind):
     assert watched.gaps()[0][1] == "crossed book"
 
 
+@pytest.mark.parametrize("kind", [*NUMBERED, "kraken", "coinbase"])
+def test_a_book_that_falls_by_itself_leaves_the_others_updates_as_they_are(kind):
+    """At Coinbase too: no frame of the connection is missing, and the new snapshot is one of its numbered frames."""
+    venue, watched, natives = started(kind)
+    native, other = natives
+    previous = venue.numbers[native]
+    venue.numbers[native] += 1
+    crossing = venue._frame(native, [("1100.50", "1")], [], whole=False, first=previous + 1, previous=previous)
+    watched.feed.feed(crossing.data.encode())
+    reason = "checksum" if kind == "kraken" else "crossed book"
+    assert [gap[:2] for gap in watched.gaps()] == [(natives[native], reason)]
+    for frame in [venue.update(name) for name in (other, native, *[other] * 5)]:
+        watched.feed.feed(frame.data.encode())
+    asked = venue.snapshot(native)
+    if venue.outside:
+        assert watched.feed.snapshot(natives[native], asked.data.encode())
+    else:
+        watched.feed.feed(asked.data.encode())
+    for frame in (venue.update(native), venue.update(other)):
+        watched.feed.feed(frame.data.encode())
+    shown = [entry[1] for entry in watched.log if entry[0] == "book"]
+    assert shown.count(natives[other]) == 7 and shown.count(natives[native]) >= 2
+    assert len(watched.gaps()) == 1
+    assert {entry[1] for entry in watched.log if entry[0] == "ask"} == {natives[native]}
+
+
 def test_updates_that_wait_are_bounded_and_the_oldest_go_first():
     natives = {"BTCUSDT": "btc/usdt"}
     watched = Watched("binance", natives.values(), natives, outside=True)

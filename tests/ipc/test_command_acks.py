@@ -384,7 +384,7 @@ async def test_what_a_hostile_peer_says_is_refused_and_counted(systems: Systems,
         socket.send(encode_answer(Answer("nobody", "x", boot, recv=["x"])))
         socket.send(encode_answer(Answer("evil", "x", "other", hello=True)))
         socket.send(encode_answer(Answer("b", "forged", boot, done=[Done("a_1_1", "ok")], missing=["a_1_1"])))
-        await until(lambda: a.stats["malformed_answers"] == 5 and a.stats["refused_answers"] == 2)
+        await until(lambda: a.stats["malformed_answers"] == 5 and a.stats["refused_answers"] == 3)
     assert (await a.call("b", "go")).value == 1
     # A publisher that claims to be somebody else, and nonsense in the protocol's own frames.
     b.connect_to_process("liar")

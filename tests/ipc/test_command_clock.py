@@ -55,6 +55,11 @@ def test_a_clock_that_drifts_is_followed_and_a_silent_one_kept() -> None:
             assert -3100 <= error <= 501, (slower, minute)  # what the clocks drift in a minute
     # A day of silence, then a frame that does not say when it was sent: what was known is kept.
     assert abs(clock.to_local_us(boot, sent) - now_us) < 3100  # type: ignore[operator]
+    # The first frame after it that does: what the clocks have drifted meanwhile does not count.
+    later_us = now_us + 86_400_000_000
+    sent = int(later_us * drift) + 10**9
+    clock.observe(boot, (later_us + 500) / 1e6, sent)
+    assert 0 <= clock.to_local_us(boot, sent) - later_us <= 501  # type: ignore[operator]
     # The host was started again: another life, another difference, at once.
     clock.observe("reborn", now_us / 1e6, 5)
     assert clock.to_local_us("reborn", 5) == now_us

@@ -470,6 +470,37 @@ async def test_a_server_that_is_not_the_peer_is_told_and_left(
     await a.stop(), await b.stop()
 
 
+async def test_large_results_fit_what_a_port_takes(root: Path, net: TcpNet) -> None:
+    """Many that end at once, the largest there are, an error without end: each in frames that the port takes."""
+    a, b = net.system("a", root), net.system("b", root)
+    gate = asyncio.Event()
+
+    async def large(command: Any) -> str:
+        await gate.wait()
+        return "x" * 500_000
+
+    def fails(command: Any) -> None:
+        raise ValueError("y" * 20_000_000)
+
+    for number in range(12):
+        b.register_handler(f"large{number}", large, lane=str(number))
+    b.register_handler("wide", lambda command: "\U0001f600" * 500_000)
+    b.register_handler("fails", fails)
+    a.connect_to_process("b"), b.connect_to_process("a")
+    a.start(), b.start()
+    assert await a.ready("b", 20)
+    sent = [a.send_command("b", f"large{number}", timeout=30.0) for number in range(12)]
+    for command_id in sent:
+        await a.wait(command_id, "recv")
+    gate.set()
+    assert [len((await a.wait(command_id)).value) for command_id in sent] == [500_000] * 12
+    assert len((await a.call("b", "wide", timeout=30.0)).value) == 500_000
+    failed = await a.call("b", "fails", timeout=30.0)
+    assert failed.error.startswith("ValueError: yyy") and len(failed.error) < 20_000
+    assert a.stats["tcp_accepted"] == 1 and a.stats["resent"] == 0
+    await a.stop(), await b.stop()
+
+
 async def test_nobody_is_let_in_where_nobody_answers(
     root: Path,
     net: TcpNet,

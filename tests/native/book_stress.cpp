@@ -189,6 +189,14 @@ void compare(hft::OrderBook& book, const Model& model) {
     const auto bids = model.best(1, 40), asks = model.best(0, 40);
     expect("bids", model.sides[1].size(), book.bid_count());
     expect("asks", model.sides[0].size(), book.ask_count());
+    if (book.text_cells() > book.bid_count() + book.ask_count()) fail("cells", "one a level", std::to_string(book.text_cells()));
+    if (book.is_near()) {
+        const char* const at = reinterpret_cast<const char*>(&book);
+        expect("a small book's first bid", hft::OrderBook::BIDS_AT + 64,
+               static_cast<std::uint64_t>(reinterpret_cast<const char*>(book.bids()) - at));
+        expect("a small book's first ask", hft::OrderBook::ASKS_AT + 64,
+               static_cast<std::uint64_t>(reinterpret_cast<const char*>(book.asks()) - at));
+    }
     std::string kraken, okx;
     for (int side = 0; side < 2; ++side) {
         const auto& texts = side ? bids : asks;

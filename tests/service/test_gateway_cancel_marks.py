@@ -134,7 +134,7 @@ async def test_cancel_all_with_odd_fields(world, eventually):
     assert handle.is_live and len(gateway._cancel_marks) == 0
     # A timestamp in ns is wrong, and no reason not to cancel.
     cancel = orders.make("cancel_all")
-    cancel.timestamp = time.time_ns() * 1000
+    cancel.timestamp = time.time_ns()
     orders.take(cancel)
     assert (await asyncio.wait_for(handle.done(), 10)).status == OrderStatus.CANCELED
 

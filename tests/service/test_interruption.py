@@ -1036,3 +1036,26 @@ async def test_a_pause_that_meets_a_cancel_by_somebody_else_ends_the_round_and_n
         service.pause()
         await eventually(lambda: "on_pause" in service.events)
         assert service.events == ["round", "on_pause"]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+async def test_interrupts_that_find_no_room_are_counted(points, monkeypatch, masked):
+    monkeypatch.setattr(interrupts, "MAX_PENDING", 3)
+    seen = []
+    go = asyncio.Event()
+
+    async def work():
+        if masked:
+            with points.mask():
+                await go.wait()
+        while (left := await points.sleep(LONG if len(seen) < 4 - masked else 0)).command is not None:
+            seen.append(left.command.payload["n"])
+
+    task = asyncio.create_task(work())
+    await ticks()
+    for number in range(6):
+        points.interrupt(command(number=number))
+    go.set()
+    await asyncio.wait_for(task, 20)
+    # Without a mask the first one is being taken already; room is for three more.
+    assert (seen, points.dropped) == (([0, 1, 2], 3) if masked else ([0, 1, 2, 3], 2))

@@ -497,3 +497,15 @@ def test_sys_exit_anywhere_stops_the_service_in_order(root, tmp_path, code, said
     assert json.loads((root / "status" / "exits.json").read_text())["state"] == state
     assert (root / "state" / "exits.json").exists() == (state == "stopped")
     assert not [path for path in root.rglob("*") if path.is_socket() or path.suffix in (".lock", ".tmp")]
+
+
+async def test_calls_that_never_end_are_bounded(world, monkeypatch):
+    monkeypatch.setattr("hftpy.service.calls.MAX_OPEN", 3)
+    service = await world.start(ServiceBase(world.config("s")))
+    calls = [service.run_once(asyncio.sleep, LONG) for _ in range(3)]
+    with pytest.raises(RuntimeError, match="run_once has 3 calls that have not ended"):
+        await in_thread(service.run_once, add, 1)
+    await world.stop(service)
+    for call in calls:
+        with pytest.raises(RuntimeError, match="stopped before"):
+            await call

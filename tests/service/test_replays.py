@@ -214,3 +214,35 @@ def test_files_of_two_venues_are_no_recording(tmp_path):
     empty.write_bytes(b"")
     with pytest.raises(ValueError, match="header"):
         list(iter_session(empty))
+
+
+async def test_connections_without_names_at_two_addresses_are_two(tmp_path, root):
+    """Somebody else's recording: the second connection is none that was made again."""
+    arg = {"instId": "BTC-USDT"}
+    trades = [
+        {"arg": {"channel": "trades", **arg}, "data": [
+            {**arg, "tradeId": str(number), "px": "1", "sz": "2", "side": "buy", "ts": str(1_700_000_000_000 + number)}
+        ]} for number in range(3)
+    ]  # fmt: skip
+    candle = {"arg": {"channel": "candle1m", **arg}, "data": [["1700000000000", *"1111000", "0"]]}
+    rows = [
+        {"t": "header", "source": "a test"},
+        {"t": "conn", "ts": 1, "url": "wss://ws.okx.com:8443/ws/v5/public"},
+        *({"t": "recv", "ts": 2, "data": json.dumps(trade)} for trade in trades[:2]),
+        {"t": "conn", "ts": 3, "url": "wss://ws.okx.com:8443/ws/v5/business"},
+        {"t": "recv", "ts": 4, "data": json.dumps(candle)},
+        {"t": "recv", "ts": 5, "data": json.dumps(trades[2])},
+    ]
+    path = tmp_path / "okx.jsonl"
+
+    def write() -> None:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    stream = {"exchange": "okx", "currency_pairs": ["btc/usdt"], "subscribe_channels": ["trade", "kline"]}
+    write()
+    log, _ = await log_of_the_replay(path, tmp_path, {"streams": [stream]})
+    assert {key: len(found) for key, found in log.items()} == {("trade", "btc/usdt"): 3, ("kline", "btc/usdt"): 1}
+    rows.insert(-1, rows[1])  # this one is
+    write()
+    log, _ = await log_of_the_replay(path, tmp_path, {"streams": [stream]})
+    assert len(log["gaps", "trade"]) == 1 and log["gaps", "trade"][0][1] == "disconnected"

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "hftcore/book_level.hpp"
+#include "hftcore/book_symbols.hpp"
 #include "hftcore/event_batch.hpp"
 
 namespace hft {
@@ -30,8 +31,10 @@ struct BookUpdate {
     bool snapshot;  // the whole book, or as much of it as was asked for
     BookChecksum checksumKind;
     std::uint8_t exchange;
+    bool deep;  // the levels of `target` do not stand in its own memory
     std::int32_t symbol;
     std::size_t bidsBegin, bidsEnd, asksBegin, asksEnd;  // in BookBatch::levels
+    void* target;  // what `BookDecoder::attach` named; nullptr: nobody keeps a book of the symbol
 
     std::size_t bid_count() const noexcept { return bidsEnd - bidsBegin; }
     std::size_t ask_count() const noexcept { return asksEnd - asksBegin; }
@@ -42,6 +45,7 @@ struct BookBatch {
     Refilled<BookLevel> levels;
     Refilled<BookLevel> asks;  // of templates whose frames mix the sides, until the bids are all there
     Refilled<Spelling> natives;  // parallel to `updates`
+    BookSymbols symbols;
     std::int64_t localTimeNs = 0;
     std::uint8_t exchange = 0;
     // Of the frame itself, where a venue counts all frames of a connection (Coinbase Advanced): also of those that bring
@@ -72,7 +76,15 @@ struct BookBatch {
         spelling.inside = native;
         BookUpdate& update = begin();
         update.symbol = symbol;
+        if (native.words[0] != 0) know(symbols.find(native), &update);
         return update;
+    }
+
+    // Number and target of what an update's spelling means.
+    static void know(const BookSymbols::Known& known, BookUpdate* update) noexcept {
+        update->symbol = known.id;
+        update->target = known.target;
+        update->deep = known.deep && known.target != nullptr;
     }
 
 private:

@@ -15,6 +15,7 @@
 #include "hftcore/coinbase_book.hpp"
 #include "hftcore/coinbase_book_template.hpp"
 #include "hftcore/frame_decoder.hpp"
+#include "hftcore/kept_book.hpp"
 #include "hftcore/kraken_book.hpp"
 #include "hftcore/kraken_futures_book.hpp"
 #include "hftcore/kraken_futures_book_template.hpp"
@@ -37,21 +38,17 @@ public:
         others_.clear();
         unknown_ = 0;
         try {
-            // acquire: pairs with release in forget_symbols
-            const std::uint64_t generation = instrument_generation[batch_.exchange].load(std::memory_order_acquire);
-            if (generation != generation_ || symbols_.size() > MAX_SPELLINGS) {
-                symbols_ = SymbolTable();
-                generation_ = generation;
-            }
+            renew();
             const bool matched = useTemplates_ && native.empty() && match({data, size});
             templateHits_ += matched;
             inFrame_ = matched;
             const int kind = matched ? FRAME_EVENTS : read({data, size}, native);
             if (kind != FRAME_EVENTS) tree_.trim();
             for (std::size_t i = 0; i < batch_.updates.size(); ++i) {
-                const std::string_view spelling = batch_.natives[i].view();
-                batch_.updates[i].symbol = symbols_.find(spelling.data(), spelling.size());
-                unknown_ += batch_.updates[i].symbol == SymbolTable::MISSING;
+                BookUpdate& update = batch_.updates[i];
+                if (update.symbol == BookSymbols::MISSING) BookBatch::know(batch_.symbols.find(batch_.natives[i].view()), &update);
+                unknown_ += update.symbol == BookSymbols::MISSING;
+                if (update.deep) static_cast<const KeptBook*>(update.target)->book.prefetch(rows_);
             }
             return kind;
         } catch (const Malformed& malformed) {
@@ -66,15 +63,51 @@ public:
     bool learn(std::size_t index, std::int32_t id) noexcept {
         const std::string_view native = batch_.natives[index].view();
         try {
-            symbols_.insert(native, id);
+            batch_.symbols.insert(native, id);
         } catch (const std::bad_alloc&) {
             return false;
         }
         for (std::size_t i = index; i < batch_.updates.size(); ++i) {
-            if (batch_.updates[i].symbol == SymbolTable::MISSING && batch_.natives[i].view() == native) {
-                batch_.updates[i].symbol = id;
+            if (batch_.updates[i].symbol == BookSymbols::MISSING && batch_.natives[i].view() == native) {
+                BookBatch::know(batch_.symbols.find(native), &batch_.updates[i]);
                 --unknown_;
             }
+        }
+        return true;
+    }
+
+    // The block that keeps the book of a number, before the number is learnt, and how many levels of a side every update
+    // reads there. Returns false if memory is short.
+    bool attach(std::int32_t id, KeptBook* target, std::size_t rows) noexcept {
+        rows_ = rows;
+        batch_.symbols.set_reach((rows < OrderBook::NEAR_LEVELS ? rows : OrderBook::NEAR_LEVELS) * sizeof(BookRow));
+        try {
+            batch_.symbols.attach(id, target);
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+        return true;
+    }
+
+    // Forgets all spellings if the venue's instruments have changed. Throws std::bad_alloc.
+    void renew() {
+        // acquire: pairs with release in forget_symbols
+        const std::uint64_t generation = instrument_generation[batch_.exchange].load(std::memory_order_acquire);
+        if (__builtin_expect(generation != generation_ || batch_.symbols.size() > MAX_SPELLINGS, 0)) {
+            batch_.symbols.forget();
+            generation_ = generation;
+        }
+    }
+
+    // The book of an update's symbol has more levels than stand in its own memory.
+    void deepen(std::size_t index) noexcept { batch_.symbols.deepen(batch_.natives[index].view()); }
+
+    // A spelling that no frame has brought yet; what it means was asked for after `renew`. Returns false if memory is short.
+    bool expect(std::string_view native, std::int32_t id) noexcept {
+        try {
+            batch_.symbols.insert(native, id);
+        } catch (const std::bad_alloc&) {
+            return false;
         }
         return true;
     }
@@ -197,13 +230,13 @@ private:
     JsonTree tree_;
     BookBatch batch_;
     EventBatch others_;
-    SymbolTable symbols_;
     MinuteCache minute_;
     bool useTemplates_ = true;
     bool inFrame_ = false;
     std::uint64_t templateHits_ = 0;
     std::uint64_t generation_ = 0;
     std::size_t unknown_ = 0;
+    std::size_t rows_ = 0;
     std::string reason_;
 };
 

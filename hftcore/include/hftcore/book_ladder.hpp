@@ -1,7 +1,9 @@
-// One side of an order book: its levels best first, in one flat array with free room at both ends.
+// One side of an order book: its levels best first, in one flat array.
 //
-// A row (24 bytes) is all of a level whose texts are plain (book_form.hpp); those that are not stand in cells of their own,
-// which never move. An insertion or a removal moves the shorter half only. Searching begins at the level that was touched
+// A row (24 bytes) is all of a level whose texts are plain (book_form.hpp); those that are not stand in cells of their own.
+// A side of up to 47 levels stands in the ladder itself, from its first row on: who reads the book finds it without looking,
+// and what comes or goes moves what stands below. More levels stand outside, with free room at both ends, and only the
+// shorter half moves. Searching begins at the level that was touched
 // last, or at the best one: deltas mostly hit near the best, and come sorted.
 // One thread at a time.
 #pragma once
@@ -10,9 +12,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "hftcore/book_digits.hpp"
 #include "hftcore/book_level.hpp"
+#include "hftcore/words.hpp"
 
 namespace hft {
 
@@ -53,18 +57,72 @@ struct BookRow {
 };
 static_assert(sizeof(BookRow) == 24);
 
+// Cells for the texts that are not plain, made when the first of them comes: most books never have any.
+class TextCells {
+public:
+    TextCells() = default;
+    TextCells(const TextCells&) = delete;
+    TextCells& operator=(const TextCells&) = delete;
+    ~TextCells() {
+        std::free(unused_);
+        std::free(cells_);
+    }
+
+    StoredText& operator[](std::uint32_t number) noexcept { return cells_[number]; }
+    const StoredText& operator[](std::uint32_t number) const noexcept { return cells_[number]; }
+
+    // Whether a cell can be taken; false: no memory, nothing changed.
+    bool reserve() noexcept { return unusedCount_ != 0 || grow(); }
+    // The cell that the next `take` takes.
+    std::uint32_t next() const noexcept { return unused_[unusedCount_ - 1]; }
+    void take() noexcept { --unusedCount_; }
+    void give(std::uint32_t number) noexcept { unused_[unusedCount_++] = number; }
+    std::size_t taken() const noexcept { return room_ - unusedCount_; }
+
+private:
+    // Not realloc: nothing changes where there is no memory.
+    bool grow() noexcept {
+        const std::uint32_t room = room_ == 0 ? 64 : 2 * room_;
+        auto* const unused = static_cast<std::uint32_t*>(std::malloc(room * sizeof(std::uint32_t)));
+        auto* const cells = static_cast<StoredText*>(std::aligned_alloc(64, room * sizeof(StoredText)));
+        if (unused == nullptr || cells == nullptr) {
+            std::free(unused);
+            std::free(cells);
+            return false;
+        }
+        // Cells are only wanted where none is unused.
+        if (room_ != 0) std::memcpy(static_cast<void*>(cells), static_cast<const void*>(cells_), room_ * sizeof(StoredText));
+        // The lowest new cell is taken first.
+        for (std::uint32_t cell = room; cell > room_; --cell) unused[unusedCount_++] = cell - 1;
+        std::free(unused_);
+        std::free(cells_);
+        unused_ = unused;
+        cells_ = cells;
+        room_ = room;
+        return true;
+    }
+
+    StoredText* cells_ = nullptr;
+    std::uint32_t* unused_ = nullptr;  // cells without a level, the last one is taken first
+    std::uint32_t unusedCount_ = 0;
+    std::uint32_t room_ = 0;
+};
+
+// Its first line is all that an update touches beside the rows.
 template <BookSide SIDE>
-class BookLadder {
+class alignas(64) BookLadder {
 public:
     BookLadder() = default;
     BookLadder(const BookLadder&) = delete;
     BookLadder& operator=(const BookLadder&) = delete;
     ~BookLadder() {
         clear();
-        std::free(rows_);
-        std::free(unused_);
-        std::free(cells_);
+        if (rows_ != near_) std::free(rows_);
+        delete cells_;
     }
+
+    static constexpr std::size_t NEAR_ROOM = 47;  // levels in the ladder itself
+    bool is_near() const noexcept { return rows_ == near_; }
 
     // Whether a level at price a stands before one at price b.
     static bool before(double a, double b) noexcept { return SIDE == BOOK_BID ? a > b : a < b; }
@@ -73,9 +131,12 @@ public:
     const BookRow* rows() const noexcept { return rows_ + head_; }  // best first
     LevelText text(std::size_t rank) const noexcept { return text_of(rows()[rank]); }
     LevelText text_of(const BookRow& row) const noexcept {
-        if (__builtin_expect(!row.texts.are_plain(), 0)) return LevelText(&cells_[row.texts.cell()]);
+        if (__builtin_expect(!row.texts.are_plain(), 0)) return LevelText(&(*cells_)[row.texts.cell()]);
         return {row.price, row.texts.price_form(), row.volume, row.texts.volume_form()};
     }
+
+    // How many levels' texts stand in cells.
+    std::size_t cell_count() const noexcept { return cells_ != nullptr ? cells_->taken() : 0; }
 
     // The best rank that has changed since this was asked before; the number of ranks may have changed too.
     std::size_t take_touched() noexcept {
@@ -84,13 +145,19 @@ public:
         return touched;
     }
 
+    // Asks for the best levels' memory before it is needed; the ladder's own first line must be there.
+    HFT_INLINE void prefetch(std::size_t levels) const noexcept {
+        const char* const from = reinterpret_cast<const char*>(rows());
+        for (std::size_t at = 0; at < levels * sizeof(BookRow); at += 64) __builtin_prefetch(from + at, 1);
+    }
+
     // Room for `count` levels, so that `set` needs none. False: no memory; nothing changed.
     bool reserve(std::size_t count) noexcept { return count <= room_ || grow(count); }
 
     void clear() noexcept {
         for (std::size_t rank = 0; rank < size_; ++rank) release(rows()[rank]);
         size_ = cursor_ = touched_ = 0;
-        head_ = capacity_ / 2;
+        head_ = is_near() ? 0 : capacity_ / 2;
     }
 
     // hot path: begin
@@ -355,6 +422,7 @@ private:
         }
         rows[by] += static_cast<std::uint32_t>(size_ - first);
         most = rows[by] > rows[most] ? by : most;
+        if (is_near()) most = MANY;
         const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(MANY) - static_cast<std::ptrdiff_t>(most);
         const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(head_) + start;
         const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(size_ + by) - static_cast<std::ptrdiff_t>(MANY);
@@ -405,11 +473,11 @@ private:
     // Keeps the texts of a row that is made, unless they are plain.
     bool store(BookRow* row, const BookLevel& level) noexcept {
         if (__builtin_expect(row->texts.are_plain(), 1)) return true;
-        const std::uint32_t number = unused_[unusedCount_ - 1];
-        StoredText& cell = cells_[number];
+        if (__builtin_expect(!reserve_cell(), 0)) return false;
+        StoredText& cell = (*cells_)[cells_->next()];
         if (!cell.set(level.priceText, level.volumeText)) return false;
-        --unusedCount_;
-        row->texts.keep(cell.is_outside() ? STORE_OUTSIDE : STORE_CELL, number);
+        row->texts.keep(cell.is_outside() ? STORE_OUTSIDE : STORE_CELL, cells_->next());
+        cells_->take();
         return true;
     }
 
@@ -418,9 +486,9 @@ private:
         std::memmove(static_cast<void*>(from + by), static_cast<const void*>(from), count * sizeof(BookRow));
     }
 
-    // Makes room for a new level at `rank`, by moving the shorter part.
+    // Makes room for a new level at `rank`.
     void open(std::size_t rank) noexcept {
-        if (rank < size_ - rank) {
+        if (rank < size_ - rank && !is_near()) {
             if (__builtin_expect(head_ == 0, 0)) centre();
             slide(head_, -1, rank);
             --head_;
@@ -433,13 +501,13 @@ private:
 
     void release(const BookRow& row) noexcept {
         if (__builtin_expect(row.texts.store() == STORE_NONE, 1)) return;
-        if (row.texts.store() == STORE_OUTSIDE) cells_[row.texts.cell()].release();
-        unused_[unusedCount_++] = row.texts.cell();
+        if (row.texts.store() == STORE_OUTSIDE) (*cells_)[row.texts.cell()].release();
+        cells_->give(row.texts.cell());
     }
 
     void remove(std::size_t rank) noexcept {
         --size_;
-        if (rank < size_ - rank) {
+        if (rank < size_ - rank && !is_near()) {
             slide(head_, 1, rank);
             ++head_;
         } else {
@@ -455,55 +523,41 @@ private:
     }
     // hot path: end
 
+    // Whether there is a cell for one level more; false: no memory.
+    bool reserve_cell() noexcept {
+        if (cells_ == nullptr) cells_ = new (std::nothrow) TextCells;
+        return cells_ != nullptr && cells_->reserve();
+    }
+
     // Not realloc: nothing changes where there is no memory.
     bool grow(std::size_t count) noexcept {
         // Twice what is needed: the updates after a snapshot find their room.
-        std::size_t room = room_ == 0 ? 64 : room_;
+        std::size_t room = 128;
         while (room < 2 * count) room *= 2;
         const std::size_t capacity = 2 * room;
         // Zeros, as `merge` looks at rows that were never written; and one more than can be taken.
         auto* const rows = static_cast<BookRow*>(std::calloc(capacity + 1, sizeof(BookRow)));
-        auto* const unused = static_cast<std::uint32_t*>(std::malloc(room * sizeof(std::uint32_t)));
-        auto* const cells = static_cast<StoredText*>(std::aligned_alloc(64, room * sizeof(StoredText)));
-        if (rows == nullptr || unused == nullptr || cells == nullptr) {
-            std::free(rows);
-            std::free(unused);
-            std::free(cells);
-            return false;
-        }
+        if (rows == nullptr) return false;
         const std::size_t head = (capacity - size_) / 2;
-        if (room_ != 0) {
-            std::memcpy(static_cast<void*>(rows + head), static_cast<const void*>(rows_ + head_), size_ * sizeof(BookRow));
-            std::memcpy(unused, unused_, unusedCount_ * sizeof(std::uint32_t));
-            // Only those that are taken: memory that was never touched costs nothing.
-            for (const BookRow* row = rows + head; row != rows + head + size_; ++row) {
-                if (row->texts.store() != STORE_NONE) cells[row->texts.cell()] = cells_[row->texts.cell()];
-            }
-        }
-        // The lowest new cell is taken first.
-        for (std::size_t cell = room; cell > room_; --cell) unused[unusedCount_++] = static_cast<std::uint32_t>(cell - 1);
-        std::free(rows_);
-        std::free(unused_);
-        std::free(cells_);
+        std::memcpy(static_cast<void*>(rows + head), static_cast<const void*>(rows_ + head_), size_ * sizeof(BookRow));
+        if (rows_ != near_) std::free(rows_);
         rows_ = rows;
-        unused_ = unused;
-        cells_ = cells;
         head_ = head;
         capacity_ = capacity;
         room_ = room;
         return true;
     }
 
-    BookRow* rows_ = nullptr;
+    BookRow* rows_ = near_;
     std::size_t head_ = 0;  // of the best level
     std::size_t size_ = 0;
-    std::size_t cursor_ = 0;    // rank that was touched last
-    std::size_t touched_ = 0;   // best rank that has changed
-    std::size_t capacity_ = 0;  // of the rows
-    std::size_t room_ = 0;      // how many levels there may be: as many as there are cells
-    StoredText* cells_ = nullptr;
-    std::uint32_t* unused_ = nullptr;  // cells without a level, the last one is taken first
-    std::size_t unusedCount_ = 0;
+    std::size_t cursor_ = 0;              // rank that was touched last
+    std::size_t touched_ = 0;             // best rank that has changed
+    std::size_t capacity_ = NEAR_ROOM;    // of the rows
+    std::size_t room_ = NEAR_ROOM;        // how many levels there may be
+    TextCells* cells_ = nullptr;          // of the levels whose texts are not plain
+    BookRow near_[NEAR_ROOM + 1] = {};    // zeros and one more, as those of `grow`
 };
+static_assert(sizeof(BookLadder<BOOK_BID>) == 64 + (BookLadder<BOOK_BID>::NEAR_ROOM + 1) * sizeof(BookRow));
 
 }  // namespace hft

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -117,14 +118,34 @@ private:
     std::vector<char> texts_;
 };
 
-// The rules of one symbol, and its book's driver. Updates must stand in one piece: bids, then asks.
-class BookKeeper {
+// The updates that wait for a snapshot, the oldest first.
+struct HeldUpdates {
+    std::deque<HeldUpdate> updates;
+    std::size_t bytes = 0;
+
+    // Throws std::bad_alloc.
+    void add(const BookUpdate& update, const BookLevel* levels) {
+        updates.emplace_back(update, levels);
+        bytes += updates.back().bytes();
+    }
+    void drop() noexcept {
+        bytes -= updates.front().bytes();
+        updates.pop_front();
+    }
+};
+
+// The rules of one symbol, and its book's driver. Updates must stand in one piece: bids, then asks. One cache line: what
+// waits for a snapshot stands elsewhere, while there is any.
+class alignas(64) BookKeeper {
 public:
     static constexpr std::size_t MAX_HELD = 4096;
     static constexpr std::size_t MAX_HELD_BYTES = std::size_t{4} << 20;
 
     // `outside`: the snapshots do not come with the updates (`take_snapshot`).
     BookKeeper(OrderBook* book, bool outside) noexcept : book_(book), outside_(outside) {}
+    BookKeeper(const BookKeeper&) = delete;
+    BookKeeper& operator=(const BookKeeper&) = delete;
+    void set_outside(bool outside) noexcept { outside_ = outside; }
 
     // hot path: begin
     BookOutcome take(const BookUpdate& update, const BookLevel* levels) noexcept {
@@ -139,39 +160,38 @@ public:
     }
     // hot path: end
 
-    // A snapshot from outside. OUTCOME_DELIVER: it is applied, and `take_held` gives what follows. OUTCOME_HELD: it is kept
-    // until an update proves that it is not older than the stream. OUTCOME_ASK: it is.
+    // A snapshot from outside. OUTCOME_DELIVER: it holds, and `take_held` gives what follows. OUTCOME_HELD: it is applied,
+    // but the book is invalid until an update proves that it is not older than the stream. OUTCOME_ASK: it is.
     BookOutcome take_snapshot(const BookUpdate& update, const BookLevel* levels) noexcept {
         if (state_ == SYNCED) return OUTCOME_OUTDATED;
         bool covered = false;
-        while (!held_.empty()) {
-            const BookUpdate& first = held_.front().update();
+        while (held() != 0) {
+            const BookUpdate& first = held_->updates.front().update();
             covered |= first.firstSeq <= update.lastSeq + 1;
             if (!before(first, update.lastSeq)) break;
-            drop_held();
+            held_->drop();
         }
-        if (!held_.empty() && !bridges(held_.front().update(), update.lastSeq)) {
+        if (held() != 0 && !bridges(held_->updates.front().update(), update.lastSeq)) {
             // Nothing that would follow this one was kept.
             return OUTCOME_ASK;
         }
-        if (!covered) {
-            try {
-                pending_ = HeldUpdate(update, levels);
-            } catch (const std::bad_alloc&) {
-                return OUTCOME_ASK;
-            }
-            state_ = UNPROVEN;
-            return OUTCOME_HELD;
-        }
-        return begin(update, levels);
+        if (held() == 0) held_.reset();
+        const char* const why = why_;
+        const BookOutcome outcome = begin(update, levels);
+        if (covered || outcome != OUTCOME_DELIVER) return outcome;
+        state_ = UNPROVEN;
+        why_ = why;
+        book_->invalidate(why);
+        return OUTCOME_HELD;
     }
 
     // The next of the updates that were held when the snapshot came. False: there is none.
     bool take_held(BookOutcome* outcome) noexcept {
-        if (held_.empty() || state_ != SYNCED) return false;
-        const HeldUpdate next = std::move(held_.front());
-        heldBytes_ -= next.bytes();
-        held_.pop_front();
+        if (held() == 0 || state_ != SYNCED) return false;
+        const HeldUpdate next = std::move(held_->updates.front());
+        held_->bytes -= next.bytes();
+        held_->updates.pop_front();
+        if (held_->updates.empty()) held_.reset();
         *outcome = take(next.update(), next.levels());
         return true;
     }
@@ -180,9 +200,7 @@ public:
     void invalidate(const char* why) noexcept {
         state_ = WAITING;
         why_ = why;
-        held_.clear();
-        heldBytes_ = 0;
-        pending_ = HeldUpdate();
+        held_.reset();
         book_->invalidate(why);
     }
 
@@ -190,7 +208,7 @@ public:
     bool unproven() const noexcept { return state_ == UNPROVEN; }
     const char* why() const noexcept { return why_; }
     std::uint64_t lost() const noexcept { return lost_; }  // frames, of the last gap; 0: unknown
-    std::size_t held() const noexcept { return held_.size(); }
+    std::size_t held() const noexcept { return held_ != nullptr ? held_->updates.size() : 0; }
     std::uint64_t held_dropped() const noexcept { return heldDropped_; }
     OrderBook* book() const noexcept { return book_; }
 
@@ -269,8 +287,7 @@ private:
                 return OUTCOME_OUTDATED;
             }
         }
-        held_.clear();
-        heldBytes_ = 0;
+        held_.reset();
         return begin(update, levels);
     }
 
@@ -284,38 +301,28 @@ private:
     BookOutcome hold(const BookUpdate& update, const BookLevel* levels) noexcept {
         bool ask = false;
         if (state_ == UNPROVEN) {
-            const std::uint64_t last = pending_.update().lastSeq;
             // Even one that the snapshot holds already proves that the stream is not behind a gap.
-            if (before(update, last) || bridges(update, last)) {
-                const HeldUpdate snapshot = std::move(pending_);
-                pending_ = HeldUpdate();
-                const BookOutcome outcome = begin(snapshot.update(), snapshot.levels());
-                if (outcome != OUTCOME_DELIVER || before(update, last)) return outcome;
-                const BookOutcome next = judge(update);
-                return next == OUTCOME_DELIVER ? apply(update, levels) : next;
+            if (before(update, last_) || bridges(update, last_)) {
+                state_ = SYNCED;
+                why_ = "";
+                book_->validate();
+                return before(update, last_) ? OUTCOME_DELIVER : apply(update, levels);
             }
-            pending_ = HeldUpdate();
             state_ = WAITING;
             ask = true;
         }
         try {
-            held_.emplace_back(update, levels);
-            heldBytes_ += held_.back().bytes();
+            if (held_ == nullptr) held_ = std::make_unique<HeldUpdates>();
+            held_->add(update, levels);
         } catch (const std::bad_alloc&) {
-            held_.clear();
-            heldBytes_ = 0;
+            held_.reset();
         }
         // The oldest go first: a snapshot that is new enough needs them least.
-        while (held_.size() > MAX_HELD || heldBytes_ > MAX_HELD_BYTES) {
-            drop_held();
+        while (held() > MAX_HELD || (held() != 0 && held_->bytes > MAX_HELD_BYTES)) {
+            held_->drop();
             ++heldDropped_;
         }
         return ask ? OUTCOME_ASK : OUTCOME_HELD;
-    }
-
-    void drop_held() noexcept {
-        heldBytes_ -= held_.front().bytes();
-        held_.pop_front();
     }
 
     BookOutcome gap(const char* why, std::uint64_t lost) noexcept {
@@ -336,17 +343,21 @@ private:
     }
 
     OrderBook* book_;
+    std::uint64_t last_ = 0;
+    std::int64_t lastTimeNs_ = 0;
     bool outside_;
     State state_ = WAITING;
     bool fresh_ = false;  // the last that was applied is a snapshot
-    std::uint64_t last_ = 0;
-    std::int64_t lastTimeNs_ = 0;
+
+public:
+    std::uint32_t place = 0;  // of whoever has the keeper; nothing here reads it
+
+private:
     std::uint64_t lost_ = 0;
     std::uint64_t heldDropped_ = 0;
     const char* why_ = "no snapshot yet";
-    std::deque<HeldUpdate> held_;
-    std::size_t heldBytes_ = 0;
-    HeldUpdate pending_;
+    std::unique_ptr<HeldUpdates> held_;  // while there are any
 };
+static_assert(sizeof(BookKeeper) == 64);
 
 }  // namespace hft

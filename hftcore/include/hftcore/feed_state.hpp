@@ -105,7 +105,10 @@ public:
     int silence_factor = 1;
 
     // The state of a symbol, made where there is none. Throws std::bad_alloc. Invalidates earlier pointers.
-    SymbolState& state_of(std::int32_t symbol) {
+    SymbolState& state_of(std::int32_t symbol) { return states_[place_of(symbol)]; }
+
+    // Where `at` finds it, for ever.
+    std::size_t place_of(std::int32_t symbol) {
         const auto id = static_cast<std::size_t>(symbol);
         if (id >= slots_.size()) slots_.resize(id + 1, 0);
         if (slots_[id] == 0) {
@@ -113,7 +116,7 @@ public:
             states_.back().symbol = symbol;
             slots_[id] = static_cast<std::uint32_t>(states_.size());
         }
-        return states_[slots_[id] - 1];
+        return slots_[id] - 1;
     }
 
     // hot path: begin

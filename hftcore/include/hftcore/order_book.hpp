@@ -9,14 +9,24 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "hftcore/block_pool.hpp"
 #include "hftcore/book_checksum.hpp"
 #include "hftcore/book_ladder.hpp"
 #include "hftcore/book_level.hpp"
 
 namespace hft {
 
-class OrderBook {
+//   offset  field
+//        0  symbol, exchange, state, times, seq, depth, why, decimals, owner
+//       64  counters
+//      128  bids: their line, then the rows of a small book
+//     1344  asks, alike
+//     2560  sums
+class alignas(64) OrderBook : public Pooled<OrderBook> {
 public:
+    static constexpr std::size_t BIDS_AT = 128, ASKS_AT = 1344;
+    static constexpr std::size_t NEAR_LEVELS = BookLadder<BOOK_BID>::NEAR_ROOM;
+
     // `depth`: how many levels each side keeps; 0: all.
     explicit OrderBook(std::size_t depth = 0) noexcept : depth_(depth) {}
     OrderBook(const OrderBook&) = delete;
@@ -24,10 +34,16 @@ public:
 
     std::int32_t symbol = -1;
     std::uint8_t exchange = 0;
+
+private:
+    BookState state_ = BOOK_INVALID;
+
+public:
     // Of the update that was applied last.
     std::int64_t exchangeTimeNs = 0;
     std::int64_t localTimeNs = 0;
     std::uint64_t seq = 0;
+    void* owner = nullptr;  // of whoever drives the book; nothing here reads it
 
     std::size_t depth() const noexcept { return depth_; }
     const BookCounters& counters() const noexcept { return counters_; }
@@ -38,6 +54,11 @@ public:
     void invalidate(const char* why) noexcept {
         state_ = BOOK_INVALID;
         why_ = why;
+    }
+    // What it holds is what the venue has, after all.
+    void validate() noexcept {
+        state_ = BOOK_VALID;
+        why_ = "";
     }
 
     // No levels, invalid.
@@ -71,8 +92,7 @@ public:
             return refuse(BOOK_NO_MEMORY);
         }
         if (snapshot) {
-            state_ = BOOK_VALID;
-            why_ = "";
+            validate();
             ++counters_.snapshots;
         }
         ++counters_.updates;
@@ -92,8 +112,19 @@ public:
         return status;
     }
 
+    // Whether all levels stand in the book itself.
+    bool is_near() const noexcept { return bids_.is_near() && asks_.is_near(); }
+
+    // Asks for the memory of the best levels before they are needed, wherever they are.
+    HFT_INLINE void prefetch(std::size_t levels) const noexcept {
+        bids_.prefetch(levels);
+        asks_.prefetch(levels);
+    }
+
     std::size_t bid_count() const noexcept { return bids_.size(); }
     std::size_t ask_count() const noexcept { return asks_.size(); }
+    // How many levels' texts are not plain, so that they stand in cells of their own.
+    std::size_t text_cells() const noexcept { return bids_.cell_count() + asks_.cell_count(); }
     // Best first; `*_count()` of them.
     const BookRow* bids() const noexcept { return bids_.rows(); }
     const BookRow* asks() const noexcept { return asks_.rows(); }
@@ -241,13 +272,22 @@ private:
     // hot path: end
 
     std::size_t depth_;
-    BookState state_ = BOOK_INVALID;
     const char* why_ = "no snapshot yet";
     BookDecimals decimals_;
     BookCounters counters_{};
-    BookSums sums_;
     BookLadder<BOOK_BID> bids_;
     BookLadder<BOOK_ASK> asks_;
+    BookSums sums_;
+
+    friend struct OrderBookLayout;
 };
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+struct OrderBookLayout {
+    static_assert(offsetof(OrderBook, counters_) == 64 && offsetof(OrderBook, bids_) == OrderBook::BIDS_AT);
+    static_assert(offsetof(OrderBook, asks_) == OrderBook::ASKS_AT && offsetof(OrderBook, sums_) == 2560);
+};
+#pragma GCC diagnostic pop
 
 }  // namespace hft
