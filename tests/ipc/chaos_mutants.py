@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from hftpy.ipc import command_receiver
 from hftpy.ipc.command_journal import CommandJournal
 from hftpy.ipc.command_protocol import Done
 from hftpy.ipc.command_receiver import CommandReceiver
@@ -63,12 +62,6 @@ def an_answer_is_forgotten() -> None:
             receiver.answers.clear()
 
     _after(CommandReceiver, "_say", forget)
-
-
-@_mutant
-def answers_are_not_repeated() -> None:
-    """Who asks again, since the answer was lost, hears nothing."""
-    _replace(command_receiver, "repeat", _nothing)
 
 
 @_mutant
