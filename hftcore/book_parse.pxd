@@ -57,6 +57,7 @@ cdef extern from "hftcore/book_decoder.hpp" namespace "hft" nogil:
         cbool expect(string_view native, int32_t id) noexcept
         cbool attach(int32_t id, KeptBook* target, size_t rows) noexcept
         size_t unknown() noexcept
+        cbool in_frame() noexcept
         size_t count() noexcept
         const CUpdate& update(size_t index) noexcept
         const BookLevel* levels() noexcept
@@ -109,10 +110,13 @@ cdef class BookParser:
     cdef object _exchange
     cdef dict _symbols
     cdef int _kind
+    # The last two lists that parse() returned, to be filled again once nobody else holds them.
+    cdef list _recent
+    cdef list _older
 
     # Both leave the updates in the decoder until the next frame. resolve_c where decoder.unknown() is not 0.
     cdef int decode_c(self, const char* data, size_t size, int64_t localTimeNs) noexcept nogil
     cdef int decode_for_c(self, const char* data, size_t size, int64_t localTimeNs, bytes native) except -1
     cdef int resolve_c(self) except -1
     cdef int fail_c(self) except -1
-    cdef list _updates(self)
+    cdef list _updates(self, bytes frame)

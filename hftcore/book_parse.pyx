@@ -8,15 +8,16 @@ Source: the venues' documentation, named in include/hftcore/<venue>_book.hpp.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from hftcore.book cimport BookLevel, Lexeme, string_view
-from hftcore.parse cimport FRAME_ERROR
+from hftcore.parse cimport FRAME_ERROR, FRAME_EVENTS
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
@@ -24,11 +25,22 @@ from hftcore.parse import FrameKind
 from hftcore.symbols import CurrencyPair, on_instruments, pair_of_id, pair_of_native
 
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object instance)
+    Py_ssize_t PyList_GET_SIZE(object sequence)
+    PyObject* PyList_GET_ITEM(object sequence, Py_ssize_t index)
+
+
 cdef extern from "<string_view>" namespace "std" nogil:
     cdef string_view make_view "std::string_view"(const char* data, size_t size)
 
 
 cdef tuple KINDS = (None, FrameKind.EVENTS, FrameKind.CONTROL, FrameKind.OTHER)
+
+# Longer lists and larger updates are not kept to be filled again.
+cdef enum:
+    MAX_KEPT_UPDATES = 64
+    MAX_KEPT_BYTES = 65536
 
 
 def _forget(exchange):
@@ -64,8 +76,10 @@ cdef class BookUpdate:
     """
 
     cdef CUpdate c  # begins and ends are in `levels`
-    cdef BookLevel* levels  # one block: the levels, then their digits, then the native symbol
-    cdef const char* _native
+    cdef BookLevel* levels  # one block: the levels, the native symbol, then their digits, where the frame is not kept
+    cdef size_t _room  # of the block, in bytes
+    cdef bytes _frame  # that holds the digits; None: the block does
+    cdef size_t _native_begin  # in the block
     cdef size_t _native_size
 
     def __init__(self):
@@ -74,24 +88,36 @@ cdef class BookUpdate:
     def __dealloc__(self):
         PyMem_Free(self.levels)
 
-    cdef int take(self, const CUpdate* update, const BookLevel* levels, const char* native, size_t size) except -1:
+    cdef int take(
+        self, const CUpdate* update, const BookLevel* levels, const char* native, size_t size, bytes frame,
+    ) except -1:
+        """Fill it, also once more. `frame`: whose bytes the digits are; None: they must be copied."""
         # Which side stands first is the frame's.
         cdef size_t first = min(update.bidsBegin, update.asksBegin)
-        cdef size_t index, count = max(update.bidsEnd, update.asksEnd) - first, digits = 0
+        cdef size_t index, count = max(update.bidsEnd, update.asksEnd) - first, room = count * sizeof(BookLevel) + size + 1
         cdef char* place
         levels += first
-        for index in range(count):
-            digits += levels[index].priceText.size + levels[index].volumeText.size
-        self.levels = <BookLevel*>PyMem_Malloc(count * sizeof(BookLevel) + digits + size + 1)
-        if self.levels == NULL:
-            raise MemoryError
+        if frame is None:
+            for index in range(count):
+                room += levels[index].priceText.size + levels[index].volumeText.size
+        if room > self._room or self._room > MAX_KEPT_BYTES:
+            PyMem_Free(self.levels)
+            self._room = 0
+            self.levels = <BookLevel*>PyMem_Malloc(room)
+            if self.levels == NULL:
+                raise MemoryError
+            self._room = room
+        self._frame = frame
         memcpy(self.levels, levels, count * sizeof(BookLevel))
-        place = <char*>(self.levels + count)
-        for index in range(count):
-            place = keep_text(&self.levels[index].priceText, place)
-            place = keep_text(&self.levels[index].volumeText, place)
+        self._native_begin = count * sizeof(BookLevel)
+        self._native_size = size
+        place = <char*>self.levels + self._native_begin
         memcpy(place, native, size)
-        self._native, self._native_size = place, size
+        if frame is None:
+            place += size
+            for index in range(count):
+                place = keep_text(&self.levels[index].priceText, place)
+                place = keep_text(&self.levels[index].volumeText, place)
         self.c = update[0]
         self.c.bidsBegin -= first
         self.c.bidsEnd -= first
@@ -119,7 +145,7 @@ cdef class BookUpdate:
     @property
     def native(self):
         """The symbol in the venue's own spelling."""
-        return self._native[:self._native_size].decode()
+        return (<char*>self.levels + self._native_begin)[:self._native_size].decode()
 
     @property
     def snapshot(self):
@@ -266,31 +292,70 @@ cdef class BookParser:
         """
         cdef Py_buffer view
         cdef int kind
-        cdef bytes native = b"" if symbol is None else symbol.encode()
-        self._kind = FRAME_ERROR
-        self.decoder.drop_updates()
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            kind = self.decode_for_c(<const char*>view.buf, view.len, localTimeNs, native)
-        finally:
-            PyBuffer_Release(&view)
+        cdef bytes whole = None
+        if symbol is None and PyBytes_CheckExact(frame):
+            whole = <bytes>frame
+            kind = self.decode_c(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole), localTimeNs)
+        else:
+            native = b"" if symbol is None else symbol.encode()
+            self._kind = FRAME_ERROR
+            self.decoder.drop_updates()
+            PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+            try:
+                kind = self.decode_for_c(<const char*>view.buf, view.len, localTimeNs, native)
+                if kind == FRAME_EVENTS and self.decoder.unknown():
+                    self.resolve_c()
+                if kind == FRAME_EVENTS:
+                    # The digits may be views into the buffer.
+                    return self._updates(None)
+            finally:
+                PyBuffer_Release(&view)
         if kind == FRAME_ERROR:
             self.fail_c()
         if self.decoder.unknown():
             self.resolve_c()
-        return self._updates()
+        return self._updates(whole if self.decoder.in_frame() else None)
 
-    cdef list _updates(self):
-        cdef size_t index
+    cdef list _updates(self, bytes frame):
+        """The updates of the last frame as objects. `frame`: whose bytes their digits are; None: they must be copied.
+
+        A list or an update that nobody but this parser holds any more is filled again, which nobody can notice: neither
+        can be referred to weakly. Two lists take turns, since a caller mostly lets go of one only for the next.
+        """
+        cdef Py_ssize_t index
+        cdef Py_ssize_t size
+        cdef Py_ssize_t count = self.decoder.count()
+        cdef list found
+        cdef PyObject* kept
         cdef BookUpdate made
-        cdef list found = []
-        for index in range(self.decoder.count()):
-            made = BookUpdate.__new__(BookUpdate)
+        if count == 0:
+            return []
+        found = self._older
+        self._older = self._recent
+        # Until all of them are filled, it is nobody's.
+        self._recent = None
+        if found is None or Py_REFCNT(found) != 1:
+            found = []
+        size = PyList_GET_SIZE(found)
+        if size > count:
+            del found[count:]
+            size = count
+        for index in range(count):
+            kept = PyList_GET_ITEM(found, index) if index < size else NULL
+            if kept != NULL and Py_REFCNT(<object>kept) == 1 and type(<object>kept) is BookUpdate:
+                made = <BookUpdate>kept
+            else:
+                made = BookUpdate.__new__(BookUpdate)
+                if kept != NULL:
+                    found[index] = made
+                else:
+                    found.append(made)
             made.take(
                 &self.decoder.update(index), self.decoder.levels(),
-                self.decoder.native_data(index), self.decoder.native_size(index),
+                self.decoder.native_data(index), self.decoder.native_size(index), frame,
             )
-            found.append(made)
+        if count <= MAX_KEPT_UPDATES:
+            self._recent = found
         return found
 
     @property

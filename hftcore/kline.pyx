@@ -10,6 +10,7 @@ Source: the venues' documentation, named in include/hftcore/periodic_decoder.hpp
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
+from libcpp.vector cimport vector
 
 import math
 
@@ -18,6 +19,18 @@ import numpy as np
 from hftcore.enums import Exchange, Flag
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, on_instruments, pair_of_id, pair_of_native
+
+
+cdef extern from "<string_view>" namespace "std" nogil:
+    cdef cppclass string_view:
+        string_view(const char* data, size_t size)
+
+
+cdef extern from "hftcore/symbol_table.hpp" namespace "hft" nogil:
+    cdef cppclass SymbolTable:
+        SymbolTable() except +
+        int32_t find(const char* text, size_t size) noexcept
+        void insert(string_view text, int32_t id) except +
 
 
 cdef extern from "hftcore/periodic_decoder.hpp" namespace "hft" nogil:
@@ -366,12 +379,14 @@ cdef class PeriodicParser:
     cdef PeriodicDecoder decoder
     cdef object _exchange
     cdef dict _symbols
-    cdef dict _pairs  # by the venue's spelling, as far as they were looked up
+    cdef SymbolTable _places  # in the two below, by the venue's spelling, as far as they were looked up
+    cdef list _pairs
+    cdef vector[int32_t] _ids
     cdef unsigned long long _pairs_as_of
     cdef int _kind
 
     def __cinit__(self):
-        self._pairs = {}
+        self._pairs = []
 
     def __init__(self, exchange, *, symbols=None):
         self._exchange = Exchange.parse(exchange)
@@ -417,40 +432,55 @@ cdef class PeriodicParser:
         for index in range(self.decoder.kline_count()):
             kline = Kline.__new__(Kline)
             kline.c = self.decoder.klines()[index]
-            kline.c.symbol = self._pair(index).id
+            kline.c.symbol = self._ids[self._place(index)]
             kline.c.flags |= flags
             events.append(kline)
         for index in range(self.decoder.funding_count()):
             events.append(self._funding(index))
         return events
 
-    cdef object _pair(self, size_t index):
-        cdef bytes native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
+    cdef int32_t _place(self, size_t index) except -1:
+        """Where the symbol of an event stands in `_pairs` and `_ids`."""
+        cdef int32_t place
         if self._pairs_as_of != instrument_changes or len(self._pairs) >= MOST_PAIRS:
-            self._pairs.clear()
+            self._places = SymbolTable()
+            self._pairs = []
+            self._ids.clear()
             self._pairs_as_of = instrument_changes
-        pair = self._pairs.get(native)
-        if pair is None:
-            try:
-                pair = self._symbols.get(native.decode())
-                if pair is None:
-                    pair = pair_of_native(self._exchange, native.decode())
-            except ValueError as error:
-                self._kind = FRAME_ERROR
-                raise ParseError(f"symbol: {error}") from error
-            self._pairs[native] = pair
-        return pair
+        place = self._places.find(self.decoder.native_data(index), self.decoder.native_size(index))
+        if place >= 0:
+            return place
+        cdef bytes native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
+        try:
+            pair = self._symbols.get(native.decode())
+            if pair is None:
+                pair = pair_of_native(self._exchange, native.decode())
+        except ValueError as error:
+            self._kind = FRAME_ERROR
+            raise ParseError(f"symbol: {error}") from error
+        place = <int32_t>len(self._pairs)
+        self._ids.push_back(<int32_t>pair.id)
+        self._pairs.append(pair)
+        self._places.insert(string_view(self.decoder.native_data(index), self.decoder.native_size(index)), place)
+        return place
 
     cdef dict _funding(self, size_t index):
         cdef FundingStruct* told = self.decoder.fundings() + index
-        found = {"symbol": self._pair(index), "exchangeTimeNs": told.exchangeTimeNs, "localTimeNs": told.localTimeNs}
-        for name, number in (
-            ("rate", told.rate), ("nextRate", told.nextRate), ("markPrice", told.markPrice),
-            ("indexPrice", told.indexPrice), ("absoluteRate", told.absoluteRate),
-            ("absoluteNextRate", told.absoluteNextRate),
-        ):
-            if not math.isnan(number):
-                found[name] = number
+        pair = self._pairs[self._place(index)]
+        found = {"symbol": pair, "exchangeTimeNs": told.exchangeTimeNs, "localTimeNs": told.localTimeNs}
+        # A number that is not told is NaN, which alone is not itself.
+        if told.rate == told.rate:
+            found["rate"] = told.rate
+        if told.nextRate == told.nextRate:
+            found["nextRate"] = told.nextRate
+        if told.markPrice == told.markPrice:
+            found["markPrice"] = told.markPrice
+        if told.indexPrice == told.indexPrice:
+            found["indexPrice"] = told.indexPrice
+        if told.absoluteRate == told.absoluteRate:
+            found["absoluteRate"] = told.absoluteRate
+        if told.absoluteNextRate == told.absoluteNextRate:
+            found["absoluteNextRate"] = told.absoluteNextRate
         if told.fundingTimeNs:
             found["fundingTimeNs"] = told.fundingTimeNs
         if told.nextFundingTimeNs:

@@ -74,7 +74,7 @@ def build(command: str, folder: Path, include: Path = ROOT / "hftcore" / "includ
     options, simdjson = release_options()
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / "paths"
-    sources = [str(HERE / "paths.cpp"), str(ROOT / "hftcore" / "simdjson.cpp")]
+    sources = [str(HERE / "paths.cpp"), str(HERE / "book_paths.cpp"), str(ROOT / "hftcore" / "simdjson.cpp")]
     done = subprocess.run(
         [command, "-std=c++17", *options, f"-I{include}", "-isystem", simdjson, *sources, "-o", str(program)],
         capture_output=True, text=True, check=False,

@@ -40,6 +40,8 @@ void compare(hft::BookDecoder& fast, hft::BookDecoder& slow, const std::string& 
     const int kind = fast.decode(bytes.get(), frame.size(), 7);
     if (kind != slow.decode(bytes.get(), frame.size(), 7)) fail("kind", frame);
     if (fast.count() != slow.count() || fast.unknown() != slow.unknown()) fail("count", frame);
+    if (fast.has_frame_seq() != slow.has_frame_seq() || fast.frame_seq() != slow.frame_seq()) fail("frame's number", frame);
+    if (fast.frame_time_ns() != slow.frame_time_ns()) fail("frame's time", frame);
     for (std::size_t i = 0; i < fast.count(); ++i) {
         const hft::BookUpdate &x = fast.update(i), &y = slow.update(i);
         if (x.exchangeTimeNs != y.exchangeTimeNs || x.localTimeNs != y.localTimeNs) fail("time", frame);

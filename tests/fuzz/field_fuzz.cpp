@@ -233,6 +233,19 @@ void check_scan(std::string_view frame, bool prefixed) {
         FUZZ_CHECK(scan.skip_number() == (size != 0), "Scan::skip_number");
         if (size != 0) check_rest(scan, frame.substr(size));
     }
+    {
+        hft::Scan scan = start;
+        hft::Decimal decimal;
+        const std::string_view number = frame.substr(0, frame.find_first_not_of("0123456789.eE+-"));
+        const bool right = hft::scan_decimal(number, &decimal);
+        const bool took = scan.skip_real();
+        FUZZ_CHECK(took || !right, "Scan::skip_real refused a number");
+        if (took) {
+            const std::string_view used = frame.substr(0, static_cast<std::size_t>(scan.at() - frame.data()));
+            FUZZ_CHECK(hft::scan_decimal(used, &decimal), "Scan::skip_real took what is none");
+            FUZZ_CHECK(!right || used.size() == number.size(), "Scan::skip_real left a part");
+        }
+    }
     const std::size_t plain = plain_size(frame);
     const bool closed = plain < frame.size() && frame[plain] == '"';
     const std::string_view behind = closed ? frame.substr(plain + 1) : std::string_view();

@@ -32,6 +32,10 @@ FIELD_MISTAKES: dict[str, tuple[str, str, str]] = {
         "if (slot.id != MISSING) place(larger, slot);",
         "if (slot.id > 0) place(larger, slot);",
     ),
+    "two points": ("scan.hpp", "(points & (points - 1)) != 0 || ", ""),
+    "an exponent without digits": ("scan_slow.hpp", "return p == digits ? nullptr : p;", "return p;"),
+    "a number before the last sixteen bytes": ("scan.hpp", "all >> (16 + before) << 16;", "all >> 16 << 16;"),
+    "a last number of nine digits": ("scan_slow.hpp", "load8(p + count - 8) ^ swar::ZEROS;", "load8(p) ^ swar::ZEROS;"),
     "a prefix of any length": (
         "topic.hpp",
         "if (length > topic.size()) return false;\n",

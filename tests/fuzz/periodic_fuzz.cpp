@@ -1,5 +1,5 @@
 // Every frame of klines and funding, however broken: nothing outside it is touched, what is told holds together, a refused
-// one leaves a reason and no events, and the next good one is read as ever.
+// one leaves a reason and no events, the next good one is read as ever, and the templates read as the general path does.
 #include <cmath>
 
 #include "driver.hpp"
@@ -38,7 +38,7 @@ struct Outcome {
 
 struct Target {
     std::uint8_t exchange = 0;
-    hft::PeriodicDecoder decoder, calm;
+    hft::PeriodicDecoder decoder, calm, slow;  // the last one without templates
     fuzz::GuardedPages pages;
     std::vector<std::pair<std::string, Outcome>> good;
     std::size_t next_good = 0;
@@ -131,6 +131,8 @@ void fuzz::begin(const char* name, const std::vector<std::string>& seeds) {
     }
     t.decoder.set_exchange(t.exchange);
     t.calm.set_exchange(t.exchange);
+    t.slow.set_exchange(t.exchange);
+    t.slow.use_templates(false);
     // What a decoder that has seen nothing else makes of the seeds.
     for (const std::string& seed : seeds) {
         auto fresh = std::make_unique<hft::PeriodicDecoder>();
@@ -150,6 +152,7 @@ bool fuzz::one_input(std::string_view input) {
     ++t.inputs;
     const ExactCopy copy(input);
     const Outcome outcome = outcome_of(t.decoder, t.exchange, copy.view());
+    FUZZ_CHECK(outcome_of(t.slow, t.exchange, copy.view()) == outcome, "the same without templates");
     // The last byte before memory that may not be read.
     if (input.size() <= GuardedPages::BYTES) {
         FUZZ_CHECK(outcome_of(t.calm, t.exchange, t.pages.at_end(input)) == outcome, "the same at the end of a page");
@@ -169,5 +172,5 @@ bool fuzz::one_input(std::string_view input) {
 std::string fuzz::summary() {
     const Target& t = target();
     return std::to_string(t.klines) + " klines, " + std::to_string(t.fundings) + " fundings, " + std::to_string(t.refused) +
-           " refused";
+           " refused, " + std::to_string(t.decoder.template_hits()) + " by a template";
 }

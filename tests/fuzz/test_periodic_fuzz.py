@@ -86,10 +86,12 @@ def test_no_frame_breaks_a_parser(periodic_fuzz: Path, exchange: str) -> None:
     klines, fundings, refused = (int(count) for count in counts.groups())
     assert refused > INPUTS // 10 and klines + fundings > INPUTS // 20, done.stdout
     assert (klines > 0) is (exchange != "kraken_future"), done.stdout
+    by_template = re.search(r"(\d+) by a template", done.stdout)
+    assert by_template is not None and (int(by_template[1]) > INPUTS // 100 or exchange == "kraken_future"), done.stdout
     assert fundings > 0 or exchange not in ("binance_future", "okx_swap", "kraken_future"), done.stdout
 
 
-BATCH, DECODER = "periodic_batch.hpp", "periodic_decoder.hpp"
+BATCH, DECODER, TEMPLATE = "periodic_batch.hpp", "periodic_decoder.hpp", "periodic_template.hpp"
 # Mistakes in the parser, each of which must be found: (exchange, header, right, wrong).
 MISTAKES = {
     "a sum that overflows": (
@@ -108,6 +110,11 @@ MISTAKES = {
     "a candle of too few columns": ("okx", DECODER, "if (columns < 7) refuse", "if (columns < 2) refuse"),
     "whose kline it is": ("coinbase", BATCH, "        kline.exchange = exchange;\n", ""),
     "history is never over": ("kraken", BATCH, "if (published != 0 && kline->closeTimeNs <= published)", "if (false)"),
+    "a template forgets the sign": ("okx_swap", TEMPLATE, "if (negative) *value = -*value;", ""),
+    "a template's end of a month": ("binance", TEMPLATE, "if (seconds != 0) kline->closeTimeNs", "kline->closeTimeNs"),
+    "a template takes any clock": ("okx", TEMPLATE, "if (closed) kline.flags |= FLAG_CLOSED;\n    } while", "} while"),
+    "a template's interval of nothing": ("kraken", TEMPLATE, "minutes != 0 &&\n              ", ""),
+    "a template loses the number": ("coinbase", TEMPLATE, "batch->isNumbered = true;", ""),
     "a reason without the value": ("kraken_future", "json_tree.hpp", "reason += \", was '\";", "reason += \" '\";"),
 }  # fmt: skip
 

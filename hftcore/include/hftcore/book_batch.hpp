@@ -43,6 +43,7 @@ struct BookUpdate {
 struct BookBatch {
     Refilled<BookUpdate> updates;
     Refilled<BookLevel> levels;
+    Refilled<BookLevel> asks;  // of templates whose frames mix the sides, until the bids are all there
     Refilled<Spelling> natives;  // parallel to `updates`
     BookSymbols symbols;
     std::int64_t localTimeNs = 0;

@@ -13,11 +13,14 @@
 #include "hftcore/book_batch.hpp"
 #include "hftcore/book_template.hpp"
 #include "hftcore/coinbase_book.hpp"
+#include "hftcore/coinbase_book_template.hpp"
 #include "hftcore/frame_decoder.hpp"
 #include "hftcore/kept_book.hpp"
 #include "hftcore/kraken_book.hpp"
 #include "hftcore/kraken_futures_book.hpp"
+#include "hftcore/kraken_futures_book_template.hpp"
 #include "hftcore/okx_book.hpp"
+#include "hftcore/okx_book_template.hpp"
 
 namespace hft {
 
@@ -38,6 +41,7 @@ public:
             renew();
             const bool matched = useTemplates_ && native.empty() && match({data, size});
             templateHits_ += matched;
+            inFrame_ = matched;
             const int kind = matched ? FRAME_EVENTS : read({data, size}, native);
             if (kind != FRAME_EVENTS) tree_.trim();
             for (std::size_t i = 0; i < batch_.updates.size(); ++i) {
@@ -108,9 +112,11 @@ public:
         return true;
     }
 
-    // Whether the venue's usual spelling is read by book_template.hpp; what that does not know is the general path's.
+    // Whether the venues' usual spelling is read by the templates; what those do not know is the general path's.
     void use_templates(bool use) noexcept { useTemplates_ = use; }
     std::uint64_t template_hits() const noexcept { return templateHits_; }
+    // Whether the digits of the last frame's levels are views into the frame itself, rather than into this decoder.
+    bool in_frame() const noexcept { return inFrame_; }
 
     std::size_t unknown() const noexcept { return unknown_; }
     std::size_t count() const noexcept { return batch_.updates.size(); }
@@ -130,8 +136,17 @@ private:
     // Far above any venue's list; bounds what a broken feed can make the table hold.
     static constexpr std::size_t MAX_SPELLINGS = std::size_t{1} << 17;
 
+    // No frame of this size has more values than JsonTree::MAX_NODES: the least that a level takes is `["1","1"],`, three
+    // values in ten bytes. One of level2 of Coinbase Advanced Trade takes 67 bytes for five.
+    static constexpr std::size_t MAX_TEMPLATE_BYTES = std::size_t{3} << 20;
+    static constexpr std::size_t MAX_ADVANCED_BYTES = std::size_t{12} << 20;
+
     bool match(std::string_view frame) {
         if (frame.size() < Scan::MIN_BYTES) return false;
+        if (frame.size() > MAX_TEMPLATE_BYTES) {
+            const bool advanced = batch_.exchange == EXCHANGE_COINBASE && frame.substr(0, 11) == "{\"channel\":";
+            if (!advanced || frame.size() > MAX_ADVANCED_BYTES) return false;
+        }
         const Scan scan(frame.data(), frame.size());
         bool matched = false;
         switch (batch_.exchange) {
@@ -141,6 +156,16 @@ private:
                 break;
             case EXCHANGE_KRAKEN:
                 matched = kraken::match_book_frame(scan, &minute_, &batch_);
+                break;
+            case EXCHANGE_COINBASE:
+                matched = coinbase::match_book_frame(scan, &minute_, &batch_);
+                break;
+            case EXCHANGE_OKX:
+            case EXCHANGE_OKX_SWAP:
+                matched = okx::match_book_frame(scan, &batch_);
+                break;
+            case EXCHANGE_KRAKEN_FUTURE:
+                matched = kraken_futures::match_book_frame(scan, &batch_);
                 break;
             default:
                 break;
@@ -207,6 +232,7 @@ private:
     EventBatch others_;
     MinuteCache minute_;
     bool useTemplates_ = true;
+    bool inFrame_ = false;
     std::uint64_t templateHits_ = 0;
     std::uint64_t generation_ = 0;
     std::size_t unknown_ = 0;

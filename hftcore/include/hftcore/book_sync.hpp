@@ -79,21 +79,22 @@ public:
     HeldUpdate() = default;
     // Throws std::bad_alloc.
     HeldUpdate(const BookUpdate& update, const BookLevel* levels) : update_(update) {
+        // Which side stands first is the frame's.
+        const std::size_t begin = update.bidsBegin < update.asksBegin ? update.bidsBegin : update.asksBegin;
+        const std::size_t end = update.bidsEnd > update.asksEnd ? update.bidsEnd : update.asksEnd;
         std::size_t bytes = 0;
-        for (std::size_t i = update.bidsBegin; i < update.asksEnd; ++i) {
-            bytes += levels[i].priceText.size + levels[i].volumeText.size;
-        }
+        for (std::size_t i = begin; i < end; ++i) bytes += levels[i].priceText.size + levels[i].volumeText.size;
         texts_.resize(bytes + 1);
-        levels_.assign(levels + update.bidsBegin, levels + update.asksEnd);
+        levels_.assign(levels + begin, levels + end);
         char* at = texts_.data();
         for (BookLevel& level : levels_) {
             keep(&at, &level.priceText);
             keep(&at, &level.volumeText);
         }
-        update_.bidsEnd -= update.bidsBegin;
-        update_.asksBegin -= update.bidsBegin;
-        update_.asksEnd -= update.bidsBegin;
-        update_.bidsBegin = 0;
+        update_.bidsBegin -= begin;
+        update_.bidsEnd -= begin;
+        update_.asksBegin -= begin;
+        update_.asksEnd -= begin;
     }
     // The texts move with their vector, so that the levels' views stay true; a copy would not.
     HeldUpdate(HeldUpdate&&) = default;

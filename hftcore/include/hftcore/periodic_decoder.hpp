@@ -1,7 +1,7 @@
 // Klines and funding of Binance (spot and USD-M), OKX, Kraken (v2 and v1) and Coinbase, funding of Kraken Futures, from
 // bytes to structs.
 //
-// They come about once a second and symbol, so that there are no templates. A frame is decoded whole or not at all.
+// A frame is decoded whole or not at all. The usual ones are read by templates (periodic_template.hpp).
 // Sources: Binance "Kline/Candlestick Streams", "Mark Price Stream"; OKX v5 "Candlesticks channel", "Funding rate
 // channel", "Mark price channel"; Kraken v2 "Candles (OHLC)", v1 "ohlc"; Coinbase Advanced Trade "Candles channel";
 // Kraken Futures "Ticker".
@@ -16,6 +16,7 @@
 #include "hftcore/kraken_futures.hpp"
 #include "hftcore/okx.hpp"
 #include "hftcore/periodic_batch.hpp"
+#include "hftcore/periodic_template.hpp"
 
 namespace hft {
 
@@ -340,6 +341,11 @@ public:
         batch_.clear();
         batch_.localTimeNs = localTimeNs;
         try {
+            if (match(data, size)) {
+                ++templateHits_;
+                return FRAME_EVENTS;
+            }
+            batch_.clear();
             const std::string_view frame(data, size);
             switch (batch_.exchange) {
                 case 2:
@@ -364,6 +370,9 @@ public:
         }
     }
 
+    // Whether the usual frames are read by the templates; the general path reads them alike.
+    void use_templates(bool use) noexcept { useTemplates_ = use; }
+    std::uint64_t template_hits() const noexcept { return templateHits_; }
     std::size_t kline_count() const noexcept { return batch_.klines.size(); }
     std::size_t funding_count() const noexcept { return batch_.fundings.size(); }
     bool is_numbered() const noexcept { return batch_.isNumbered; }
@@ -376,6 +385,28 @@ public:
     std::size_t reason_size() const noexcept { return reason_.size(); }
 
 private:
+    // No frame of this size has more values than JsonTree::MAX_NODES.
+    static constexpr std::size_t MAX_TEMPLATE_BYTES = std::size_t{1} << 20;
+
+    bool match(const char* data, std::size_t size) {
+        if (!useTemplates_ || size < Scan::MIN_BYTES || size > MAX_TEMPLATE_BYTES) return false;
+        const Scan scan(data, size);
+        switch (batch_.exchange) {
+            case 1:
+            case 8:
+                return periodic::match_binance(scan, &batch_);
+            case 2:
+                return periodic::match_coinbase(scan, &minute_, &batch_);
+            case 3:
+                return periodic::match_kraken(scan, &minute_, &batch_);
+            case 5:
+            case 9:
+                return periodic::match_okx(scan, &batch_);
+            default:
+                return false;
+        }
+    }
+
     int fail(const char* reason) noexcept {
         batch_.clear();
         try {
@@ -388,6 +419,9 @@ private:
 
     JsonTree tree_;
     PeriodicBatch batch_;
+    MinuteCache minute_;
+    bool useTemplates_ = true;
+    std::uint64_t templateHits_ = 0;
     std::string reason_;
 };
 

@@ -133,21 +133,44 @@ public:
     // The same in any of JSON's spellings: of any length, with or without an exponent.
     HFT_INLINE bool skip_real() noexcept {
 #if defined(__SSE2__)
+        const char* p = p_ + (p_ != end_ && *p_ == '-');
+        const std::ptrdiff_t behind = end_ - p;
+        if (behind == 0) return false;
+        unsigned marks;
+        if (behind >= 16) {
+            marks = swar::digits_and_points16(p);
+        } else {
+            // The sixteen bytes that end with the frame, without those before the number.
+            const unsigned all = swar::digits_and_points16(end_ - 16);
+            const unsigned before = static_cast<unsigned>(16 - behind);
+            marks = (all & 0xffff) >> before | all >> (16 + before) << 16;
+        }
+        const unsigned both = (marks | marks >> 16) & 0xffff;
+        const int size = swar::first_unset(both);
+        if (size != 0 && size < 16) {
+            // One point at most, neither first nor last.
+            const unsigned points = marks >> 16 & ((1u << size) - 1);
+            if ((points & (points - 1)) != 0 || (points & (1u | 1u << (size - 1))) != 0) return false;
+            if (*p == '0' && size > 1 && points != 2) return false;
+            p = swar::guessed(p, size);
+            if (p == end_ || (*p | 0x20) != 'e') {
+                p_ = p;
+                return true;
+            }
+            return moved_to(skip_exponent(p + 1, end_));
+        }
         // A sign, two times the sixteen bytes that are looked at, and the point between.
-        if (left() >= 34) {
-            const char* p = p_ + (*p_ == '-');
-            const int whole = swar::first_unset(swar::digits16(p));
+        if (size == 16 && behind >= 34) {
+            const int whole = swar::first_unset(marks & 0xffff);
             if (whole == 0 || (whole > 1 && *p == '0')) return false;
             if (whole < 16) {
-                const bool has_point = p[whole] == '.';
-                p = swar::guessed(p, whole);
-                if (has_point) {
-                    const int places = swar::first_unset(swar::digits16(++p));
-                    if (places == 0) return false;
-                    p = swar::guessed(p, places);
-                }
+                p = swar::guessed(p, whole) + 1;
+                const int places = swar::first_unset(swar::digits16(p));
+                if (places == 0) return false;
+                p = swar::guessed(p, places);
+                if ((*p | 0x20) == 'e') return moved_to(skip_exponent(p + 1, end_));
                 // Where there are more digits, what follows is one.
-                if ((*p | 0x20) != 'e' && !is_digit(*p)) {
+                if (!is_digit(*p)) {
                     p_ = p;
                     return true;
                 }

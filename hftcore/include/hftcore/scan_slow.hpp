@@ -47,6 +47,21 @@ inline const char* skip_digits(const char* p, const char* end) noexcept {
 }
 
 HFT_COLD const char* any_whole(const char* p, const char* end, std::uint64_t* value) noexcept {
+#if defined(__SSE2__)
+    // The frame's last number: the sixteen bytes that end with the frame hold it.
+    if (const std::ptrdiff_t left = end - p; left >= 8 && left < 16) {
+        const int count = swar::first_unset(swar::digits16(end - 16) >> (16 - left));
+        if (count == 0 || (count > 1 && *p == '0')) return nullptr;
+        const std::uint64_t front = swar::load8(p) ^ swar::ZEROS;
+        if (count <= 8) {
+            *value = swar::number_of(front, count);
+        } else {
+            const std::uint64_t back = swar::load8(p + count - 8) ^ swar::ZEROS;
+            *value = swar::number_of(front, count - 8) * 100'000'000 + swar::number_of(back, 8);
+        }
+        return p + count;
+    }
+#endif
     const char* const stop = skip_digits(p, end);
     if (stop == nullptr || stop - p > 19) return nullptr;
     std::uint64_t result = 0;
@@ -62,6 +77,14 @@ HFT_COLD const char* skip_any_number(const char* p, const char* end) noexcept {
     const char* const fraction = ++p;
     while (p != end && is_digit(*p)) ++p;
     return p == fraction ? nullptr : p;
+}
+
+// After the letter.
+inline const char* skip_exponent(const char* p, const char* end) noexcept {
+    if (p != end && (*p == '-' || *p == '+')) ++p;
+    const char* const digits = p;
+    while (p != end && is_digit(*p)) ++p;
+    return p == digits ? nullptr : p;
 }
 
 // A number of any spelling, with its sign.
