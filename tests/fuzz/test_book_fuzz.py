@@ -61,7 +61,12 @@ MISTAKES = {
         "",
         "okx",
     ),
-    "a book with a hole stays valid": (SYNC, "        book_->invalidate(why);\n", "", "okx"),
+    "a book with a hole stays valid": (
+        SYNC,
+        "        held_.reset();\n        book_->invalidate(why);\n",
+        "        held_.reset();\n",
+        "okx",
+    ),
     "negative amounts": (
         "event_batch.hpp",
         "if (node.text.front() == '-') refuse(std::string(name) + \" must not be negative\", node.text);",

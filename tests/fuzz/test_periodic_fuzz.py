@@ -111,7 +111,7 @@ MISTAKES = {
     "whose kline it is": ("coinbase", BATCH, "        kline.exchange = exchange;\n", ""),
     "history is never over": ("kraken", BATCH, "if (published != 0 && kline->closeTimeNs <= published)", "if (false)"),
     "a template forgets the sign": ("okx_swap", TEMPLATE, "if (negative) *value = -*value;", ""),
-    "a template's end of a month": ("binance", TEMPLATE, "if (seconds != 0) kline->closeTimeNs", "kline->closeTimeNs"),
+    "a template's end of a month": ("binance", TEMPLATE, 'view("smhHdDwW")', 'view("smhHdDwWM")'),
     "a template takes any clock": ("okx", TEMPLATE, "if (closed) kline.flags |= FLAG_CLOSED;\n    } while", "} while"),
     "a template's interval of nothing": ("kraken", TEMPLATE, "minutes != 0 &&\n              ", ""),
     "a template loses the number": ("coinbase", TEMPLATE, "batch->isNumbered = true;", ""),

@@ -46,8 +46,8 @@ EVENTS: dict[str, list[bytes]] = {
         *SPOT_USUAL,
         # Statistics in the order of old frames; spaces; numbers bare; other keys first.
         SPOT_TICKER.replace(b'"sodUtc0":"63500","sodUtc8":"63600.7",', b"").replace(b',"ts"', b',"sodUtc8":"1","ts"'),
-        b'{ "data" : [ { "ts" : 1790439594900 , "seqId" : 7 , "bids" : [ [ 1.5 , 2 ] ] , "asks" : [ [ "1.75" , "4" ] ] '
-        b'} ] , "arg" : { "instId" : "BTC-USDT" , "channel" : "bbo-tbt" } }',
+        b'{ "data" : [ { "ts" : 1790439594900 , "seqId" : 7 , "bids" : [ [ 1.5 , 2 , "0" , "1" ] ] , "asks" : '
+        b'[ [ "1.75" , "4" , "0" , "2" ] ] } ] , "arg" : { "instId" : "BTC-USDT" , "channel" : "bbo-tbt" } }',
         b'{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"ts":"1790439595946","count":2,"px":8.4E4,"sz":'
         b'"1e-3","side":"buy","tradeId":"a-b","instId":"BTC-USDT","seqId":18446744073709551615}]}',
     ],

@@ -58,7 +58,7 @@ HFT_INLINE bool scan_interval(Scan& scan, std::uint32_t* seconds) {
 HFT_INLINE void set_known_times(Kline* kline, std::int64_t opens, std::uint32_t seconds) noexcept {
     kline->openTimeNs = opens;
     kline->intervalS = seconds;
-    if (seconds != 0) kline->closeTimeNs = opens + seconds * SECOND;
+    kline->closeTimeNs = opens + seconds * SECOND;
 }
 
 // After {"e":"kline","E": and up to the event's closing brace.
