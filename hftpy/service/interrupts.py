@@ -80,12 +80,12 @@ class _Mask:
 
 
 class _Scope:
-    __slots__ = ("base", "cancels", "command", "is_round", "task", "timer")
+    __slots__ = ("base", "cancels", "command", "entry", "is_round", "task", "timer")
 
     def __init__(self, task: Task, is_round: bool) -> None:
         self.task = task
         self.is_round = is_round
-        self.base = 0
+        self.entry = self.base = task.cancelling()
         self.cancels = 0
         self.command: IPCCommand | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -97,9 +97,12 @@ class _Scope:
         self.task.cancel()
 
     def settle(self) -> bool:
-        """Take back our requests to cancel; whether nobody else has made one since."""
+        """Take back our requests to cancel; whether nobody else has made one since.
+
+        Those that stood at our first one may be gone by now: a TaskGroup inside of the scope takes its own back.
+        """
         for _ in range(self.cancels):
-            if self.task.cancelling() > self.base:
+            if self.task.cancelling() > self.entry:
                 self.task.uncancel()
         return self.task.cancelling() <= self.base
 
