@@ -9,8 +9,8 @@ import gc
 import math
 import os
 import random
-import threading
 import sys
+import threading
 import time
 from pathlib import Path
 
