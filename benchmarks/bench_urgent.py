@@ -56,6 +56,8 @@ class Processes:
         await self.system.start()
         for name in self.children:
             assert await self.system.ready(name, 60)
+        # The first broadcast waits until all that were waiting for this address have joined; the others go at once.
+        assert (await self.system.wait(self.system.broadcast(URGENT[0], timeout=30.0))).ok
 
     async def _delay(self) -> float:
         """The seconds until the later of the urgent handlers started; to all, as `cancel_all` would be."""

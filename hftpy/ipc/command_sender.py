@@ -139,6 +139,7 @@ class CommandSender(CommandOutbox):
         if command.deliveries:
             if not command.pending and not command.final:
                 self._finish(command)
+                command.changed()  # those that wait were told of the members' ends, not of this one
         elif self._is_plain(command.target_id, command.topic):
             # A plain peer may take it, and nobody will say so.
             delivery = self._add(command, "")

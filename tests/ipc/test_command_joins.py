@@ -54,6 +54,21 @@ def test_whom_the_transport_knew_before_we_did(others: list[str]) -> None:
     assert {delivery.member for delivery in command.deliveries} == {"b", *others}
 
 
+@pytest.mark.parametrize("ack", ["done", "none"])
+def test_whoever_waits_is_told_of_an_end_within_the_sending(ack: Ack) -> None:
+    sender = sender_of([])
+    sender.open(NOW, 0.5)  # it waits for processes to connect, and somebody waits for its end
+    command = to_all(1, ack)
+    sender.send(NOW, command)
+    told: list[bool] = []
+    command.watchers = [lambda: told.append(command.final)]
+    sender.on_joined(NOW, "b")
+    sender.on_answer(NOW, Answer("b", "b1", "life", hello=True))
+    sender.read_joins = lambda now: sender.on_answer(now, Answer("b", "b1", "life", done=[Done(command.id, "ok")]))
+    sender.poll(NOW + 0.6)
+    assert command.final and told[-1]
+
+
 def test_without_an_answer_wanted_and_with_nobody() -> None:
     sender = sender_of([])
     nobody = to_all(1)
