@@ -443,13 +443,20 @@ cdef class PeriodicParser:
         """Where the symbol of an event stands in `_pairs` and `_ids`."""
         cdef int32_t place
         if self._pairs_as_of != instrument_changes or len(self._pairs) >= MOST_PAIRS:
-            self._places = SymbolTable()
-            self._pairs = []
-            self._ids.clear()
-            self._pairs_as_of = instrument_changes
+            self._forget_places()
         place = self._places.find(self.decoder.native_data(index), self.decoder.native_size(index))
-        if place >= 0:
-            return place
+        return place if place >= 0 else self._new_place(index)
+
+    cdef int _forget_places(self) except -1:
+        # By itself: where a table is assigned, a temporary one is made at each call of the function.
+        self._places = SymbolTable()
+        self._pairs = []
+        self._ids.clear()
+        self._pairs_as_of = instrument_changes
+        return 0
+
+    cdef int32_t _new_place(self, size_t index) except -1:
+        cdef int32_t place
         cdef bytes native = self.decoder.native_data(index)[:self.decoder.native_size(index)]
         try:
             pair = self._symbols.get(native.decode())
