@@ -27,6 +27,12 @@ SLICE_S = 0.002  # for so long handlers that do not wait may run before others g
 MAX_ERROR_CHARS = 500
 
 
+def _has_ended(task: asyncio.Task[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
+        logger.error("%s failed", task.get_name(), exc_info=error)
+
+
 class Decisions(Protocol):
     """What lanes need of `CommandReceiver`."""
 
@@ -155,6 +161,7 @@ class CommandLanes:
             worker.task = loop.create_task(
                 self._process_worker(loop, lane, worker), name=f"{self._process_id} commands", context=worker.context
             )
+            worker.task.add_done_callback(_has_ended)
         else:
             worker.wake()
 
@@ -168,8 +175,8 @@ class CommandLanes:
         _enter_task(loop, task)
         try:
             begun = worker.context.run(self._begin, entry, registered)
-        except BaseException:
-            lane.running = None  # the program ends
+        except BaseException as error:
+            self._end_program(lane, entry, error)
             raise
         finally:
             _leave_task(loop, task)
@@ -202,6 +209,11 @@ class CommandLanes:
             self._succeed(entry, result)
         return None
 
+    def _end_program(self, lane: Lane, entry: Received, error: BaseException) -> None:
+        """A handler ends the program (`sys.exit`, Ctrl-C): its sender is told so before."""
+        self._fail(entry, error)
+        self._left(lane, entry)
+
     def _left(self, lane: Lane, entry: Received) -> None:
         """A handler has ended."""
         if lane.running is entry:
@@ -219,14 +231,12 @@ class CommandLanes:
                 began = loop.time()
                 if worker.begun is not None:
                     (entry, begun), worker.begun = worker.begun, None
-                    await self._handle(entry, begun)
-                    self._left(lane, entry)
+                    await self._run(lane, entry, begun)
                 continue
             entry = lane.queue.popleft()
             if self.decisions.may_start(time.monotonic(), entry):
                 lane.running = entry
-                await self._handle(entry, None)
-                self._left(lane, entry)
+                await self._run(lane, entry, None)
             if loop.time() - began > SLICE_S:
                 await asyncio.sleep(0)
                 began = loop.time()
@@ -242,6 +252,14 @@ class CommandLanes:
             worker.begun[1].cancel(error)  # it was meant for what this task is about to take over
         finally:
             worker.waiter = None
+
+    async def _run(self, lane: Lane, entry: Received, begun: Awaitable[Any] | None) -> None:
+        try:
+            await self._handle(entry, begun)
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._end_program(lane, entry, error)
+            raise
+        self._left(lane, entry)
 
     async def _handle(self, entry: Received, begun: Awaitable[Any] | None) -> None:
         registered = entry.registered

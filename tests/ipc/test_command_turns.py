@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -272,3 +273,49 @@ async def test_what_waits_for_an_end_is_not_kept_when_it_gives_up(pair: tuple[IP
     gate.set()
     assert (await both[0]).final
     assert (await both[1]).state in (CommandState.RECEIVED, CommandState.DONE)
+
+
+QUITTER = """
+import asyncio, sys
+from hftpy.ipc import IPCCommandSystem
+async def main():
+    system = IPCCommandSystem("b", sys.argv[1])
+    async def late(command):
+        await asyncio.sleep(0.01)
+        sys.exit(3)
+    def stops(command):
+        system.stop()
+        sys.exit(3)
+    system.register_handler("ping", lambda command: None)
+    system.register_handler("now", lambda command: sys.exit(3))
+    system.register_handler("late", late)
+    system.register_handler("timed", late, timeout=60.0, lane="other")
+    system.register_handler("stops", stops)
+    system.connect_to_process("a")
+    system.start()
+    await asyncio.sleep(3600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["now", "late", "timed", "stops"])
+@pytest.mark.parametrize("has_task", [False, True])
+async def test_a_handler_that_ends_the_program_is_told_to_its_sender(root: Path, kind: str, has_task: bool) -> None:
+    system = IPCCommandSystem("a", root)
+    await system.start()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", QUITTER, str(root), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        assert await system.ready("b", 60)
+        if has_task:
+            assert (await system.call("b", "ping", timeout=30)).ok
+        result = await system.call("b", kind, timeout=30)
+        assert result.state is CommandState.DONE and result.error == "SystemExit: 3"
+        _, errors = await process.communicate()
+        assert process.returncode == 3 and b"never retrieved" not in errors and b"Traceback" not in errors, errors
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await system.stop()
