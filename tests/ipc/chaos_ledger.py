@@ -175,7 +175,8 @@ def read_ledger(
                 continue
             starts.setdefault(command_id, {}).setdefault(life.name, []).append(life)
             late_s = at - command.deadline
-            if late_s > LATE_START_S + life.starved(command.deadline - LATE_START_S, at):
+            since = command.deadline - LATE_START_S
+            if late_s > LATE_START_S + life.starved(since, at) + files.stopped(life.name, since, at):
                 ledger.wrong.append(f"{command_id} {kind} was started by {life.name} {late_s:.2f} s too late")
             key = (id(command.life), command.target, LANES.get(kind, kind))
             if number < last.get(key, 0):

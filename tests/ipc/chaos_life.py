@@ -162,7 +162,7 @@ class Life:
                 kind, timeout = self.chance.choice(KINDS), self.chance.choice(TIMEOUTS_S)
                 system.send_command(target, kind, {"n": self.number}, timeout=timeout)
             turns += 1
-            if turns % 20 == 0:
+            if turns % 4 == 0:
                 waited_ns = int(os.pread(schedstat, 100, 0).split()[1]) if schedstat >= 0 else 0
                 self.write("cpu", waited_ns / 1e9, now)
 

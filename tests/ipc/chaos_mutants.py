@@ -91,7 +91,7 @@ def deadlines_pass() -> None:
 @_mutant
 def late_commands_start() -> None:
     """The receiver starts what is older than its deadline."""
-    _replace(CommandReceiver, "_deadline", lambda receiver, command, keys: 0.0)
+    _replace(CommandReceiver, "_deadline", lambda receiver, now, remote, command, keys: 0.0)
 
 
 @_mutant
