@@ -210,6 +210,9 @@ class CommandSender(CommandOutbox):
         delivery = queue.popleft()
         if delivery.final:
             return
+        if 0.0 < delivery.command.deadline <= now:
+            self._expire(delivery.command)  # `poll` is late
+            return
         if delivery.attempt:
             self._send_again(now, delivery, peer)
             return
@@ -360,11 +363,11 @@ class CommandSender(CommandOutbox):
 
     def poll(self, now: float) -> None:
         """Do whatever is due."""
-        if self._early and now >= self._early_until:
-            self.release_early(now)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, command = heapq.heappop(self._deadlines)
             self._expire(command)
+        if self._early and now >= self._early_until:
+            self.release_early(now)
         while self._retries and self._retries[0][0] <= now:
             when, _, delivery = heapq.heappop(self._retries)
             if not delivery.final and delivery.retry_at == when:

@@ -29,6 +29,11 @@ def to_all(number: int, ack: Ack = "done") -> SentCommand:
     return SentCommand(f"a_1_{number}", "*", "go", b"*.go".ljust(64), head, NOW + 1.0, ack)
 
 
+def to_one(number: int) -> SentCommand:
+    head = encode_head(f"a_1_{number}", "a", "b", "go", "{}", 1)
+    return SentCommand(f"a_1_{number}", "b", "go", b"b.go".ljust(64), head, NOW + 1.0, "done")
+
+
 @pytest.mark.parametrize("others", [[], ["c"]])
 def test_whom_the_transport_knew_before_we_did(others: list[str]) -> None:
     frames: list[bytes] = []
@@ -67,6 +72,24 @@ def test_whoever_waits_is_told_of_an_end_within_the_sending(ack: Ack) -> None:
     sender.read_joins = lambda now: sender.on_answer(now, Answer("b", "b1", "life", done=[Done(command.id, "ok")]))
     sender.poll(NOW + 0.6)
     assert command.final and told[-1]
+
+
+def test_what_a_stopped_process_finds_past_its_deadline_is_not_sent() -> None:
+    frames: list[bytes] = []
+    sender = sender_of(frames)
+    sender.open(NOW, 0.5)
+    many, behind, queued = to_all(1), to_one(2), to_one(3)
+    sender.send(NOW, many)
+    sender.send(NOW, behind)
+    sender.poll(NOW + 2.0)  # the process was stopped until now
+    assert many.final and many.result().state is CommandState.NO_ROUTE
+    assert behind.final and behind.result().state is CommandState.NO_ROUTE
+    sender.send(NOW, queued)
+    sender.on_joined(NOW + 2.0, "b")
+    sender.on_answer(NOW + 2.0, Answer("b", "b1", "life", hello=True))
+    assert queued.final and queued.result().state is CommandState.EXPIRED
+    assert not [frame for frame in frames if not frame.startswith(protocol_topic("b"))]
+    assert sender.waiting == sender.outstanding == 0
 
 
 def test_without_an_answer_wanted_and_with_nobody() -> None:
