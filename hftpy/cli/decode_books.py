@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,11 +31,14 @@ class BookRows:
         The venue.
     depth
         How many levels a row holds.
+    early
+        Bodies of REST snapshots by the venue's spelling, which came before any update of their symbol.
     """
 
-    def __init__(self, exchange: Exchange, depth: int) -> None:
+    def __init__(self, exchange: Exchange, depth: int, early: Mapping[str, str] = MappingProxyType({})) -> None:
         self._exchange = exchange
         self._depth = depth
+        self._early = early
         self._parser = BookParser(exchange)
         self._feeds: dict[CurrencyPair, BookFeed] = {}
         self._natives: dict[str, CurrencyPair] = {}
@@ -69,6 +73,9 @@ class BookRows:
                 self._feeds[update.symbol] = self._make_feed(update, depth)
                 self._natives[update.native] = update.symbol
                 self._depths[update.symbol] = depth
+                if update.native in self._early:
+                    # No update has shown yet that it is not too old: this one does, or does not.
+                    self._feeds[update.symbol].snapshot(update.symbol, self._early[update.native].encode(), local_ns)
         # A venue that counts all frames of a connection has each book see them all.
         counted = self._parser.frameSeq is not None
         for pair in self._feeds if counted else dict.fromkeys(update.symbol for update in updates):
@@ -77,10 +84,7 @@ class BookRows:
 
     def take_rest(self, url: str, body: str, local_ns: int) -> list[dict[str, Any]]:
         """A recorded answer of a REST API: a depth snapshot counts, everything else is nothing."""
-        if self._exchange not in OUTSIDE or "/depth" not in urlsplit(url).path:
-            return []
-        native = parse_qs(urlsplit(url).query).get("symbol", [""])[0]
-        pair = self._natives.get(native)
+        pair = self._natives.get(depth_of_rest(self._exchange, url))
         try:
             return [] if pair is None else self._take_snapshot(pair, body.encode(), local_ns)
         except ParseError:
@@ -160,6 +164,14 @@ class BookRows:
         if not row["valid"]:
             row["why"] = book.why
         return row
+
+
+def depth_of_rest(exchange: Exchange, url: str) -> str:
+    """The venue's spelling of the symbol whose depth a REST request asked for; empty: it asked for none."""
+    parts = urlsplit(url)
+    if exchange not in OUTSIDE or "/depth" not in parts.path:
+        return ""
+    return parse_qs(parts.query).get("symbol", [""])[0]
 
 
 def rest_of(entry: Mapping[str, Any]) -> tuple[str, str]:
