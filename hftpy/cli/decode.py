@@ -186,7 +186,8 @@ class _Decoder:
             if not isinstance(data, str):
                 raise ValueError(f"data must be a string, was {data!r:.80}")
             local_time_ns = _local_time_ns(entry)
-            frame = data.encode()  # a lone surrogate, which no venue can send, is a UnicodeEncodeError
+            # Bytes that are no UTF-8 were recorded as lone surrogates; any other one is a UnicodeEncodeError.
+            frame = data.encode("utf-8", "surrogateescape")
         except (ValueError, ArithmeticError, RecursionError) as error:
             return iter([_error(number, self._exchange, f"a session entry is malformed: {error}")])
         return self._decode_frame(number, frame, local_time_ns)

@@ -96,7 +96,8 @@ def test_books_of_one_symbol_that_come_by_several_streams_are_several():
     assert partial["bids"] == [("1.2", "1.0")]
 
     def okx(channel, action, seq, prev, bids):
-        row = {"asks": [], "bids": [[*level, "0", "1"] for level in bids], "ts": str(seq), "seqId": seq, "prevSeqId": prev}
+        levels = [[*level, "0", "1"] for level in bids]
+        row = {"asks": [], "bids": levels, "ts": str(seq), "seqId": seq, "prevSeqId": prev}
         head = {"arg": {"channel": channel, "instId": "BTC-USDT"}}
         return head | ({"action": action} if action else {}) | {"data": [row]}
 
