@@ -269,8 +269,8 @@ class ServiceControl(ServiceHooks):
             self._rounds_task = self._spawn(self._rounds.run(), "next")
 
     async def _end_own_work(self, timers: Iterable[asyncio.Task[Any]]) -> None:
-        """End the round and the timers, so that `on_stop` is the last to act; what is uninterruptible first ends, and is
-        cancelled by what it has held back alone, so that its clean-up is not.
+        """End the round and the timers, so that `on_stop` is the last to act; what is uninterruptible ends first, and
+        is then cancelled once, so that its clean-up is not.
         """
         tasks = [*timers, *([self._rounds_task] if self._rounds_task is not None else [])]
         self._interrupts.close()

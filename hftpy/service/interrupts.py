@@ -202,8 +202,8 @@ class Interrupts:
         return Left(max(ends - loop.time(), LEAST_LEFT_S), point.command)
 
     async def run(self, awaitable: Awaitable[Result], *, is_round: bool = False) -> Result:
-        """Await something inside a scope; see `ServiceBase.interruptible`. A round takes no earlier interrupts: they are
-        for the points in it.
+        """Await something inside a scope; see `ServiceBase.interruptible`. A round takes no earlier interrupts: they
+        are for the points in it.
         """
         task = _current_task()
         scope = _Scope(task, is_round)

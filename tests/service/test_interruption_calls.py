@@ -1,4 +1,4 @@
-"""Interruption over many calls: what a round, hook, timer or handler leaves untaken, and blocks that follow each other."""
+"""Interruption over many calls: what a round, hook, timer or handler leaves untaken; blocks that follow each other."""
 
 import asyncio
 from collections.abc import AsyncIterator
