@@ -97,6 +97,7 @@ class CommandLanes:
         self.decisions: Decisions
         self.on_answer: Callable[[], None] = lambda: None  # a handler ended
         self.on_idle: Callable[[], None] = lambda: None  # and no other waits behind it
+        self.on_awaited: Callable[[], None] = lambda: None  # what a handler returned was awaited; in its task
         self.on_left: Callable[[], None] = lambda: None  # the handler that stopped the system has ended
         self.handled = self.failed = self.queue_full = 0
 
@@ -276,6 +277,7 @@ class CommandLanes:
             if entry.done is None:  # else `stop` has answered
                 self._end_program(lane, entry, error)
             raise
+        self.on_awaited()
         self._left(lane, entry)
 
     async def _handle(self, entry: Received, begun: Awaitable[Any] | None) -> None:

@@ -265,6 +265,10 @@ class IPCCommandSystem:
             senders=senders,
         )
 
+    def after_handlers(self, call: Callable[[], None]) -> None:
+        """Call something in the task of each handler that was awaited, when that has ended."""
+        self._dispatcher.lanes.on_awaited = call
+
     def send_command(
         self,
         target_id: str,
