@@ -226,7 +226,7 @@ def test_a_journal_whose_disk_was_full_loses_no_later_line(root: Path, monkeypat
     journal.started("b", "life", "one", 0.0)
     room[0] = 10
     for _ in range(2):
-        with pytest.raises(OSError, match="bytes were written|No space"):
+        with pytest.raises(OSError, match=r"bytes were written|No space"):
             journal.started("b", "life", "two", 0.0)
     room[0] = 1 << 20
     journal.started("b", "life", "three", 0.0)
