@@ -115,7 +115,7 @@ class SnapshotLoader:
                 return None
         tap = FRAME_TAP.get()
         if tap is not None:
-            tap.http(self._base + path, body.decode("utf-8", "replace"))
+            tap.http(self._base + path, body.decode("utf-8", "surrogateescape"))
         return body
 
     def _failed(self, what: str) -> None:

@@ -2,7 +2,8 @@
 `hftpy.sim.session_lines` to know.
 
 The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn","ts"|"ts_ns",…,"data"?}`` where
-`data` is the frame exactly as it was on the wire.
+`data` is the frame exactly as it was on the wire; a byte that is no UTF-8 stands as a lone surrogate, U+DC80 to U+DCFF
+(PEP 383), which `hftpy.sim.text.wire_bytes` takes back.
 """
 
 import json

@@ -11,6 +11,7 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, pair_of_native
 from hftpy.sim.depth import Ladder
 from hftpy.sim.recording import FrameKey, SessionEntry, channel_names
+from hftpy.sim.text import wire_bytes
 
 OUTSIDE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)  # whose snapshots are answers of the REST API
 KRAKEN_DEPTHS = (10, 25, 100, 500, 1000)
@@ -81,7 +82,7 @@ class ReplayBooks:
         """The next recorded frame, and whose book it is of."""
         feed = self._feeds.get(connection)
         if feed is not None:
-            feed.feed(text.encode("utf-8", "replace"))
+            feed.feed(wire_bytes(text))
         for pair in pairs:
             self._answers.pop(pair, None)
 
@@ -102,7 +103,7 @@ class ReplayBooks:
 
     def take_snapshot(self, pair: CurrencyPair, text: str) -> bool:
         """A whole book of the recording. False if it is none, or of no use."""
-        body = text.encode("utf-8", "replace")
+        body = wire_bytes(text)
         taken = False
         for feed in self._feeds.values():
             if pair in feed and feed.book(pair).state is not BookState.VALID:

@@ -25,6 +25,7 @@ from hftpy.sim.recording import (
     register_session_instruments,
     session_exchange,
 )
+from hftpy.sim.text import wire_bytes
 
 PLAYED = (Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING)
 OKX = (Exchange.OKX, Exchange.OKX_SWAP)
@@ -202,7 +203,7 @@ class RecordedSource:
         hearers = self._hearers_of(entry.conn)
         if not hearers:
             return
-        frame = entry.data.encode("utf-8", "replace")
+        frame = wire_bytes(entry.data)
         key = classify_frame(self.exchange, entry.data)
         channels = channels_of_name(self.exchange, key.channel) if key is not None else ()
         for session in hearers:
@@ -223,7 +224,7 @@ class RecordedSource:
                 own = native_symbol(session.protocol.exchange, pair)
                 if (symbol in ("", own) if len(session.protocol.pairs) == 1 else symbol == own) and feed.waits(pair):
                     try:
-                        feed.snapshot(pair, entry.data.encode("utf-8", "replace"))
+                        feed.snapshot(pair, wire_bytes(entry.data))
                     except ParseError as error:
                         self._note(f"{pair}: a recorded snapshot of its book cannot be read: {error}")
 
