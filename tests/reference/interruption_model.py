@@ -1,10 +1,10 @@
 """What interrupts, pauses and releases do to a service of rounds, as a walk over a script: no tasks, no cancellation.
 
 A round is made of steps, each of which waits: ``sleep`` and ``scope`` are interruption points, ``plain`` is none, and
-``mask`` is a block that holds interrupts back; ``end`` ends a round. Nothing happens but at rest, when every task waits.
+``mask`` is a block that holds interrupts back; ``end`` ends a round. Nothing happens but at rest, when all wait.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 POINTS = ("sleep", "scope", "scoped sleep", "nested")
 GATES = ("plain", "mask")
@@ -69,8 +69,7 @@ class Model:
             self.at = step
             self._end_round(held)
         elif step == "end":
-            self.pending += held
-            self._end()
+            self._end(held)
         elif self.pending and step in POINTS and self.paused:
             self._end_round(held)  # while it gives others their turn, before it tells of the older one
         elif self.pending and step in POINTS:
@@ -120,11 +119,12 @@ class Model:
         self.pending = []
         self._begin()
 
-    def _end(self) -> None:
+    def _end(self, held: Sequence[int] = ()) -> None:
         self.log.append(("end", 0))
         if self.pending and self.pending[0] == self._kept:
             self.merged += len(self.pending)
             self.pending = []
+        self.pending += held
         self._begin()
 
     def _begin(self) -> None:
