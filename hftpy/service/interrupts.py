@@ -172,17 +172,15 @@ class Interrupts:
         task = _current_task()
         pending = self._take_pending(task)
         if pending is not None:
-            await asyncio.sleep(0)  # a loop of sleeps that are all interrupted lets others have their turn
+            # A loop of sleeps that are all interrupted lets others have their turn; what they send comes after this.
+            await self._sleep(task, 0, hands_on=True)
             return Left(max(seconds, LEAST_LEFT_S), pending)
         return await self._sleep(task, seconds, hands_on=False)
 
     async def rest(self, seconds: float) -> None:
         """Sleep, unless there is an interrupt: that ends it, and is kept for the task's next point."""
         task = _current_task()
-        if self._pending.get(task):
-            await asyncio.sleep(0)
-        else:
-            await self._sleep(task, seconds, hands_on=True)
+        await self._sleep(task, 0 if self._pending.get(task) else seconds, hands_on=True)
 
     async def _sleep(self, task: Task, seconds: float, *, hands_on: bool) -> Left:
         loop = task.get_loop()
@@ -295,6 +293,10 @@ class Interrupts:
             else:
                 continue
             due.remove(held)
+            for later in list(due):
+                if later.command is not None and later.scope is None:
+                    due.remove(later)
+                    self._keep(task, later.command)
             raise asyncio.CancelledError
 
     # Interrupts
@@ -336,7 +338,7 @@ class Interrupts:
 
     def is_masked(self, task: Task) -> bool:
         """Whether a mask forbids to interrupt a task."""
-        return task in self._due or _mask_of(self._points.get(task, ())) is not None
+        return _mask_of(self._points.get(task, ())) is not None
 
     def _when_unmasked(self, task: Task, held: _Held) -> None:
         mask = _mask_of(self._points.get(task, ()))
@@ -365,7 +367,8 @@ class Interrupts:
     def _deliver(self, task: Task, command: IPCCommand) -> None:
         points = self._points.get(task)
         if not points:
-            return  # it went on meanwhile, and is not waiting
+            self.dropped += 1  # it went on meanwhile, and is not waiting
+            return
         mask = _mask_of(points)
         if mask is not None:
             if len(mask.held) < MAX_PENDING:
@@ -422,7 +425,9 @@ class Interrupts:
         task = scope.task
         if task in self._points:
             again()
-        elif not task.done() and not scope.is_round:
+        elif task.done() or scope.is_round:
+            self.dropped += 1
+        else:
             self._keep(task, command)
 
     def _check(self, scope: _Scope) -> None:
