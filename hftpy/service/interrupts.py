@@ -293,9 +293,10 @@ class Interrupts:
             else:
                 continue
             due.remove(held)
-            for later in [later for later in due if later.command is not None and later.scope is None]:
-                due.remove(later)
-                self._keep(task, later.command)
+            for later in list(due):
+                if later.command is not None and later.scope is None:
+                    due.remove(later)
+                    self._keep(task, later.command)
             raise asyncio.CancelledError
 
     # Interrupts
