@@ -301,7 +301,7 @@ def send(
 @app.command()
 def tail(
     process: Annotated[list[str] | None, typer.Argument(help="Only of these processes.")] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds; without it until Ctrl-C.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds; without it until Ctrl-C.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
     root: Root = None,
 ) -> None:

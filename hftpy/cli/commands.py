@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -14,22 +15,32 @@ import zmq
 from hftpy.common.paths import get_root
 from hftpy.ipc import CommandResult, CommandState, IPCCommandSystem
 from hftpy.ipc.command_audit import TAIL_TOPIC
+from hftpy.ipc.command_state import Rejection
 from hftpy.ipc.transport import FrameReader, connect
 
 LOOK_S = 0.5  # how often new processes are looked for
 
 
 async def send(sender: str, target: str, command_type: str, payload: Any, timeout: float, wait: bool) -> int:
-    """Send one command; returns 0 if it arrived (with `wait`: if its handler ended without an error), else 1."""
+    """Send one command; returns 0 if it arrived (with `wait`: if its handler ended without an error), else 1.
+
+    Of one to many: if it arrived at all (ended without an error in all) but those that have no handler for it.
+    """
     system = IPCCommandSystem(sender)
     await system.start()
     try:
         command_id = system.send_command(target, command_type, payload, timeout=timeout)
-        result = await system.wait(command_id, until="done" if wait else "recv")
+        try:
+            result = await system.wait(command_id, until="done" if wait else "recv")
+        except asyncio.CancelledError:
+            system.stop()
+            print("hftpy send: interrupted:", *_lines(system.status(command_id)), sep="\n", file=sys.stderr)
+            raise
     finally:
         await system.stop()
     if wait and result.ok:
-        print(json.dumps({name: member.value for name, member in result.members.items()} or result.value))
+        ended = {name: member.value for name, member in result.members.items() if member.ok}
+        print(json.dumps(ended if result.members else result.value))
     else:
         for line in _lines(result):
             print(line)
@@ -39,7 +50,16 @@ async def send(sender: str, target: str, command_type: str, payload: Any, timeou
             f"ipc_command_subscribers (or name another sender by --as)",
             file=sys.stderr,
         )
-    return 0 if result.ok or (not wait and result.state is CommandState.RECEIVED) else 1
+    return 0 if (result.ok if wait else _has_arrived(result)) else 1
+
+
+def _has_arrived(result: CommandResult) -> bool:
+    """Whether those that it is for have it, however its handlers end; what has no handler for it is not one of them."""
+    arrived = (CommandState.RECEIVED, CommandState.DONE)
+    if not result.members:
+        return result.state in arrived
+    meant = [one for one in result.members.values() if one.reason != Rejection.NO_HANDLER]
+    return bool(meant) and all(one.state in arrived for one in meant)
 
 
 def _lines(result: CommandResult) -> list[str]:
@@ -120,10 +140,18 @@ def line_of(record: dict[str, Any]) -> str:
 
 
 async def tail(names: list[str], duration: float | None, as_json: bool) -> int:
-    """Print what happens to commands until Ctrl-C, or for `duration` seconds."""
+    """Print what happens to commands until Ctrl-C, until nobody reads it, or for `duration` seconds."""
+
+    failed: list[OSError] = []
 
     def show(record: dict[str, Any]) -> None:
-        print(json.dumps(record) if as_json else line_of(record), flush=True)
+        if failed:
+            return
+        try:
+            print(json.dumps(record) if as_json else line_of(record), flush=True)
+        except OSError as error:
+            failed.append(error)
+            stopped.set()
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -141,4 +169,9 @@ async def tail(names: list[str], duration: float | None, as_json: bool) -> int:
                 continue
     finally:
         watched.close()
+    if failed:
+        # What is still to be written would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(failed[0], BrokenPipeError):
+            raise failed[0]
     return 0

@@ -15,11 +15,12 @@ import sys
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from hftcore.book_parse import BookParser
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
 from hftcore.kline import Kline, PeriodicParser
@@ -27,7 +28,7 @@ from hftcore.parse import FrameKind, Parser
 from hftcore.spelling import pair_text
 from hftcore.symbols import CurrencyPair, register_instruments
 from hftcore.types import Ticker, Trade
-from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, rest_of
+from hftpy.cli.decode_books import DEFAULT_DEPTH, BookRows, depth_of_rest, rest_of
 from hftpy.exchange.frame_names import FrameClass, FrameName, name_frame
 from hftpy.sim.session_lines import ZSTD_MAGIC, ZstdReader
 from hftpy.sim.session_venue import exchange_of_url
@@ -185,7 +186,8 @@ class _Decoder:
             if not isinstance(data, str):
                 raise ValueError(f"data must be a string, was {data!r:.80}")
             local_time_ns = _local_time_ns(entry)
-            frame = data.encode()  # a lone surrogate, which no venue can send, is a UnicodeEncodeError
+            # Bytes that are no UTF-8 were recorded as lone surrogates; any other one is a UnicodeEncodeError.
+            frame = data.encode("utf-8", "surrogateescape")
         except (ValueError, ArithmeticError, RecursionError) as error:
             return iter([_error(number, self._exchange, f"a session entry is malformed: {error}")])
         return self._decode_frame(number, frame, local_time_ns)
@@ -254,6 +256,7 @@ class _VenueDecoder(_Decoder):
         self._depth = depth
         self._books: dict[str, BookRows] = {}  # by connection: each is numbered for itself
         self._urls: set[str] = set()
+        self._early: dict[str, str] = {}  # REST snapshots by symbol, which may come before its first update
         try:
             self._periodic: PeriodicParser | None = PeriodicParser(exchange)
         except ValueError:
@@ -282,12 +285,13 @@ class _VenueDecoder(_Decoder):
 
     def _books_of(self, conn: str) -> BookRows:
         if conn not in self._books:
-            self._books[conn] = BookRows(self._exchange, self._depth)
+            self._books[conn] = BookRows(self._exchange, self._depth, self._early)
         return self._books[conn]
 
     def _forget(self) -> None:
         self._books.clear()
         self._urls.clear()
+        self._early.clear()
 
     def _event_row(self, number: int, event: Ticker | Trade, native: str) -> dict[str, Any]:
         kind = "ticker" if isinstance(event, Ticker) else "trade"
@@ -308,7 +312,12 @@ class _VenueDecoder(_Decoder):
 
     def _take_rest(self, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._learn_instruments(entry.get("data"))
-        return [row for books in self._books.values() for row in books.take_rest(*rest_of(entry), 0)]
+        url, body = rest_of(entry)
+        if native := depth_of_rest(self._exchange, url):
+            with suppress(ParseError):  # one that is malformed does not take the place of a good one
+                BookParser(self._exchange).parse(body.encode(), 0, symbol=native)
+                self._early[native] = body
+        return [row for books in self._books.values() for row in books.take_rest(url, body, 0)]
 
     def _take_connection(self, entry: Mapping[str, Any]) -> None:
         if url := entry.get("url"):

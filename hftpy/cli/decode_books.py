@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,10 @@ from hftcore.symbols import CurrencyPair
 DEFAULT_DEPTH = 10
 KRAKEN_DEPTHS = (10, 25, 100, 500, 1000)
 V1_CHANNEL = re.compile(rb'"book-(10|25|100|500|1000)"')
+OKX_CHANNEL = re.compile(rb'"channel"\s*:\s*"([^"]*)"')
+PARTIAL = "partial"
 NAMELESS = "a depth without a symbol"
+Key = tuple[CurrencyPair, str]
 OUTSIDE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)
 
 
@@ -30,15 +34,18 @@ class BookRows:
         The venue.
     depth
         How many levels a row holds.
+    early
+        Bodies of REST snapshots by the venue's spelling, which came before any update of their symbol.
     """
 
-    def __init__(self, exchange: Exchange, depth: int) -> None:
+    def __init__(self, exchange: Exchange, depth: int, early: Mapping[str, str] = MappingProxyType({})) -> None:
         self._exchange = exchange
         self._depth = depth
+        self._early = early
         self._parser = BookParser(exchange)
-        self._feeds: dict[CurrencyPair, BookFeed] = {}
+        self._feeds: dict[Key, BookFeed] = {}
         self._natives: dict[str, CurrencyPair] = {}
-        self._depths: dict[CurrencyPair, int] = {}  # Kraken: what each feed was made for
+        self._depths: dict[Key, int] = {}  # Kraken: what each feed was made for
         self._told_depths: dict[str, int] = {}  # by the venue's spelling: what an acknowledgement says
 
     def rows(self, frame: bytes, local_ns: int) -> list[dict[str, Any]] | None:
@@ -49,9 +56,8 @@ class BookRows:
         ParseError
             If it brings one that is malformed.
         """
-        if self._exchange in OUTSIDE and frame.startswith(b'{"lastUpdateId"') and len(self._feeds) == 1:
-            pair = next(iter(self._feeds))
-            return self._take_snapshot(pair, frame, local_ns)
+        if self._exchange in OUTSIDE and frame.startswith(b'{"lastUpdateId"') and len(self._natives) == 1:
+            return self._take_snapshot(next(iter(self._natives.values())), frame, local_ns)
         try:
             updates = self._parser.parse(frame, local_ns)
         except ParseError as error:
@@ -63,24 +69,26 @@ class BookRows:
                 for feed in self._feeds.values():
                     feed.feed(frame)  # it counts
             return [] if self._parser.kind is FrameKind.EVENTS and not self._parser.otherEvents else None
-        for update in updates:
-            depth = self._depth_of(update, frame)
-            if update.symbol not in self._feeds or depth != self._depths[update.symbol]:
-                self._feeds[update.symbol] = self._make_feed(update, depth)
-                self._natives[update.native] = update.symbol
-                self._depths[update.symbol] = depth
+        keys = [(update.symbol, self._book_name(update, frame)) for update in updates]
+        for key, update in zip(keys, updates, strict=True):
+            depth = self._depth_of(key, update)
+            if key not in self._feeds or depth != self._depths[key]:
+                self._feeds[key] = self._make_feed(key, update, depth)
+                self._depths[key] = depth
+                if self._exchange in OUTSIDE and key[1] != PARTIAL:
+                    self._natives[update.native] = update.symbol
+                    if update.native in self._early:
+                        # Whether it is too old, this update tells.
+                        self._feeds[key].snapshot(update.symbol, self._early[update.native].encode(), local_ns)
         # A venue that counts all frames of a connection has each book see them all.
         counted = self._parser.frameSeq is not None
-        for pair in self._feeds if counted else dict.fromkeys(update.symbol for update in updates):
-            self._feeds[pair].feed(frame)
-        return [self._row(update.symbol, update.native, update) for update in updates]
+        for key in self._feeds if counted else dict.fromkeys(keys):
+            self._feeds[key].feed(frame)
+        return [self._row(key, update.native, update) for key, update in zip(keys, updates, strict=True)]
 
     def take_rest(self, url: str, body: str, local_ns: int) -> list[dict[str, Any]]:
         """A recorded answer of a REST API: a depth snapshot counts, everything else is nothing."""
-        if self._exchange not in OUTSIDE or "/depth" not in urlsplit(url).path:
-            return []
-        native = parse_qs(urlsplit(url).query).get("symbol", [""])[0]
-        pair = self._natives.get(native)
+        pair = self._natives.get(depth_of_rest(self._exchange, url))
         try:
             return [] if pair is None else self._take_snapshot(pair, body.encode(), local_ns)
         except ParseError:
@@ -92,12 +100,12 @@ class BookRows:
             feed.reset()
 
     def _take_snapshot(self, pair: CurrencyPair, body: bytes, local_ns: int) -> list[dict[str, Any]]:
-        feed = self._feeds[pair]
+        feed = self._feeds[pair, ""]
         if feed.waits(pair):
             feed.snapshot(pair, body, local_ns)
         native = next(native for native, known in self._natives.items() if known == pair)
         (update,) = self._parser.parse(body, local_ns, symbol=native)
-        return [self._row(pair, native, update)]
+        return [self._row((pair, ""), native, update)]
 
     def _nameless(self, frame: bytes, local_ns: int) -> dict[str, Any]:
         """A whole small book that does not say whose it is: of a connection with one stream, or of the REST API."""
@@ -121,30 +129,42 @@ class BookRows:
         if isinstance(native, str) and depth in KRAKEN_DEPTHS:
             self._told_depths[native] = depth
 
-    def _depth_of(self, update: BookUpdate, frame: bytes) -> int:
+    def _book_name(self, update: BookUpdate, frame: bytes) -> str:
+        """Which of a symbol's books an update belongs to, where a connection may carry several of them."""
+        if self._exchange in OUTSIDE:
+            return PARTIAL if update.snapshot else ""
+        if self._exchange is Exchange.KRAKEN:
+            named = V1_CHANNEL.search(frame)
+        elif self._exchange in (Exchange.OKX, Exchange.OKX_SWAP):
+            named = OKX_CHANNEL.search(frame)
+        else:
+            return ""
+        return "" if named is None else named[1].decode()
+
+    def _depth_of(self, key: Key, update: BookUpdate) -> int:
         """How deep the book is that an update belongs to; 0: as deep as the venue's."""
         if self._exchange is not Exchange.KRAKEN:
             return 0
-        named = V1_CHANNEL.search(frame)
-        if named is not None:
-            return int(named[1])
+        if key[1]:
+            return int(key[1])
         if update.native in self._told_depths:
             return self._told_depths[update.native]
-        known = self._depths.get(update.symbol, 0)
+        known = self._depths.get(key, 0)
         if known and not update.snapshot:
             return known
         # What was subscribed, if no acknowledgement says it: a snapshot is as deep, mostly.
         deepest = max(len(update.bids), len(update.asks))
         return next((depth for depth in KRAKEN_DEPTHS if deepest <= depth), KRAKEN_DEPTHS[-1])
 
-    def _make_feed(self, update: BookUpdate, depth: int) -> BookFeed:
-        snapshots: Any = "outside" if self._exchange in OUTSIDE else "in_band"
+    def _make_feed(self, key: Key, update: BookUpdate, depth: int) -> BookFeed:
+        snapshots: Any = "outside" if self._exchange in OUTSIDE and key[1] != PARTIAL else "in_band"
         return BookFeed(
             self._exchange, [update.symbol], depth=depth, snapshots=snapshots, natives={update.native: update.symbol}
         )
 
-    def _row(self, pair: CurrencyPair, native: str, update: BookUpdate) -> dict[str, Any]:
-        book: OrderBook = self._feeds[pair].book(pair)
+    def _row(self, key: Key, native: str, update: BookUpdate) -> dict[str, Any]:
+        pair = key[0]
+        book: OrderBook = self._feeds[key].book(pair)
         bids, asks = book.top_texts(self._depth) if self._depth else ([], [])
         row: dict[str, Any] = {
             "symbol": str(pair),
@@ -160,6 +180,14 @@ class BookRows:
         if not row["valid"]:
             row["why"] = book.why
         return row
+
+
+def depth_of_rest(exchange: Exchange, url: str) -> str:
+    """The venue's spelling of the symbol whose depth a REST request asked for; empty: it asked for none."""
+    parts = urlsplit(url)
+    if exchange not in OUTSIDE or "/depth" not in parts.path:
+        return ""
+    return parse_qs(parts.query).get("symbol", [""])[0]
 
 
 def rest_of(entry: Mapping[str, Any]) -> tuple[str, str]:

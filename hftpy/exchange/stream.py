@@ -289,6 +289,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
         Raises
         ------
+        ConfigError
+            If a channel's arguments or pairs cannot be used.
         SubscribeError
             If the venue refused all symbols of a channel.
         VenueError

@@ -49,6 +49,7 @@ class AuditLog:
         self._max_bytes = max_bytes
         self._files = files
         self._log = LimitedLog(logger)
+        self._torn = False  # the last line was written in part
         self.lost = 0
         try:
             self._open()
@@ -63,21 +64,33 @@ class AuditLog:
     def write(self, line: bytes) -> None:
         """Append a line; one that cannot be written is logged and counted."""
         try:
-            if self._size and self._size + len(line) > self._max_bytes:
+            if self._file < 0:
+                self._open()  # it could not be after the last rotation
+            elif self._size and self._size + len(line) > self._max_bytes:
                 self._rotate()
-            self._size += os.write(self._file, line)
+            if self._torn:
+                line = b"\n" + line  # the disk was full: this line must not continue that one
+            written = os.write(self._file, line)
+            self._size += written
+            if written != len(line):
+                self._torn |= written > 0
+                raise OSError(f"{written} of {len(line)} bytes were written")
+            self._torn = False
         except OSError as error:
             self.lost += 1
             self._log.warning("lost", "audit log %s: a line was lost: %s", self._path, error)
 
     def _rotate(self) -> None:
-        os.close(self._file)
-        self._file = -1
-        for number in range(self._files - 1, 0, -1):
-            older = self._path.with_name(f"{self._path.name}.{number}")
-            if older.exists():
-                os.replace(older, self._path.with_name(f"{self._path.name}.{number + 1}"))
-        os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
+        try:
+            for number in range(self._files - 1, 0, -1):
+                older = self._path.with_name(f"{self._path.name}.{number}")
+                if older.exists():
+                    os.replace(older, self._path.with_name(f"{self._path.name}.{number + 1}"))
+            os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
+            self._torn = False
+        except OSError as error:
+            self._log.warning("rotate", "audit log %s cannot be rotated: %s", self._path, error)
+        self.close()
         self._open()
 
     def close(self) -> None:

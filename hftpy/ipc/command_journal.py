@@ -57,6 +57,7 @@ class CommandJournal:
         self._known: dict[_Key, tuple[float, Done | None]] = {}  # until when by the wall clock, and its end
         self._lines = 0
         self._file = -1
+        self._torn = False  # the last line was written in part
         self.damaged = 0
         try:
             self._load()
@@ -105,12 +106,13 @@ class CommandJournal:
             self._file = -1
 
     def _write(self, record: list[Any]) -> None:
-        line = _line(record)
+        # The disk was full: this line must not continue that one.
+        line = b"\n" + _line(record) if self._torn else _line(record)
         written = os.write(self._file, line)
         if written != len(line):
-            # The disk is full. The next line must not continue this one.
-            os.write(self._file, b"\n")
+            self._torn |= written > 0
             raise OSError(f"{written} of {len(line)} bytes were written")
+        self._torn = False
         if self._fsync:
             os.fdatasync(self._file)
         self._lines += 1
@@ -163,6 +165,7 @@ class CommandJournal:
             raise
         self.close()
         self._file = file
+        self._torn = False
         self._lines = len(records)
 
 

@@ -6,6 +6,7 @@ lane's task: one that ends without waiting is answered in the same turn. Where i
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import logging
 import time
@@ -20,17 +21,13 @@ from hftpy.ipc.command import encode_payload
 from hftpy.ipc.command_handlers import Registered
 from hftpy.ipc.command_protocol import MAX_RESULT_BYTES, Outcome
 from hftpy.ipc.command_session import Received
+from hftpy.ipc.command_text import text_of
 
 logger = logging.getLogger(__name__)
 
 SLICE_S = 0.002  # for so long handlers that do not wait may run before others get the event loop
+RESTART_S = 0.05  # a lane whose task was cancelled goes on after this time, unless the program ends by then
 MAX_ERROR_CHARS = 500
-
-
-def _has_ended(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
-        logger.error("%s failed", task.get_name(), exc_info=error)
 
 
 class Decisions(Protocol):
@@ -38,7 +35,7 @@ class Decisions(Protocol):
 
     def may_start(self, now: float, entry: Received) -> bool: ...
 
-    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: str | None = None) -> None: ...
+    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: bytes | None = None) -> None: ...
 
     def abandon(self, entry: Received) -> None: ...
 
@@ -95,11 +92,12 @@ class CommandLanes:
         self._capacity = capacity
         self._lanes: dict[str, Lane] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped_inside = False
+        self._stopper: tuple[asyncio.Task[Any] | None, Received | None] | None = None  # who stopped us from inside
         self._slice_until = 0.0
         self.decisions: Decisions
         self.on_answer: Callable[[], None] = lambda: None  # a handler ended
         self.on_idle: Callable[[], None] = lambda: None  # and no other waits behind it
+        self.on_awaited: Callable[[], None] = lambda: None  # what a handler returned was awaited; in its task
         self.on_left: Callable[[], None] = lambda: None  # the handler that stopped the system has ended
         self.handled = self.failed = self.queue_full = 0
 
@@ -124,7 +122,7 @@ class CommandLanes:
         lane = self._lanes.get(registered.lane)
         if lane is None:
             lane = self._lanes[registered.lane] = Lane()
-        if len(lane.queue) >= self._capacity or (self._loop is None and self._stopped_inside):
+        if len(lane.queue) >= self._capacity or (self._loop is None and self._stopper is not None):
             self.queue_full += 1
             return False
         loop, worker = self._loop, lane.worker
@@ -161,9 +159,30 @@ class CommandLanes:
             worker.task = loop.create_task(
                 self._process_worker(loop, lane, worker), name=f"{self._process_id} commands", context=worker.context
             )
-            worker.task.add_done_callback(_has_ended)
+            worker.task.add_done_callback(functools.partial(self._on_task_end, loop, lane, worker))
         else:
             worker.wake()
+
+    def _on_task_end(
+        self, loop: asyncio.AbstractEventLoop, lane: Lane, worker: Worker, task: asyncio.Task[None]
+    ) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
+            logger.error("%s failed", task.get_name(), exc_info=error)
+        if lane.worker is not worker:
+            if self._stopper is not None and self._stopper[0] is task and self._stopper[1] is not None:
+                self._end_program(lane, self._stopper[1], error or asyncio.CancelledError())
+            return
+        # Not by `stop`: a handler has cancelled its task, or somebody all tasks.
+        lane.worker = None
+        if lane.running is not None:
+            self._end_program(lane, lane.running, error or asyncio.CancelledError())
+        if lane.queue and not loop.is_closed():
+            loop.call_later(RESTART_S, self._restart, loop, lane)
+
+    def _restart(self, loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
+        if self._loop is loop and lane.queue:
+            self._wake(loop, lane)
 
     def _run_now(
         self, loop: asyncio.AbstractEventLoop, lane: Lane, worker: Worker, entry: Received, registered: Registered
@@ -175,9 +194,14 @@ class CommandLanes:
         _enter_task(loop, task)
         try:
             begun = worker.context.run(self._begin, entry, registered)
-        except BaseException as error:
+        except (SystemExit, KeyboardInterrupt) as error:
             self._end_program(lane, entry, error)
             raise
+        except BaseException as error:
+            # It must not keep those from being read that wait behind it.
+            logger.exception("the handler of %r failed", entry.command)
+            self._end_program(lane, entry, error)
+            begun = None
         finally:
             _leave_task(loop, task)
         if begun is not None:
@@ -210,7 +234,7 @@ class CommandLanes:
         return None
 
     def _end_program(self, lane: Lane, entry: Received, error: BaseException) -> None:
-        """A handler ends the program (`sys.exit`, Ctrl-C): its sender is told so before."""
+        """A handler ends the program (`sys.exit`, Ctrl-C), or its task: its sender is told so before."""
         self._fail(entry, error)
         self._left(lane, entry)
 
@@ -218,8 +242,8 @@ class CommandLanes:
         """A handler has ended."""
         if lane.running is entry:
             lane.running = None
-        if self._stopped_inside:
-            self._stopped_inside = False
+        if self._stopper is not None and self._stopper[1] is entry:
+            self._stopper = None
             self.on_left()
 
     async def _process_worker(self, loop: asyncio.AbstractEventLoop, lane: Lane, worker: Worker) -> None:
@@ -256,9 +280,11 @@ class CommandLanes:
     async def _run(self, lane: Lane, entry: Received, begun: Awaitable[Any] | None) -> None:
         try:
             await self._handle(entry, begun)
-        except (SystemExit, KeyboardInterrupt) as error:
-            self._end_program(lane, entry, error)
+        except BaseException as error:
+            if entry.done is None:  # else `stop` has answered
+                self._end_program(lane, entry, error)
             raise
+        self.on_awaited()
         self._left(lane, entry)
 
     async def _handle(self, entry: Received, begun: Awaitable[Any] | None) -> None:
@@ -276,7 +302,7 @@ class CommandLanes:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise  # `stop` has answered
+                raise
             logger.warning("the handler of %r was cancelled", entry.command)
             self._fail(entry, error)
         except Exception as error:
@@ -291,21 +317,23 @@ class CommandLanes:
         value = None
         if result is not None and entry.keys.ack == "done":
             try:
-                value = encode_payload(result)
-                if len(value) > MAX_RESULT_BYTES:
-                    raise ValueError(f"a result must have at most {MAX_RESULT_BYTES} bytes, was {len(value)}")
-            except (TypeError, ValueError) as error:
-                logger.warning("the result of %r cannot be sent: %s", entry.command, error)
-                self._end(entry, "error", f"the handler ended, but its result cannot be sent: {error}")
+                text = encode_payload(result)
+                if len(text) > MAX_RESULT_BYTES:
+                    raise ValueError(f"a result must have at most {MAX_RESULT_BYTES} bytes, was {len(text)}")
+                value = text.encode()
+            except Exception as error:  # noqa: BLE001 - a result's own methods may do anything
+                why = str(error) if isinstance(error, TypeError | ValueError) else text_of(error)
+                logger.warning("the result of %r cannot be sent: %s", entry.command, why)
+                self._end(entry, "error", f"the handler ended, but its result cannot be sent: {why}")
                 return
         self._end(entry, "ok", "", value)
 
     def _fail(self, entry: Received, error: BaseException) -> None:
         self.failed += 1
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = text_of(error)
         self._end(entry, "error", text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…")
 
-    def _end(self, entry: Received, outcome: Outcome, error: str, value: str | None = None) -> None:
+    def _end(self, entry: Received, outcome: Outcome, error: str, value: bytes | None = None) -> None:
         self.decisions.on_done(entry, outcome, error, value)
         self.on_answer()
 
@@ -318,15 +346,21 @@ class CommandLanes:
             task = asyncio.current_task()
         except RuntimeError:
             return False
-        return task is not None and any(
-            lane.worker is not None and lane.worker.task is task for lane in self._lanes.values()
+        return task is not None and (
+            (self._stopper is not None and self._stopper[0] is task)
+            or any(lane.worker is not None and lane.worker.task is task for lane in self._lanes.values())
         )
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Refuse what waits and cancel what runs, but for the handler that called this; returns what is ending."""
         inside = self.is_inside
-        self._stopped_inside = inside
         current = asyncio.current_task() if inside else None
+        if not inside:
+            self._stopper = None
+        elif self._stopper is None or self._stopper[0] is not current:
+            own = next(lane for lane in self._lanes.values() if lane.worker is not None and lane.worker.task is current)
+            self._stopper = (current, own.running)
+        last = None if self._stopper is None else self._stopper[1]
         self._loop = None
         ending = []
         for lane in self._lanes.values():
@@ -335,7 +369,7 @@ class CommandLanes:
                 self.decisions.drop(entry)
             task = None if lane.worker is None else lane.worker.task
             lane.worker = None
-            if task is None or task is not current:
+            if lane.running is not last:
                 self._abandon(lane)
             if task is not None and task is not current and not task.done() and not task.get_loop().is_closed():
                 task.cancel()

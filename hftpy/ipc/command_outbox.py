@@ -243,4 +243,5 @@ class CommandOutbox:
             for queue in (peer.urgent, peer.queue):
                 while queue and queue[0].final:
                     queue.popleft()
+            peer.ended = bool(peer.queue or peer.urgent)
             self._forget_idle(peer)

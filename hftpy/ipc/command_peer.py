@@ -9,8 +9,8 @@ class Peer:
     """A process that commands go to."""
 
     __slots__ = (
-        "asks", "boot", "fin", "gone", "hello_at", "hello_interval", "inflight", "joined", "left", "name", "queue",
-        "received", "unknown", "urgent",
+        "asks", "boot", "ended", "fin", "gone", "hello_at", "hello_interval", "inflight", "joined", "left", "name",
+        "queue", "received", "unknown", "urgent",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -20,6 +20,7 @@ class Peer:
         self.hello_at = self.hello_interval = 0.0
         self.queue: deque[Delivery] = deque()
         self.urgent: deque[Delivery] = deque()
+        self.ended = False  # some that wait may have ended
         self.inflight: dict[str, Delivery] = {}
         self.received: dict[str, Delivery] = {}
         self.unknown: OrderedDict[str, Delivery] = OrderedDict()

@@ -18,7 +18,7 @@ from hftpy.ipc.command_state import CommandState
 from hftpy.ipc.curve_guard import KeyedReader, Listener
 from hftpy.ipc.sent_command import Delivery, SentCommand
 from hftpy.ipc.tcp import COMMANDS, TcpEndpoints
-from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress
+from hftpy.ipc.transport import STOP_LINGER_MS, FrameReader, OwnedAddress, running_loop
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class CommandPublisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
+        self._armed_on: asyncio.AbstractEventLoop | None = None
         self._is_sending = False
         self._served = 0  # frames read
         self._joined = PrefixFilter()
@@ -266,14 +267,20 @@ class CommandPublisher:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _arm(self, when: float) -> None:
+        loop = self._loop if self._loop is not None and not self._loop.is_closed() else running_loop()
         if self._timer is not None:
-            if self._armed_at <= when:
+            if self._armed_at <= when and self._armed_on is loop:
                 return
             self._timer.cancel()
             self._timer = None
-        if self._loop is not None and not self._loop.is_closed():
-            self._armed_at = when
-            self._timer = self._loop.call_later(max(0.0, when - time.monotonic()) + 0.001, self._on_timer)
+        if loop is not None:
+            self._armed_at, self._armed_on = when, loop
+            self._timer = loop.call_later(max(0.0, when - time.monotonic()) + 0.001, self._on_timer)
+
+    def arm(self) -> None:
+        """Let deadlines pass on the running loop, whether or not the address is open."""
+        if self._timer is None or self._armed_on is not running_loop():
+            self._arm_next()
 
     def _arm_next(self) -> None:
         when = self.sender.next_time()
@@ -288,9 +295,11 @@ class CommandPublisher:
     def _on_timer(self) -> None:
         self._timer = None
         now = time.monotonic()
-        self._serve(now)
-        self.sender.poll(now)
-        self._arm_next()
+        try:
+            self._serve(now)
+            self.sender.poll(now)
+        finally:
+            self._arm_next()
 
     def __str__(self) -> str:
         return self._process_id

@@ -29,6 +29,7 @@ from hftpy.ipc.command_session import (
     unknown_end,
 )
 from hftpy.ipc.command_state import Rejection
+from hftpy.ipc.command_text import sendable, text_of
 
 KEEP_S = 10.0  # how long after its deadline the answer to a command is kept
 QUIET_S = 60.0  # the answers to commands without a deadline are kept as long after the last word of their sender
@@ -227,6 +228,8 @@ class CommandReceiver:
             return  # it stays missing, and will be sent again
         stream = session.stream(stream_of(command.target_id, command.command_type))
         self._on_low(now, session, stream, keys.low)
+        if not stream.next and keys.low == keys.seq:
+            self._advance_to(now, stream, keys.seq)  # nothing before it is open: there is no order to wait for
         entry = session.store.get(command.command_id)
         if entry is not None:
             self.duplicates += 1
@@ -247,6 +250,9 @@ class CommandReceiver:
                 command_id = command.command_id
                 self._say(entry, unknown_end(command_id) if maybe else Done(command_id, "rejected", Rejection.BUSY))
             return
+        if seq != stream.next and len(stream.seen) >= MAX_SKIPPED:
+            self.busy += 1
+            return  # that it was refused could not be remembered: it stays missing, and will be sent again
         if not self._keep(now, session, stream, entry):
             if seq == stream.next:
                 stream.next += 1
@@ -424,10 +430,11 @@ class CommandReceiver:
         if registered.schema is not None:
             try:
                 command.payload = msgspec.convert(command.payload, registered.schema)
-            except msgspec.ValidationError as error:
+            except Exception as error:  # noqa: BLE001 - a schema's own checks may raise anything
                 self.bad_payload += 1
-                self.log("payload", "refused %r: %s", command, error)
-                return self._reject(entry, Rejection.BAD_PAYLOAD, str(error))
+                why = str(error) if isinstance(error, msgspec.ValidationError) else text_of(error)
+                self.log("payload", "refused %r: %s", command, why)
+                return self._reject(entry, Rejection.BAD_PAYLOAD, why)
         if not self._run(entry):
             self.log("full", "refused %r: too many commands wait", command)
             self._reject(entry, Rejection.BUSY, "too many commands wait")
@@ -475,11 +482,12 @@ class CommandReceiver:
         entry.started = True
         return True
 
-    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: str | None = None) -> None:
+    def on_done(self, entry: Received, outcome: Outcome, error: str = "", value: bytes | None = None) -> None:
         """The handler ended; `value` is what it returned, as JSON."""
         if entry.done is not None:
             return  # given up before
-        found = None if value is None else msgspec.Raw(value.encode())
+        found = None if value is None else msgspec.Raw(value)
+        error = sendable(error)
         if len(error) > MAX_ERROR_CHARACTERS:
             error = f"{error[:MAX_ERROR_CHARACTERS]}…"
         done = Done(entry.command.command_id, outcome, "", error, found)
@@ -515,7 +523,8 @@ class CommandReceiver:
         # That this life does not run it does not say that no life did.
         maybe = self._earlier(entry) is not False
         command_id = entry.command.command_id
-        self._end(entry, unknown_end(command_id) if maybe else Done(command_id, "rejected", reason, error))
+        refused = Done(command_id, "rejected", reason, sendable(error)[:MAX_ERROR_CHARACTERS])
+        self._end(entry, unknown_end(command_id) if maybe else refused)
         return True
 
     def _end(self, entry: Received, done: Done) -> None:

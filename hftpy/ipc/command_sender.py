@@ -86,6 +86,9 @@ class CommandSender(CommandOutbox):
             self._drop_unrouted(command, "the system was not started")
             return
         if self._early or (command.for_many and now < self._early_until):
+            if fail_fast and not command.for_many and self._is_absent(command):
+                self._end(self._add(command, command.target_id), CommandState.NO_ROUTE, "nobody has joined")
+                return
             if len(self._early) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
                 self._drop_unrouted(command, "too many commands wait")
                 return
@@ -93,6 +96,10 @@ class CommandSender(CommandOutbox):
             self._early.append(command)
             return
         self._route(now, command, fail_fast)
+
+    def _is_absent(self, command: SentCommand) -> bool:
+        peer = self.peers.get(command.target_id)
+        return (peer is None or not peer.joined) and not self._is_plain(command.target_id, command.topic)
 
     def _drop_unrouted(self, command: SentCommand, reason: str) -> None:
         self._drop(self._add(command, "" if command.for_many else command.target_id), reason)
@@ -115,11 +122,22 @@ class CommandSender(CommandOutbox):
             self._forget_idle(peer)
         elif (peer.boot and command.urgent) or (peer.boot and len(peer.inflight) < self._window and not peer.queue):
             self._send_first(now, delivery, peer)
-        elif len(peer.queue) + len(peer.urgent) >= self._capacity or self._waiting_bytes > MAX_WAITING_BYTES:
+        elif self._is_full(peer) or self._waiting_bytes > MAX_WAITING_BYTES:
             self._drop(delivery, "too many commands wait")
         else:
             self._wait(command)
             (peer.urgent if command.urgent else peer.queue).append(delivery)
+
+    def _is_full(self, peer: Peer) -> bool:
+        if len(peer.queue) + len(peer.urgent) < self._capacity:
+            return False
+        # What ended behind one with a longer deadline takes no room.
+        for queue in (peer.queue, peer.urgent) if peer.ended else ():
+            still = [delivery for delivery in queue if not delivery.final]
+            queue.clear()
+            queue.extend(still)
+        peer.ended = False
+        return len(peer.queue) + len(peer.urgent) >= self._capacity
 
     def _send_to_many(self, now: float, command: SentCommand) -> None:
         members = [
@@ -293,7 +311,7 @@ class CommandSender(CommandOutbox):
 
     def _on_missing(self, now: float, peer: Peer, boot: str, command_ids: list[str]) -> None:
         again: list[Delivery] = []
-        for command_id in command_ids:
+        for command_id in dict.fromkeys(command_ids):  # two questions may have been answered at once
             delivery = peer.inflight.get(command_id)
             if delivery is None:
                 delivery = peer.received.get(command_id)
@@ -331,7 +349,7 @@ class CommandSender(CommandOutbox):
                 self.refused += 1
             return
         delivery.command.size += size
-        if delivery.command.final:
+        if delivery.command.id in self.commands and delivery.command.final:
             self._finished_bytes += size
         error = "" if done.outcome == "ok" else error or "error"
         self._end(delivery, CommandState.DONE, "", error, done.value)

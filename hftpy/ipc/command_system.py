@@ -29,7 +29,7 @@ from hftpy.ipc.command_session import Received
 from hftpy.ipc.command_state import CommandResult
 from hftpy.ipc.command_stats import counters
 from hftpy.ipc.dispatcher import CommandDispatcher
-from hftpy.ipc.sent_command import SentCommand
+from hftpy.ipc.sent_command import SentCommand, tell
 from hftpy.ipc.tcp import TcpEndpoints
 from hftpy.ipc.transport import running_loop
 
@@ -161,7 +161,12 @@ class IPCCommandSystem:
         if not self._running:
             if self._audit_path is not None and self._observer.audit is None:
                 self._observer.audit = AuditLog(self._audit_path)
-            self._publisher.open(self._root())
+            try:
+                self._publisher.open(self._root())
+            except BaseException:
+                if not self._remotes:  # else a handler that has stopped us is still to be answered
+                    self._close_remotes()
+                raise
             self._running = True
             try:
                 for process_id in self._wanted:
@@ -260,6 +265,10 @@ class IPCCommandSystem:
             senders=senders,
         )
 
+    def after_handlers(self, call: Callable[[], None]) -> None:
+        """Call something in the task of each handler that was awaited, when that has ended."""
+        self._dispatcher.lanes.on_awaited = call
+
     def send_command(
         self,
         target_id: str,
@@ -296,7 +305,8 @@ class IPCCommandSystem:
             If an argument has a wrong type, or the payload holds what cannot be sent.
         ValueError
             If the target or the type is not one, both together are too long for a topic, or the payload is too large,
-            too deep, or holds NaN; or the timeout is not above 0.
+            too deep, or holds NaN; or the timeout is not above 0 s and
+            below 1e7 s.
         """
         return CommandId(self._send(target_id, command_type, payload, timeout, ack, fail_fast).id)
 
@@ -306,7 +316,7 @@ class IPCCommandSystem:
         topic = _topic(target_id, command_type)
         ttl = self._hold_s if timeout is None else timeout
         if not 0 < ttl < 1e7:
-            raise ValueError(f"timeout must be above 0 s, was {timeout!r}")
+            raise ValueError(f"timeout must be above 0 s and below 1e7 s, was {ttl!r}")
         if ack not in ("none", "recv", "done"):
             raise ValueError(f"ack must be none, recv or done, was {ack!r}")
         text = "{}" if payload is None else encode_payload(payload)
@@ -373,7 +383,7 @@ class IPCCommandSystem:
             self._attach()
             if not command.final:
                 await command.ended(asyncio.get_running_loop())
-        elif not command.is_received():
+        while until == "recv" and not command.is_received():
             await self._watch(command, command.is_received)
         return command.result()
 
@@ -413,8 +423,8 @@ class IPCCommandSystem:
         future: asyncio.Future[None] = loop.create_future()
 
         def look() -> None:
-            if not future.done() and is_ready():
-                future.set_result(None)
+            if is_ready():
+                tell(future)
 
         self._publisher.sender.on_ready.append(look)
         try:
@@ -437,8 +447,8 @@ class IPCCommandSystem:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def look() -> None:
-            if not future.done() and is_over():
-                future.set_result(None)
+            if is_over():
+                tell(future)
 
         if command.watchers is None:
             command.watchers = []
@@ -490,7 +500,10 @@ class IPCCommandSystem:
     def _attach(self) -> None:
         """Give the sockets to the running loop, if there is one."""
         loop = running_loop()
-        if loop is None or not self._running:
+        if loop is None:
+            return
+        if not self._running:
+            self._publisher.arm()  # what waits for the start ends by its deadline all the same
             return
         if loop is not self._loop:
             self._loop = loop
@@ -529,5 +542,9 @@ class IPCCommandSystem:
 
     async def _settle(self) -> None:
         self._attach()
-        if self._ending:
-            await asyncio.gather(*self._ending, return_exceptions=True)
+        if asyncio.current_task() in self._ending:
+            return  # others may wait for this one
+        loop = asyncio.get_running_loop()
+        ending = [task for task in self._ending if task.get_loop() is loop]
+        if ending:
+            await asyncio.wait(ending)

@@ -9,6 +9,12 @@ from hftpy.ipc.command_handlers import URGENT_TYPES, stream_of
 from hftpy.ipc.command_state import CommandResult, CommandState, Rejection
 
 
+def tell(future: asyncio.Future[None]) -> None:
+    """Let whoever waits go on; nobody does where the loop was closed."""
+    if not future.done() and not future.get_loop().is_closed():
+        future.set_result(None)
+
+
 class Delivery:
     """One command on its way to one process."""
 
@@ -78,8 +84,7 @@ class SentCommand:
         if self.final and self.ends is not None:
             ends, self.ends = self.ends, None
             for future in ends:
-                if not future.done():
-                    future.set_result(None)
+                tell(future)
         if self.watchers is not None:
             for watcher in tuple(self.watchers):
                 watcher()
@@ -92,6 +97,8 @@ class SentCommand:
         )
 
     def result(self) -> CommandResult:
+        if not self.deliveries and not self.final:  # it waits for processes to connect
+            return CommandResult(self.id, self.target_id, self.type, CommandState.QUEUED, False)
         if not self.for_many:
             return self.deliveries[0].result()
         members = {delivery.member: delivery.result() for delivery in self.deliveries if delivery.member}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -62,13 +62,13 @@ class Background:
         current = asyncio.current_task()
         await self.cancel(task for task in self._tasks if task is not current)
 
-    async def cancel(self, tasks: Iterable[Task]) -> None:
+    async def cancel(self, tasks: Iterable[Task], *, asked: Collection[Task] = ()) -> None:
         """Cancel tasks and wait until they have ended, though not for ever for one that does not want to: one that
-        still runs after half the time is cancelled once more.
+        still runs after half the time is cancelled once more. Those `asked` to end already are so after that time.
         """
         left = {task for task in tasks if not task.done()}
-        for _ in range(2):
-            for task in left:
+        for spared in (asked, ()):
+            for task in left.difference(spared):
                 task.cancel()
             if left:
                 _, left = await asyncio.wait(left, timeout=STUCK_S / 2)

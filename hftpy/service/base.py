@@ -341,6 +341,7 @@ class ServiceBase(ServiceKeeping):
         self._apis = wiring.make_apis(self.config)
         if setting.ipc_command_publisher is not None:
             self._ipc_command = IPCCommandSystem(setting.ipc_command_publisher, tcp=self._tcp)
+            self._ipc_command.after_handlers(self._interrupts.end_call)
             self._register_control(self._ipc_command)
         self.streams = wiring.make_streams(self.config, QueueInlet(self), self.ipc_publisher)
         gateways = QueueInlet(self, self._desk.is_ours)
@@ -426,9 +427,11 @@ class ServiceBase(ServiceKeeping):
         except asyncio.CancelledError:
             # Ours to obey; or of something that the hook awaited, which must not end the delivery of all that follows.
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task is None or task.cancelling() or self._interrupts.was_ended(task):
                 raise
             self._hook_failed(name or hook.__name__.replace("_deliver", "on"))
+        finally:
+            self._interrupts.end_call()
 
     def _hook_failed(self, name: str) -> None:
         error = sys.exception()

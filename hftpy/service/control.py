@@ -269,15 +269,19 @@ class ServiceControl(ServiceHooks):
             self._rounds_task = self._spawn(self._rounds.run(), "next")
 
     async def _end_own_work(self, timers: Iterable[asyncio.Task[Any]]) -> None:
-        """End the round and the timers, so that `on_stop` is the last to act; what is uninterruptible first ends."""
+        """End the round and the timers, so that `on_stop` is the last to act; what is uninterruptible ends first, and
+        is then cancelled once, so that its clean-up is not.
+        """
         tasks = [*timers, *([self._rounds_task] if self._rounds_task is not None else [])]
         self._interrupts.close()
         self._rounds.end(self._local_command("stop"))
+        masked = [task for task in tasks if self._interrupts.is_masked(task)]
         for task in timers:
-            self._interrupts.when_unmasked(task, task.cancel)
+            self._interrupts.end(task)
         if not await self._interrupts.unmasked(STUCK_S):
             log.error("%s: uninterruptible for more than %.0f s: cancelled all the same", self.process_id, STUCK_S)
-        await self._background.cancel(tasks)
+            masked = []
+        await self._background.cancel(tasks, asked=masked)
 
     def _register_control(self, commands: IPCCommandSystem) -> None:
         """The commands that every service knows; a subclass may register others in their place."""

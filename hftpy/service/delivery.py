@@ -23,6 +23,7 @@ from hftpy.service.inbox import (
     PrivateQueue,
     report_event,
 )
+from hftpy.service.interrupts import Interrupts
 from hftpy.service.object_inbox import OBJECT_CAPACITY, ObjectInbox
 
 RING_CAPACITY = 65_536
@@ -40,6 +41,7 @@ class Hooks(Protocol):
     latency: dict[str, LatencyHistogram]
     _desk: Any
     _limited: LimitedLog
+    _interrupts: Interrupts
 
     def on_my_order(self, my_order: MyOrder) -> Any: ...
 
@@ -90,6 +92,8 @@ class Delivery:
         self._inboxes: tuple[MarketInbox | ObjectInbox, ...] = (
             self.tickers, self.trades, self.books, self.klines, self.fundings,
         )  # fmt: skip
+        for inbox in self._inboxes:
+            inbox.dispatcher.on_awaited = service._interrupts.end_call
         self.inlet = EventInlet({inbox.channel: inbox for inbox in self._inboxes}, self._put_other_event)
 
     def _market(self, channel: Channel, kind: type, setting: QueueSetting | None) -> MarketInbox:
@@ -167,7 +171,9 @@ class Delivery:
         }
 
     def _dispatch(self, queue: PrivateQueue[Any], deliver: Callable[[Any], Any]) -> Coroutine[Any, Any, None]:
-        return Dispatcher(queue, deliver, lambda: self._service._hook_failed(f"on_{queue.name}")).run()
+        dispatcher = Dispatcher(queue, deliver, lambda: self._service._hook_failed(f"on_{queue.name}"))
+        dispatcher.on_awaited = self._service._interrupts.end_call
+        return dispatcher.run()
 
     async def _consume_events(self) -> None:
         while True:

@@ -70,12 +70,18 @@ class Dispatcher:
         A function or a coroutine function of one item.
     failed
         Called while the exception of a hook is handled; None: the exception passes through.
+
+    Attributes
+    ----------
+    on_awaited : Callable or None
+        Called in the hook's task when what it returned was awaited.
     """
 
     def __init__(self, ring: Ring[Any] | ObjectRing[Any], hook: Hook, failed: Callable[[], None] | None = None) -> None:
         self._ring = ring
         self._hook = hook
         self._failed = failed
+        self.on_awaited: Callable[[], None] | None = None
 
     async def some(self, limit: int, **bounds: Any) -> None:
         """Deliver until the ring stops (see `Ring.dispatch`), or one coroutine hook has ended."""
@@ -86,7 +92,11 @@ class Dispatcher:
             else:
                 result = self._ring.dispatch(hook, limit, budget_ns=BUDGET_NS, **bounds)
             if inspect.isawaitable(result):
-                await result
+                try:
+                    await result
+                finally:
+                    if self.on_awaited is not None:
+                        self.on_awaited()
         except Exception:
             if self._failed is None:
                 raise
@@ -141,7 +151,7 @@ class Inbox(ABC):
         self.events_dropped = 0
         self.clock_ns: Callable[[], int] = time.time_ns
         self._waiting = ring
-        self._dispatcher = Dispatcher(ring, deliver, failed)
+        self.dispatcher = Dispatcher(ring, deliver, failed)
         self._deliver_event = deliver_event
         self._on_halt = on_halt
         self._events: deque[tuple[int, Event]] = deque()
@@ -269,7 +279,7 @@ class MarketInbox(Inbox):
                     break
                 # Stops at the next event, and at whatever gave way meanwhile: that must be told first.
                 until = self._events[0][0] if self._events else None
-                await self._dispatcher.some(left, until=until, since=self._done)
+                await self.dispatcher.some(left, until=until, since=self._done)
                 if ring.reached > self._done:
                     self._ours += ring.reached - self._done
                     self._done = ring.reached

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from hftpy.errors import Interrupted
 from hftpy.ipc import IPCCommand
@@ -55,27 +55,43 @@ class Left(float):
 
 
 class _Sleep:
-    __slots__ = ("command", "waiter")
+    __slots__ = ("command", "hands_on", "waiter")
 
-    def __init__(self, waiter: asyncio.Future[None]) -> None:
+    def __init__(self, waiter: asyncio.Future[None], hands_on: bool = False) -> None:
         self.waiter = waiter
+        self.hands_on = hands_on
         self.command: IPCCommand | None = None
 
     def take(self, command: IPCCommand) -> bool:
         # Even if its time is just up: until the coroutine goes on, the interrupt is its own.
         if self.command is not None:
             return False
-        self.command = command
         if not self.waiter.done():
             self.waiter.set_result(None)
+        if self.hands_on:
+            return False
+        self.command = command
         return True
+
+
+class _Held:
+    """What waits until a mask is left: to interrupt (`scope` None: the innermost point), or just to act."""
+
+    __slots__ = ("act", "command", "scope")
+
+    def __init__(
+        self, act: Callable[[], object], command: IPCCommand | None = None, scope: "_Scope | None" = None
+    ) -> None:
+        self.act = act
+        self.command = command
+        self.scope = scope
 
 
 class _Mask:
     __slots__ = ("held", "left")
 
     def __init__(self) -> None:
-        self.held: list[Callable[[], object]] = []
+        self.held: list[_Held] = []
         self.left = asyncio.Event()
 
 
@@ -125,8 +141,8 @@ class Interrupts:
     swallowed : int
         How often a coroutine went on although it was interrupted.
     dropped : int
-        How many found no room, because a task had `MAX_PENDING` to come to already: handled, but nothing is
-        interrupted by them.
+        How many interrupted nothing: they found no room, because a task had `MAX_PENDING` to come to already, or the
+        call that they were kept for ended before its next point.
 
     Thread safety: one thread, that of the event loop.
     """
@@ -135,6 +151,8 @@ class Interrupts:
         self._name = name
         self._points: dict[Task, list[_Point]] = {}
         self._pending: WeakKeyDictionary[Task, deque[IPCCommand]] = WeakKeyDictionary()
+        self._due: dict[Task, deque[_Held]] = {}  # what masks that were left have held, until the loop's next turn
+        self._ended: WeakSet[Task] = WeakSet()  # told to end where they would have entered a mask
         self._closed = False
         self.delivered = 0
         self.swallowed = 0
@@ -149,16 +167,25 @@ class Interrupts:
 
     async def sleep(self, seconds: float) -> Left:
         """Sleep; see `ServiceBase.sleep`."""
-        if not seconds >= 0:
+        if not isinstance(seconds, int | float) or not seconds >= 0:
             raise ValueError(f"seconds must be at least 0, was {seconds!r}")
         task = _current_task()
         pending = self._take_pending(task)
         if pending is not None:
-            await asyncio.sleep(0)  # a loop of sleeps that are all interrupted lets others have their turn
+            # A loop of sleeps that are all interrupted lets others have their turn; what they send comes after this.
+            await self._sleep(task, 0, hands_on=True)
             return Left(max(seconds, LEAST_LEFT_S), pending)
+        return await self._sleep(task, seconds, hands_on=False)
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep, unless there is an interrupt: that ends it, and is kept for the task's next point."""
+        task = _current_task()
+        await self._sleep(task, 0 if self._pending.get(task) else seconds, hands_on=True)
+
+    async def _sleep(self, task: Task, seconds: float, *, hands_on: bool) -> Left:
         loop = task.get_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        point = _Sleep(waiter)
+        point = _Sleep(waiter, hands_on)
         ends = loop.time() + seconds
         timer = loop.call_at(ends, _wake, waiter) if seconds != math.inf else None
         self._push(task, point)
@@ -173,16 +200,20 @@ class Interrupts:
         return Left(max(ends - loop.time(), LEAST_LEFT_S), point.command)
 
     async def run(self, awaitable: Awaitable[Result], *, is_round: bool = False) -> Result:
-        """Await something inside a scope; see `ServiceBase.interruptible`. A round takes no earlier interrupts, and
-        those that follow the one that ended it are one with it.
+        """Await something inside a scope; see `ServiceBase.interruptible`. A round takes no earlier interrupts: they
+        are for the points in it.
         """
         task = _current_task()
-        pending = None if is_round else self._take_pending(task)
-        if pending is not None:
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
-            raise Interrupted(pending)
         scope = _Scope(task, is_round)
+        pending = self._take_pending_before(task, awaitable) if not is_round else None
+        if pending is not None:
+            if not isinstance(awaitable, asyncio.Future):
+                if inspect.iscoroutine(awaitable):
+                    awaitable.close()
+                raise Interrupted(pending)
+            # It runs already: it is cancelled in place, and cleans up before we go on.
+            scope.command = pending
+            awaitable.cancel()
         self._push(task, scope)
         try:
             result = await awaitable
@@ -203,13 +234,29 @@ class Interrupts:
             if scope.timer is not None:
                 scope.timer.cancel()
             self._pop(task, scope)
-            if is_round:
-                self._pending.pop(task, None)
+
+    def first_pending(self) -> IPCCommand | None:
+        """The interrupt that is kept for the next point of the task that calls."""
+        if not self._pending:
+            return None
+        pending = self._pending.get(_current_task())
+        return pending[0] if pending else None
+
+    def merge(self) -> None:
+        """The interrupts that are kept for the task that calls are one with what has ended its round."""
+        self.delivered += len(self._pending.pop(_current_task(), ()))
+
+    def end_call(self) -> None:
+        """A hook, timer or handler has ended: what was kept for the next point in it is not for the next call."""
+        if self._pending:
+            self.dropped += len(self._pending.pop(_current_task(), ()))
 
     @contextmanager
     def mask(self) -> Iterator[None]:
         """Hold interrupts back; see `ServiceBase.uninterruptible`."""
         task = _current_task()
+        if task in self._due:
+            self._act_before_mask(task)
         mask = _Mask()
         self._push(task, mask)
         try:
@@ -217,9 +264,40 @@ class Interrupts:
         finally:
             self._pop(task, mask)
             mask.left.set()
-            for deliver in mask.held:
+            if mask.held:
                 # Not now: this very task is running, and can be cancelled only where it waits.
-                task.get_loop().call_soon(deliver)
+                if task not in self._due:
+                    self._due[task] = deque()
+                    task.get_loop().call_soon(self._act, task)
+                self._due[task].extend(mask.held)
+
+    def _act(self, task: Task) -> None:
+        for held in self._due.pop(task, ()):
+            held.act()
+
+    def _act_before_mask(self, task: Task) -> None:
+        """What an earlier mask has held is due, and comes before the next one."""
+        points, due = self._points.get(task, []), self._due[task]
+        if _mask_of(points) is not None:
+            return
+        for held in due:
+            scope = held.scope or (points[-1] if points else None)
+            if held.command is not None:
+                if not isinstance(scope, _Scope) or scope not in points or scope.command is not None:
+                    continue
+                scope.command = held.command
+                scope.timer = task.get_loop().call_later(GRACE_S, self._check, scope)
+                self.delivered += held.scope is None
+            elif held.scope is None:
+                self._ended.add(task)
+            else:
+                continue
+            due.remove(held)
+            for later in list(due):
+                if later.command is not None and later.scope is None:
+                    due.remove(later)
+                    self._keep(task, later.command)
+            raise asyncio.CancelledError
 
     # Interrupts
 
@@ -244,19 +322,30 @@ class Interrupts:
         points = self._points.get(task, ())
         scope = next((point for point in points if isinstance(point, _Scope)), None)
         if scope is not None:
-            self.when_unmasked(task, lambda: self._end_scope(scope, command))
+            self._when_unmasked(task, _Held(lambda: self._end_scope(scope, command), command, scope))
 
     def _end_scope(self, scope: _Scope, command: IPCCommand) -> None:
         if scope in self._points.get(scope.task, ()):
             self._cancel(scope, command, lambda: self.end_round(scope.task, command))
 
-    def when_unmasked(self, task: Task, act: Callable[[], object]) -> None:
-        """Act on a task now, or right after the mask that protects it."""
+    def end(self, task: Task) -> None:
+        """Cancel a task, as soon as no mask forbids it: at the end of that, or where it would enter another one."""
+        self._when_unmasked(task, _Held(task.cancel))
+
+    def was_ended(self, task: Task) -> bool:
+        """Whether `end` has ended a task where it would have entered a mask."""
+        return task in self._ended
+
+    def is_masked(self, task: Task) -> bool:
+        """Whether a mask forbids to interrupt a task."""
+        return _mask_of(self._points.get(task, ())) is not None
+
+    def _when_unmasked(self, task: Task, held: _Held) -> None:
         mask = _mask_of(self._points.get(task, ()))
         if mask is None:
-            act()
+            held.act()
         else:
-            mask.held.append(act)
+            mask.held.append(held)
 
     async def unmasked(self, timeout_s: float) -> bool:
         """Wait until the masks of now are left; False if it took too long."""
@@ -278,11 +367,12 @@ class Interrupts:
     def _deliver(self, task: Task, command: IPCCommand) -> None:
         points = self._points.get(task)
         if not points:
-            return  # it went on meanwhile, and is not waiting
+            self.dropped += 1  # it went on meanwhile, and is not waiting
+            return
         mask = _mask_of(points)
         if mask is not None:
             if len(mask.held) < MAX_PENDING:
-                mask.held.append(lambda: self._deliver(task, command))
+                mask.held.append(_Held(lambda: self._deliver(task, command), command))
             else:
                 self.dropped += 1
             return
@@ -335,7 +425,9 @@ class Interrupts:
         task = scope.task
         if task in self._points:
             again()
-        elif not task.done() and not scope.is_round:
+        elif task.done() or scope.is_round:
+            self.dropped += 1
+        else:
             self._keep(task, command)
 
     def _check(self, scope: _Scope) -> None:
@@ -345,7 +437,7 @@ class Interrupts:
             return
         mask = _mask_of(points)
         if mask is not None:
-            mask.held.append(lambda: self._check(scope))
+            mask.held.append(_Held(lambda: self._check(scope), scope=scope))
             return
         self._report_swallowed(scope, "goes on")
         if scope.cancels >= CANCELS:
@@ -360,6 +452,11 @@ class Interrupts:
             "%s: %s %s although %r cancelled it (an except CancelledError that does not raise?): %s",
             self._name, scope.task.get_name(), what, command, whereabouts(scope.task),
         )  # fmt: skip
+
+    def _take_pending_before(self, task: Task, awaitable: Awaitable[Any]) -> IPCCommand | None:
+        # What is there already is not lost, and the interrupt is for the next point.
+        is_there = isinstance(awaitable, asyncio.Future) and awaitable.done()
+        return None if is_there else self._take_pending(task)
 
     def _take_pending(self, task: Task) -> IPCCommand | None:
         if _mask_of(self._points.get(task, ())) is not None:

@@ -24,6 +24,27 @@ log = logging.getLogger(__name__)
 WARM_LOOK_S = 0.05  # between two looks at the counters, while the service is cold
 
 
+class _Turn:
+    """One after the other, but never behind oneself."""
+
+    def __init__(self, name: str, hook: str) -> None:
+        self._name = name
+        self._hook = hook
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[Any] | None = None
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        if task is not None and task is self._task:
+            raise RuntimeError(f"{self._name} cannot be called from {self._hook}: it would wait for its own end")
+        await self._lock.acquire()
+        self._task = task
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task = None
+        self._lock.release()
+
+
 class ServiceKeeping(ServiceControl):
     """The part of a service that has parameters, state and a warm-up.
 
@@ -52,11 +73,11 @@ class ServiceKeeping(ServiceControl):
         setting = config.setting
         self._params_key = f"{config.section}.setting.params"
         self.params: Any = read_params(self._params_key, setting.params, self.params_type)
-        self._params_lock = asyncio.Lock()
+        self._changing_params = _Turn("update_params", "on_params")
         self._params_updates = self._params_refused = 0
         folder = None if setting.state.folder is None else config.folder.resolve() / Path(setting.state.folder)
         self._state_file = StateFile(self.process_id, config.class_name, folder)
-        self._saving = asyncio.Lock()
+        self._saving = _Turn("save_state", "on_save")
         self._state_saves = self._state_failures = 0
         self._state_saved_ns = 0
         self._saves = False
@@ -80,10 +101,12 @@ class ServiceKeeping(ServiceControl):
         ------
         ConfigError
             If a key is not known, or a value is not as it must be, or `on_params` returned False.
+        RuntimeError
+            If `on_params` itself calls it: it would wait for its own end.
         Exception
             What `on_params` raised.
         """
-        async with self._params_lock:
+        async with self._changing_params:
             old = self.params
             try:
                 if not isinstance(changes, Mapping):
@@ -117,6 +140,8 @@ class ServiceKeeping(ServiceControl):
         ------
         StateError
             If the state cannot be written as JSON, or the file cannot be written.
+        RuntimeError
+            If `on_save` itself calls it.
         Exception
             What `on_save` raised.
         """

@@ -78,7 +78,7 @@ class ObjectInbox(Inbox):
                 left = end - ring.position
                 if left <= 0 or ring.empty() or time.monotonic_ns() >= ends_ns:
                     break
-                await self._dispatcher.some(left, until=self._events[0][0] if self._events else None)
+                await self.dispatcher.some(left, until=self._events[0][0] if self._events else None)
                 self._counters[self._counter] = ring.stats["popped"]
             await asyncio.sleep(0)
 

@@ -73,7 +73,7 @@ class Rounds:
             if not self._may_run.is_set():
                 self.state = "held"
                 await self._may_run.wait()
-            began_s, interrupted = loop.time(), self.interrupted
+            began_s, interrupted, kept = loop.time(), self.interrupted, self._interrupts.first_pending()
             try:
                 wait_s = await self._round()
                 if wait_s is None:
@@ -88,9 +88,15 @@ class Rounds:
             self.state = "waiting"
             if self._ending:  # and next() swallowed that
                 return
-            if wait_s < LEAST_ROUND_S and self.interrupted == interrupted:
-                wait_s = max(wait_s, began_s + LEAST_ROUND_S - loop.time())
-            await self._interrupts.sleep(wait_s)
+            was_interrupted = self.interrupted > interrupted
+            if was_interrupted or (kept is not None and self._interrupts.first_pending() is kept):
+                # What came before a round was ended is one with that; so is what came before a round without a point.
+                self._interrupts.merge()
+            if wait_s < LEAST_ROUND_S and not was_interrupted:
+                # Nobody asked for this wait: what comes in it is for the first point of the next round.
+                await self._interrupts.rest(max(wait_s, began_s + LEAST_ROUND_S - loop.time()))
+            else:
+                await self._interrupts.sleep(wait_s)
 
     async def _round(self) -> float | None:
         """One call; the seconds until the next, None: no further one."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from hftpy.sim.text import wire_bytes
+
 QUEUE_CAPACITY = 8192
 
 
@@ -67,7 +69,10 @@ class ClientConnection:
                     await self._wake.wait()
                     continue
                 frame = self._queue[0]
-                await self.socket.send(frame)
+                if isinstance(frame, str) and not frame.isascii():
+                    await self.socket.send(wire_bytes(frame), text=True)  # recorded bytes may be no UTF-8
+                else:
+                    await self.socket.send(frame)
                 # Only now: `flushed` must not return before the last frame is with the transport.
                 if self._queue:
                     self._queue.popleft()

@@ -195,7 +195,7 @@ class SessionRecorder:
     def _write(self, entry: Entry) -> None:
         kind, time_ns, label, message, lost = entry
         self._written_bytes += len(message)
-        text = message if isinstance(message, str) else message.decode("utf-8", "replace")
+        text = message if isinstance(message, str) else message.decode("utf-8", "surrogateescape")
         if lost:
             self._line({"t": "conn", "ts_ns": time_ns, "lost": lost})
         if kind == "http":
@@ -212,7 +212,11 @@ class SessionRecorder:
         if self._raw is not None and self._raw.tell() >= self._max_file_bytes:
             self._end_file()
         file = self._file or self._begin_file()
-        file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        try:
+            line = json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # bytes that are no UTF-8, which stand as lone surrogates
+            line = json.dumps(row).encode()
+        file.write(line + b"\n")
         if not self._dirty:
             self._dirty, self._flush_at = True, time.monotonic() + FLUSH_S
 

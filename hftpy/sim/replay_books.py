@@ -1,7 +1,6 @@
 """The order books of a recording as it is played: what a venue would answer who is asked for a whole book."""
 
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 
 from hftcore.book import OrderBook
@@ -11,6 +10,7 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, pair_of_native
 from hftpy.sim.depth import Ladder
 from hftpy.sim.recording import FrameKey, SessionEntry, channel_names
+from hftpy.sim.text import wire_bytes
 
 OUTSIDE = (Exchange.BINANCE, Exchange.BINANCE_FUTURE)  # whose snapshots are answers of the REST API
 KRAKEN_DEPTHS = (10, 25, 100, 500, 1000)
@@ -25,6 +25,7 @@ class RecordedPairs:
         self.exchange = exchange
         self.depth = 0
         self.by_connection: dict[str, dict[CurrencyPair, None]] = {}
+        self.followed: set[tuple[str, CurrencyPair]] = set()  # of which a connection brings more than small whole books
         self._books = {name for name, channel in channel_names(exchange).items() if channel is Channel.BOOK}
 
     def note(self, key: FrameKey, connection: str) -> None:
@@ -32,6 +33,8 @@ class RecordedPairs:
         if key.channel not in self._books:
             return
         self.by_connection.setdefault(connection, {}).update(dict.fromkeys(key.pairs))
+        if not key.partial:
+            self.followed.update((connection, pair) for pair in key.pairs)
         if self.exchange is Exchange.KRAKEN:
             self.depth = max(self.depth, _kraken_depth(key))
 
@@ -61,6 +64,7 @@ class ReplayBooks:
     def __init__(self, recorded: RecordedPairs) -> None:
         self._exchange = recorded.exchange
         self._outside = self._exchange in OUTSIDE
+        self._followed = recorded.followed
         self._feeds = {
             connection: BookFeed(
                 self._exchange, pairs, depth=recorded.depth, levels=1,
@@ -77,11 +81,14 @@ class ReplayBooks:
         if feed is not None:
             feed.reset()
 
-    def take(self, text: str, connection: str, pairs: Iterable[CurrencyPair] = ()) -> None:
-        """The next recorded frame, and whose book it is of."""
+    def take(self, text: str, connection: str, key: FrameKey | None = None) -> None:
+        """The next recorded frame, and what it carries."""
+        if key is not None and key.partial and any((connection, pair) in self._followed for pair in key.pairs):
+            return  # a small book of a symbol must not take the place of its whole one
+        pairs = key.pairs if key is not None and key.channel == "depth" else ()
         feed = self._feeds.get(connection)
         if feed is not None:
-            feed.feed(text.encode("utf-8", "replace"))
+            feed.feed(wire_bytes(text))
         for pair in pairs:
             self._answers.pop(pair, None)
 
@@ -102,7 +109,7 @@ class ReplayBooks:
 
     def take_snapshot(self, pair: CurrencyPair, text: str) -> bool:
         """A whole book of the recording. False if it is none, or of no use."""
-        body = text.encode("utf-8", "replace")
+        body = wire_bytes(text)
         taken = False
         for feed in self._feeds.values():
             if pair in feed and feed.book(pair).state is not BookState.VALID:

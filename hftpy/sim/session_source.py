@@ -19,12 +19,14 @@ from hftpy.sim.recording import (
     channels_of_name,
     classify_frame,
     depth_snapshot,
+    is_partial,
     iter_recording,
     names_subscribed,
     recorded_book_depth,
     register_session_instruments,
     session_exchange,
 )
+from hftpy.sim.text import wire_bytes
 
 PLAYED = (Channel.TICKER, Channel.TRADE, Channel.BOOK, Channel.KLINE, Channel.FUNDING)
 OKX = (Exchange.OKX, Exchange.OKX_SWAP)
@@ -134,7 +136,7 @@ class RecordedSource:
         """The venue's names of which a session hears frames: what it subscribes, else the first that stands in."""
         recorded = self._names.get(session.protocol.channel, {})
         subscribed = set(names_subscribed(session.protocol)) & recorded.keys()
-        stands_in = list(recorded)[:1] if session.protocol.channel is not Channel.KLINE else []
+        stands_in = sorted(recorded, key=is_partial)[:1] if session.protocol.channel is not Channel.KLINE else []
         return frozenset(subscribed or stands_in)
 
     def _check_depth(self, session: VenueSession) -> None:
@@ -202,7 +204,7 @@ class RecordedSource:
         hearers = self._hearers_of(entry.conn)
         if not hearers:
             return
-        frame = entry.data.encode("utf-8", "replace")
+        frame = wire_bytes(entry.data)
         key = classify_frame(self.exchange, entry.data)
         channels = channels_of_name(self.exchange, key.channel) if key is not None else ()
         for session in hearers:
@@ -223,7 +225,7 @@ class RecordedSource:
                 own = native_symbol(session.protocol.exchange, pair)
                 if (symbol in ("", own) if len(session.protocol.pairs) == 1 else symbol == own) and feed.waits(pair):
                     try:
-                        feed.snapshot(pair, entry.data.encode("utf-8", "replace"))
+                        feed.snapshot(pair, wire_bytes(entry.data))
                     except ParseError as error:
                         self._note(f"{pair}: a recorded snapshot of its book cannot be read: {error}")
 

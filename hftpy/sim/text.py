@@ -33,3 +33,11 @@ def rfc3339(time_ns: int) -> str:
     """``2026-01-19T14:45:24.534338Z``"""
     moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns // 1000 % 1_000_000:06d}Z"
+
+
+def wire_bytes(text: str) -> bytes:
+    """The bytes of a recorded message as on the wire; a lone surrogate that stands for no byte becomes ``?``."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")

@@ -61,6 +61,56 @@ def test_binance_in_a_session_with_its_snapshot_and_a_hole():
     assert rows[4]["why"] == "sequence"
 
 
+def test_a_snapshot_that_came_before_any_update_counts():
+    def depth(first, last, bids):
+        data = {"e": "depthUpdate", "E": last, "s": "BTCUSDT", "U": first, "u": last, "b": bids, "a": []}
+        return {"t": "recv", "ts": 1.0, "data": json.dumps({"stream": "btcusdt@depth", "data": data})}
+
+    def rest(body):
+        return {"t": "http", "url": "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=10", "data": body}
+
+    good = rest(json.dumps({"lastUpdateId": 3, "bids": [["1.0", "1"]], "asks": [["2.50", "1"]]}))
+    for early in ([good], [good, rest('{"lastUpdateId": 3, "bi')]):
+        *_, first, second = lines(
+            "binance", {"t": "header", "source": "here"}, *early, depth(3, 4, [["1.1", "2.0"]]), depth(5, 5, [])
+        )
+        assert [first["valid"], second["valid"]] == [True, True]
+        assert first["bids"] == [("1.1", "2.0"), ("1.0", "1")]
+    # A hole between the two is none less for being at the beginning.
+    first, second = lines("binance", {"t": "header", "source": "here"}, good, depth(5, 5, []), depth(6, 6, []))[-2:]
+    assert [first["valid"], second["valid"]] == [False, False]
+
+
+def test_books_of_one_symbol_that_come_by_several_streams_are_several():
+    def depth(stream, first, last, bids):
+        data = {"e": "depthUpdate", "E": last, "T": last, "s": "BTCUSDT", "U": first, "u": last, "pu": first - 1}
+        return {"stream": f"btcusdt@{stream}", "data": data | {"b": bids, "a": []}}
+
+    deltas, partial, after = lines(
+        "binance_future",
+        depth("depth@100ms", 1, 2, [["1.1", "2.0"]]),
+        depth("depth5@100ms", 3, 4, [["1.2", "1.0"]]),
+        depth("depth@100ms", 4, 5, [["1.0", "2.0"]]),
+    )
+    assert [row["valid"] for row in (deltas, partial, after)] == [False, True, False]
+    assert partial["bids"] == [("1.2", "1.0")]
+
+    def okx(channel, action, seq, prev, bids):
+        levels = [[*level, "0", "1"] for level in bids]
+        row = {"asks": [], "bids": levels, "ts": str(seq), "seqId": seq, "prevSeqId": prev}
+        head = {"arg": {"channel": channel, "instId": "BTC-USDT"}}
+        return head | ({"action": action} if action else {}) | {"data": [row]}
+
+    *_, last = lines(
+        "okx",
+        okx("books", "snapshot", 7, -1, [("1.2", "1.0"), ("1.1", "5")]),
+        okx("books5", "", 8, -1, [("1.3", "1.0")]),
+        okx("books", "update", 9, 7, [("1.25", "1")]),
+    )
+    assert last["valid"]
+    assert last["bids"] == [("1.25", "1"), ("1.2", "1.0")]
+
+
 def test_coinbase_frames_of_every_channel_count():
     def frame(number, channel="l2_data", kind="update"):
         update = {"side": "bid", "price_level": "1.10", "new_quantity": "2"}

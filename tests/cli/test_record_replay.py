@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 
 from hftcore.parse import Parser
+from hftpy.cli.decode import decode_lines
 from hftpy.common import Exchange
 from hftpy.sim import SimVenue, SyntheticMarket
+from hftpy.sim.connection import ClientConnection
 from hftpy.sim.faults import Fault
 from hftpy.sim.recorder import SessionRecorder
 from hftpy.sim.recording import iter_session, session_exchange, session_pairs
+from hftpy.sim.text import wire_bytes
 
 VENUES = (
     Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.COINBASE, Exchange.KRAKEN_FUTURE,
@@ -372,6 +377,39 @@ def test_files_are_rotated_by_size_and_nothing_is_lost(tmp_path: Path, compressi
     again.connection("y")("conn", "wss://y")
     again.close()
     assert again.files[0] not in recorder.files
+
+
+def test_bytes_that_are_no_text_are_recorded_as_they_are(tmp_path: Path) -> None:
+    frames = [b'{"a":"\xff\xfe"}', b"\x80", b"\xed\xa0\x80", bytes(range(256)), "\u20ac \U0001f600".encode()]
+    frames.append(b"\xe2\x82")
+    recorder = SessionRecorder(tmp_path, "x", Exchange.KRAKEN, compression="none")
+    note = recorder.connection("kraken.ticker")
+    for frame in frames:
+        note("recv", frame)
+    recorder.close()
+    assert [wire_bytes(entry.data) for entry in iter_session(recorder.files[0])] == frames
+    rows = list(decode_lines(Exchange.KRAKEN, recorder.files[0].read_bytes().splitlines()))
+    # Judged as the bytes that they are, not as what the file is made of.
+    assert [row["line"] for row in rows] == list(range(1, len(frames) + 2))
+    assert not [row for row in rows if "session entry" in row.get("reason", "")]
+
+
+async def test_bytes_that_are_no_text_are_played_as_they_are() -> None:
+    heard: list[bytes | str] = []
+
+    async def serve_one(socket: Any) -> None:
+        connection = ClientConnection(socket)
+        writer = asyncio.create_task(connection.write())
+        connection.send('{"a":"\udcff"}')
+        connection.send("plain")
+        await connection.flushed()
+        writer.cancel()
+
+    async with serve(serve_one, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}") as client:
+            heard += [await client.recv(decode=False), await client.recv(decode=False)]
+    assert heard == [b'{"a":"\xff"}', b"plain"]
 
 
 def test_zstd(tmp_path: Path) -> None:

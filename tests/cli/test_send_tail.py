@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from hftpy.errors import RootError
-from hftpy.ipc import IPCCommandSystem
+from hftpy.ipc import IPCCommand, IPCCommandSystem
 from hftpy.ipc.command_audit import AuditLog
 
 
@@ -33,6 +34,12 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]
     system.register_handler("double", lambda command: 2 * command.payload["n"])
     system.register_handler("secret", lambda command: "s3cret")
     system.register_handler("fails", lambda command: 1 // 0)
+
+    async def sleeps(command: IPCCommand) -> None:
+        (root / "sleeps").touch()
+        await asyncio.sleep(600)
+
+    system.register_handler("sleeps", sleeps)
     system.connect_to_process("operator")
     await system.start()
     yield root
@@ -105,3 +112,70 @@ def test_the_audit_log_is_rotated(tmp_path: Path) -> None:
     assert (tmp_path / "a.jsonl").read_bytes().endswith(b"%090d\n" % 99) and not log.lost
     with pytest.raises(RootError, match="cannot be opened"):
         AuditLog(tmp_path / "nowhere" / "a.jsonl")
+
+
+async def test_send_to_many_where_not_all_take_it(target: Path) -> None:
+    other = IPCCommandSystem("mm2", target)
+    other.register_handler("mixed", lambda command: 1 // 0)
+    other.connect_to_process("operator")
+    await other.start()
+    one = IPCCommandSystem("mm3", target)
+    gate = asyncio.Event()
+
+    async def waits(command: IPCCommand) -> None:
+        await gate.wait()
+
+    one.register_handler("waits", waits)
+    other.register_handler("waits", lambda command: 1, senders=["nobody"])
+    one.connect_to_process("operator")
+    await one.start()
+    try:
+        # Who has no handler for it is not among those that it ended in.
+        assert await hftpy(target, "send", "*", "double", '{"n": 2}', "--wait") == (0, '{"mm1": 4}\n', "")
+        status, out, _ = await hftpy(target, "send", "*", "mixed", "--wait")
+        assert status == 1 and "mm2: done ZeroDivisionError" in out and "mm1: rejected no handler" in out
+        assert (await hftpy(target, "send", "*", "mixed"))[0] == 0  # it has arrived
+        status, out, _ = await hftpy(target, "send", "*", "waits")
+        assert status == 1 and "mm2: rejected not allowed" in out and "mm3: received" in out
+        status, out, _ = await hftpy(target, "send", "*", "nothing")
+        assert status == 1 and out.count("rejected no handler") == 4
+    finally:
+        gate.set()
+        await other.stop()
+        await one.stop()
+
+
+async def test_send_that_is_interrupted_says_what_became_of_it(target: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "hftpy.cli", "send", "mm1", "sleeps", "--wait", "--timeout", "600",
+        env={**os.environ, "HFT_ROOT": str(target)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    while not (target / "sleeps").exists():
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert err.decode().startswith("hftpy send: interrupted:\noperator_")
+    assert err.decode().endswith(" mm1: unknown the sender stopped\n")
+
+
+@pytest.mark.parametrize("into", ["pipe", "full"])
+async def test_tail_ends_where_nobody_can_read_it(target: Path, into: str) -> None:
+    read, write = os.pipe() if into == "pipe" else (-1, os.open("/dev/full", os.O_WRONLY))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "hftpy.cli", "tail", "--root", str(target), stdout=write,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    os.close(write)
+    if into == "pipe":
+        os.close(read)
+    operator = IPCCommandSystem("operator", target)
+    await operator.start()
+    ended = asyncio.create_task(process.communicate())
+    while not ended.done():
+        await operator.call("mm1", "double", {"n": 1}, timeout=20)
+        await asyncio.wait([ended], timeout=0.1)
+    _, err = ended.result()
+    await operator.stop()
+    assert b"Traceback" not in err and err.count(b"\n") <= 1, err
+    assert process.returncode == (0 if into == "pipe" else 2)

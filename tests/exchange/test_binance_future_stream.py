@@ -8,7 +8,7 @@ from exchange_fakes import FakeBinance, Observer
 
 from hftcore.parse import Parser
 from hftpy.common import Channel, CurrencyPair, Exchange, Gap, Reconnected, Side, Stale, Ticker, Trade
-from hftpy.errors import SubscribeError
+from hftpy.errors import ConfigError, SubscribeError
 from hftpy.exchange import get_exchange_stream
 from hftpy.exchange.binance_future import BinanceFutureProtocol
 
@@ -105,6 +105,16 @@ def test_two_names_of_one_contract_are_refused_and_so_is_what_the_venue_cannot_h
         get_exchange_stream(FUTURE, currency_pairs=["btc/usdt", "btc/usdt:usdt"], subscribe_channels=["ticker"])
     with pytest.raises(ValueError, match="no options"):
         get_exchange_stream(FUTURE, currency_pairs=["btc/usd:btc-240927-60000-c"], subscribe_channels=["ticker"])
+
+
+@pytest.mark.parametrize("channel", ["ticker", "trade", "book", "kline", "funding"])
+@pytest.mark.parametrize("pair", ["btc/usd:btc", "btc/usd:btc-270326"])
+async def test_what_is_of_coin_m_is_refused_by_name(channel, pair):
+    stream = get_exchange_stream(FUTURE, currency_pairs=["btc/usdt", pair], subscribe_channels=[channel])
+    stream.bind_observer(Observer())
+    with pytest.raises(ConfigError, match=f"must be of USD-M futures, was '{pair}', which is of COIN-M"):
+        async with asyncio.timeout(10):
+            await stream.start()
 
 
 @pytest.mark.parametrize("aggregate", [False, True])

@@ -113,7 +113,8 @@ class Life:
             return
         del self.running[lane]
         fails = entry.command.payload % 7 == 0
-        self.receiver.on_done(entry, "error" if fails else "ok", "Oops" if fails else "", str(entry.command.payload))
+        value = str(entry.command.payload).encode()
+        self.receiver.on_done(entry, "error" if fails else "ok", "Oops" if fails else "", value)
         self.answer()
         self.work(lane)
 

@@ -348,7 +348,7 @@ class Bench:
     def run(self, entry: Any) -> bool:
         if self.receiver.may_start(self.now, entry):
             self.started.append(entry.command.command_id)
-            self.receiver.on_done(entry, "ok", "", '"x"')
+            self.receiver.on_done(entry, "ok", "", b'"x"')
         return True
 
     def take(self, remote: str, frame: bytes) -> list[Answer]:

@@ -120,6 +120,24 @@ async def test_updates_that_overlap_follow_each_other():
     assert service.seen == [(1.0, 2.0, 5), (2.0, 2.0, 7)]
 
 
+async def test_a_hook_that_would_wait_for_itself_is_told_so():
+    class Nested(ServiceBase):
+        async def on_params(self, old, new):
+            await self.update_params({"a": 2})
+
+        async def on_save(self):
+            await self.save_state()
+
+    service = Nested(config(params={"a": 0}))
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="update_params cannot be called from on_params"):
+                await service.update_params({"a": 1})
+            with pytest.raises(RuntimeError, match="save_state cannot be called from on_save"):
+                await service.save_state()
+    assert service.params == {"a": 0} and service.status()["params_refused"] == 2
+
+
 async def test_params_without_a_type_keep_their_keys_and_kinds():
     service = ServiceBase(config(params={"spread": 0.1, "venue": "kraken", "on": True, "any": None, "list": []}))
     await service.update_params({"spread": 1, "any": {"x": 1}, "list": [1]})
