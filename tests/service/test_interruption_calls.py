@@ -389,3 +389,14 @@ async def test_an_interrupt_does_not_cut_the_clean_up_of_a_pause(run, eventually
     await eventually(lambda: "on_pause" in service.events)
     assert service.events == ["cleaned up", "on_pause"]
     assert service.status()["interrupts"] == {"delivered": 1, "swallowed": 0, "dropped": 0, "waiting": 0}
+
+
+async def test_a_pause_right_after_a_resume_lets_no_round_begin(run, eventually):
+    service = await run(Obeys(config()))
+    service.pause()
+    await eventually(lambda: service.status()["next"]["state"] == "held")
+    rounds = service.status()["next"]["rounds"]
+    service._rounds.let_go()  # as resume does, when on_resume has ended
+    service._rounds.hold(command())
+    await ticks()
+    assert service.status()["next"] == {"state": "held", "rounds": rounds, "interrupted": 1}
