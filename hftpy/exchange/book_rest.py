@@ -13,6 +13,7 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError
 from hftpy.exchange.hooks import FRAME_TAP
+from hftpy.exchange.rest_body import read_body
 
 logger = logging.getLogger("hftpy.exchange")
 
@@ -107,9 +108,7 @@ class SnapshotLoader:
         async with self._session.get(self._base + path) as response:
             if response.status in BLOCKED:
                 self._not_before = time.monotonic() + _seconds(response.headers.get("Retry-After", ""))
-            body = await response.content.read(MAX_BYTES + 1)
-            while not response.content.at_eof() and len(body) <= MAX_BYTES:
-                body += await response.content.read(MAX_BYTES + 1)
+            body = await read_body(response, MAX_BYTES)
             if response.status != 200 or len(body) > MAX_BYTES:
                 self._failed(f"{path}: HTTP {response.status}, {len(body)} bytes, {body[:200]!r}")
                 return None
@@ -126,6 +125,7 @@ class SnapshotLoader:
 
 def _seconds(text: str) -> float:
     try:
-        return min(max(float(text), 1.0), MAX_BLOCK_S)
+        seconds = float(text)
     except ValueError:
         return DEFAULT_BLOCK_S
+    return min(max(seconds, 1.0), MAX_BLOCK_S) if seconds == seconds else DEFAULT_BLOCK_S  # NaN is no time

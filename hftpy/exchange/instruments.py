@@ -15,6 +15,7 @@ import msgspec
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
 from hftpy.errors import VenueError
+from hftpy.exchange.rest_body import read_body
 
 TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -121,14 +122,16 @@ def read_instruments(exchange: Exchange, body: str | bytes) -> list[ListedInstru
 
 def _each(reader: Reader, exchange: Exchange, body: Any) -> Iterator[ListedInstrument]:
     """One entry after the other, so that one that is no pair costs none of the others."""
-    key, rows = next((name, body[name]) for name in ("result", "symbols", "data", "products", "instruments") if (
-        name in body and isinstance(body[name], list | dict)
-    ))  # fmt: skip
+    names = ("result", "symbols", "data", "products", "instruments") if isinstance(body, dict) else ()
+    key = next((name for name in names if isinstance(body.get(name), list | dict)), None)
+    if key is None:
+        raise ValueError(f"there must be a list, was {json.dumps(body, default=str)[:200]}")
+    rows = body[key]
     entries = [{name: row} for name, row in rows.items()] if isinstance(rows, dict) else [[row] for row in rows]
     for entry in entries:
         try:
             yield from reader({key: entry})
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
             continue
 
 
@@ -170,10 +173,12 @@ async def fetch_instruments(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client,
             client.get(url) as reply,
         ):
-            content = await reply.content.read(MAX_BODY_BYTES)
+            content = await read_body(reply, MAX_BODY_BYTES)
             body = content.decode("utf-8", "replace")
             if reply.status != 200:
                 raise VenueError(f"{url}: HTTP {reply.status}: {body[:200]}", code=str(reply.status), retryable=True)
+            if len(content) > MAX_BODY_BYTES:
+                raise VenueError(f"{url}: the answer must have at most {MAX_BODY_BYTES} bytes, began {body[:200]!r}")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         why = str(error) or f"no answer within {TIMEOUT_S:g} s"
         raise VenueError(f"{url}: {type(error).__name__}: {why}", retryable=True) from error

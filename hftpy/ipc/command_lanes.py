@@ -170,6 +170,8 @@ class CommandLanes:
         if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
             logger.error("%s failed", task.get_name(), exc_info=error)
         if lane.worker is not worker:
+            if self._stopper is not None and self._stopper[0] is task and self._stopper[1] is not None:
+                self._end_program(lane, self._stopper[1], error or asyncio.CancelledError())
             return
         # Not by `stop`: a handler has cancelled its task, or somebody all tasks.
         lane.worker = None
@@ -192,9 +194,14 @@ class CommandLanes:
         _enter_task(loop, task)
         try:
             begun = worker.context.run(self._begin, entry, registered)
-        except BaseException as error:
+        except (SystemExit, KeyboardInterrupt) as error:
             self._end_program(lane, entry, error)
             raise
+        except BaseException as error:
+            # It must not keep those from being read that wait behind it.
+            logger.exception("the handler of %r failed", entry.command)
+            self._end_program(lane, entry, error)
+            begun = None
         finally:
             _leave_task(loop, task)
         if begun is not None:

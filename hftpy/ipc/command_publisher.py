@@ -295,9 +295,11 @@ class CommandPublisher:
     def _on_timer(self) -> None:
         self._timer = None
         now = time.monotonic()
-        self._serve(now)
-        self.sender.poll(now)
-        self._arm_next()
+        try:
+            self._serve(now)
+            self.sender.poll(now)
+        finally:
+            self._arm_next()
 
     def __str__(self) -> str:
         return self._process_id

@@ -96,6 +96,8 @@ class CommandDispatcher:
         self._loop = loop
         self._flush = self._timer = None
         self.lanes.attach(loop)
+        if self.receiver.is_waiting:
+            self._look_later()
 
     def begin_turn(self) -> None:
         """Frames are about to be taken: what is to be said of them is said by `end_turn`."""
@@ -145,10 +147,12 @@ class CommandDispatcher:
 
     def _look(self) -> None:
         self._timer = None
-        self.receiver.poll(time.monotonic())
-        self._answer_soon()
-        if self.receiver.is_waiting:
-            self._look_later()
+        try:
+            self.receiver.poll(time.monotonic())
+        finally:
+            self._answer_soon()
+            if self.receiver.is_waiting:
+                self._look_later()
 
     def _log_refused(self, key: str, message: str, *args: object) -> None:
         shorter = [shown(arg, 64) if isinstance(arg, bytes) else arg for arg in args]

@@ -28,6 +28,7 @@ UNKNOWN_LOSS = -1
 SNAPSHOT_START = '{"lastUpdateId"'  # a snapshot of Binance that a recorder put among the frames
 # {"method":"subscribe","result":{"channel":"book","depth":100, …; […,"book-1000","XBT/USD"]
 _KRAKEN_DEPTH = re.compile(r'"result":\s*{"channel":\s*"book",[^{}]*"depth":\s*(\d+)|"book-(\d+)",\s*"[^"]+"\]$')
+_PARTIAL = re.compile(r"depth(?:5|10|20)(?:@.*)?|books5")
 _DEPTH = re.compile(r"/depth\?(?:.*&)?symbol=([A-Z0-9_]+)")
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,16 @@ class FrameKey:
         if ":" in self.stream:
             return self.stream.partition(":")[0]
         return self.stream.partition("@")[2] or self.channel
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is one of a stream of small whole books, which are not what the stream of changes goes onto."""
+        return is_partial(self.name)
+
+
+def is_partial(name: str) -> bool:
+    """Whether a stream of that name (`FrameKey.name`) sends small whole books."""
+    return _PARTIAL.fullmatch(name) is not None
 
 
 def is_session(first_line: str | bytes) -> bool:

@@ -251,7 +251,7 @@ class ReplayMarket(Market):
 
     async def _play(self, entry: SessionEntry, key: FrameKey, leg: str) -> None:
         text = entry.data
-        self._books.take(text, entry.conn, key.pairs if key.channel == "depth" else ())
+        self._books.take(text, entry.conn, key)
         self.frames_played += 1
         self.frames_by_channel[key.channel] = self.frames_by_channel.get(key.channel, 0) + 1
         bare, combined = text, text

@@ -1,7 +1,6 @@
 """The order books of a recording as it is played: what a venue would answer who is asked for a whole book."""
 
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 
 from hftcore.book import OrderBook
@@ -26,6 +25,7 @@ class RecordedPairs:
         self.exchange = exchange
         self.depth = 0
         self.by_connection: dict[str, dict[CurrencyPair, None]] = {}
+        self.followed: set[tuple[str, CurrencyPair]] = set()  # of which a connection brings more than small whole books
         self._books = {name for name, channel in channel_names(exchange).items() if channel is Channel.BOOK}
 
     def note(self, key: FrameKey, connection: str) -> None:
@@ -33,6 +33,8 @@ class RecordedPairs:
         if key.channel not in self._books:
             return
         self.by_connection.setdefault(connection, {}).update(dict.fromkeys(key.pairs))
+        if not key.partial:
+            self.followed.update((connection, pair) for pair in key.pairs)
         if self.exchange is Exchange.KRAKEN:
             self.depth = max(self.depth, _kraken_depth(key))
 
@@ -62,6 +64,7 @@ class ReplayBooks:
     def __init__(self, recorded: RecordedPairs) -> None:
         self._exchange = recorded.exchange
         self._outside = self._exchange in OUTSIDE
+        self._followed = recorded.followed
         self._feeds = {
             connection: BookFeed(
                 self._exchange, pairs, depth=recorded.depth, levels=1,
@@ -78,8 +81,11 @@ class ReplayBooks:
         if feed is not None:
             feed.reset()
 
-    def take(self, text: str, connection: str, pairs: Iterable[CurrencyPair] = ()) -> None:
-        """The next recorded frame, and whose book it is of."""
+    def take(self, text: str, connection: str, key: FrameKey | None = None) -> None:
+        """The next recorded frame, and what it carries."""
+        if key is not None and key.partial and any((connection, pair) in self._followed for pair in key.pairs):
+            return  # a small book of a symbol must not take the place of its whole one
+        pairs = key.pairs if key is not None and key.channel == "depth" else ()
         feed = self._feeds.get(connection)
         if feed is not None:
             feed.feed(wire_bytes(text))

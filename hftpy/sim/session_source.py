@@ -19,6 +19,7 @@ from hftpy.sim.recording import (
     channels_of_name,
     classify_frame,
     depth_snapshot,
+    is_partial,
     iter_recording,
     names_subscribed,
     recorded_book_depth,
@@ -135,7 +136,7 @@ class RecordedSource:
         """The venue's names of which a session hears frames: what it subscribes, else the first that stands in."""
         recorded = self._names.get(session.protocol.channel, {})
         subscribed = set(names_subscribed(session.protocol)) & recorded.keys()
-        stands_in = list(recorded)[:1] if session.protocol.channel is not Channel.KLINE else []
+        stands_in = sorted(recorded, key=is_partial)[:1] if session.protocol.channel is not Channel.KLINE else []
         return frozenset(subscribed or stands_in)
 
     def _check_depth(self, session: VenueSession) -> None:

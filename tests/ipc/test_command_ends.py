@@ -113,8 +113,8 @@ async def test_a_handler_that_ends_oddly_is_told_and_the_next_is_run(
 ) -> None:
     a, b = pair
     what, error = ENDS[kind]
-    # What leaves a lane's turn is told to the loop too: that is as it should be.
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
 
     async def handler(command: IPCCommand) -> Any:
         if waits:
@@ -135,7 +135,7 @@ async def test_a_handler_that_ends_oddly_is_told_and_the_next_is_run(
         result = await asyncio.wait_for(a.wait(odd), 20)
         assert result.state is CommandState.DONE and result.error.startswith(error), result
         assert (await asyncio.wait_for(a.wait(after), 20)).value == "here"
-    assert b.stats["waiting"] == 0
+    assert b.stats["waiting"] == 0 and not told
 
 
 async def test_a_schema_that_fails_by_itself_refuses(pair: tuple[IPCCommandSystem, ...]) -> None:
@@ -263,3 +263,23 @@ def test_an_audit_log_that_cannot_be_rotated_goes_on(tmp_path: Path) -> None:
     log.write(b'{"n":6}\n')
     assert log.lost == 0 and (tmp_path / "a.jsonl").read_bytes() == b'{"n":5}\n{"n":6}\n'
     log.close()
+
+
+async def test_what_is_held_behind_a_handler_that_fails_is_run(pair: tuple[IPCCommandSystem, ...]) -> None:
+    """The first is lost and sent again; those after it wait for it, and are begun in its turn."""
+    a, b = pair
+    b.register_handler("first", lambda command: None)
+    assert (await a.call("b", "first")).ok  # from here on the lane has a task
+
+    def ends(command: IPCCommand) -> None:
+        raise Ends("now")
+
+    b.register_handler("ends", ends)
+    sender: Any = a._publisher.sender
+    transmit, sender._transmit = sender._transmit, lambda frame: None
+    lost = a.send_command("b", "ends", timeout=30)
+    sender._transmit = transmit
+    held = [a.send_command("b", "first", timeout=30) for _ in range(3)]
+    assert (await asyncio.wait_for(a.wait(lost), 20)).error == "Ends: now"
+    for command_id in held:
+        assert (await asyncio.wait_for(a.wait(command_id), 20)).ok

@@ -13,9 +13,11 @@ import pytest
 from websockets.asyncio.client import connect
 
 from hftcore.enums import Channel, Exchange, Side
+from hftcore.symbols import CurrencyPair
 from hftpy.sim import ReplayMarket, SimVenue
 from hftpy.sim.desk import OrderRequest
-from hftpy.sim.recording import iter_session, session_exchange, session_pairs
+from hftpy.sim.recording import classify_frame, is_partial, iter_session, session_exchange, session_pairs
+from hftpy.sim.replay_books import RecordedPairs, ReplayBooks
 
 START = 1700000000
 
@@ -213,3 +215,35 @@ async def test_every_recorded_ticker_and_trade_arrives_exactly(path: Path) -> No
             await market.finished.wait()
         assert market.failure is None
     assert received == expected
+
+
+@pytest.mark.parametrize("small_first", [False, True])
+def test_small_books_of_another_stream_do_not_take_the_place_of_the_whole_one(small_first: bool) -> None:
+    def okx(channel: str, action: str, seq: int, prev: int, bids: list[list[str]]) -> str:
+        row = {"asks": [], "bids": [[*bid, "0", "1"] for bid in bids], "ts": str(seq), "seqId": seq, "prevSeqId": prev}
+        head = {"arg": {"channel": channel, "instId": "BTC-USDT"}}
+        return json.dumps(head | ({"action": action} if action else {}) | {"data": [row]})
+
+    small = okx("books5", "", 8, -1, [["1.3", "1"]])
+    frames = [
+        okx("books", "snapshot", 7, -1, [["1.2", "1"], ["1.1", "5"]]),
+        okx("books", "update", 9, 7, [["1.25", "1"]]),
+    ]
+    frames.insert(0 if small_first else 1, small)
+    keys = [classify_frame(Exchange.OKX, frame) for frame in frames]
+    recorded = RecordedPairs(Exchange.OKX)
+    for key in keys:
+        assert key is not None
+        recorded.note(key, "")
+    books = ReplayBooks(recorded)
+    for frame, key in zip(frames, keys, strict=True):
+        books.take(frame, "", key)
+    book = books.book(CurrencyPair("btc/usdt"))
+    assert book is not None
+    assert book.top_texts(5)[0] == [("1.25", "1"), ("1.2", "1"), ("1.1", "5")]
+
+
+def test_small_books_stand_in_for_others_only_where_there_is_nothing_else() -> None:
+    names = ["depth5@100ms", "depth@0ms", "books5", "books", "depth20", "depth"]
+    assert [is_partial(name) for name in names] == [True, False, True, False, True, False]
+    assert sorted(names, key=is_partial)[0] == "depth@0ms"
