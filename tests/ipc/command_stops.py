@@ -299,6 +299,10 @@ class StopsWorld(World):
             assert seqs == sorted(seqs), f"numbered out of order: {stream}"
         for life in self.lives.values():
             assert life.sender.outstanding == 0 and life.sender.waiting == 0
+            assert not any(life.sender._open.values()) and not life.sender._hellos and not life.sender._telling
+            assert not life.receiver._held and not life.receiver.answers
+            for entry in (entry for one in life.receiver._sessions.values() for entry in one.store.values()):
+                assert entry.done is not None, f"{entry.command!r} was neither run nor refused"
         return counts
 
 
@@ -309,6 +313,7 @@ def drive(world: StopsWorld, names: list[str], steps: int, rate: float, *, stops
     closed: dict[str, float] = {}
     for _ in range(steps):
         awake = [life for life in world.lives.values() if isinstance(life, StoppedLife) and not life.is_stopped]
+        recent = [life for life in awake if life.sender._early]
         for _ in range(max(0, int(chance.gauss(rate, rate)))):
             if awake:
                 life = chance.choice(awake)
@@ -328,10 +333,14 @@ def drive(world: StopsWorld, names: list[str], steps: int, rate: float, *, stops
         if chance.random() < cuts and world.connected:
             pair = chance.choice(sorted(world.connected))
             world.disconnect(*pair)
-            world.later(chance.uniform(0.01, 0.3), lambda pair=pair: world.lives.keys() >= set(pair)
-                        and world.connect(*pair))  # fmt: skip
-        if awake and chance.random() < closes:
-            name = chance.choice(awake).name
+            back = chance.uniform(0.01, 0.3)
+            world.later(back, lambda pair=pair: world.lives.keys() >= set(pair) and world.connect(*pair))
+            if chance.random() < 0.5:  # and is gone again, it may be before it was greeted
+                gone = back + chance.uniform(0.0, 0.1)
+                world.later(gone, lambda pair=pair: world.disconnect(*pair))
+                world.later(gone + 0.1, lambda pair=pair: world.lives.keys() >= set(pair) and world.connect(*pair))
+        if awake and chance.random() < (closes if chance.random() < 0.5 else closes * 10 * bool(recent)):
+            name = chance.choice(recent or awake).name
             if name in world.lives and name not in closed:
                 world.close(name)
                 closed[name] = world.now + chance.uniform(0.0, 0.5)
