@@ -53,6 +53,7 @@ class ServiceControl(ServiceHooks):
         )
         self._rounds_task: asyncio.Task[Any] | None = None
         self._paused = False
+        self._pause_told = False  # on_pause was called, or is about to be
         self._changes = 0  # how often it was paused or resumed
         self._changing = asyncio.Lock()  # on_pause and on_resume come one after the other, in the order of the calls
 
@@ -209,6 +210,7 @@ class ServiceControl(ServiceHooks):
         self._changes += 1
         if self.has_run:
             self.state = "paused"
+            self._pause_told = True
             self._spawn(self._call_on_pause(), "on_pause")
 
     def resume(self) -> None:
@@ -222,7 +224,7 @@ class ServiceControl(ServiceHooks):
         self._check_alive("resume")
         if not self._paused:
             return
-        self._paused = False
+        self._paused = self._pause_told = False
         log.info("%s: resumed", self.process_id)
         if self.has_run:
             self.state = "running"
@@ -263,7 +265,8 @@ class ServiceControl(ServiceHooks):
                 self._rounds.let_go()
 
     def _begin_rounds(self) -> None:
-        if self._paused:
+        if self._paused and not self._pause_told:
+            self._pause_told = True
             self._spawn(self._call_on_pause(), "on_pause")
         if "next" in vars(self) or type(self).next is not ServiceHooks.next:
             self._rounds_task = self._spawn(self._rounds.run(), "next")

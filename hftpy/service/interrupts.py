@@ -151,7 +151,7 @@ class Interrupts:
         self._name = name
         self._points: dict[Task, list[_Point]] = {}
         self._pending: WeakKeyDictionary[Task, deque[IPCCommand]] = WeakKeyDictionary()
-        self._due: dict[Task, deque[_Held]] = {}  # what masks that were left have held, until the loop's next turn
+        self._due: dict[Task, deque[_Held]] = {}  # on its way, in order: from masks that were left, or after a result
         self._ended: WeakSet[Task] = WeakSet()  # told to end where they would have entered a mask
         self._closed = False
         self.delivered = 0
@@ -271,9 +271,15 @@ class Interrupts:
                     task.get_loop().call_soon(self._act, task)
                 self._due[task].extend(mask.held)
 
-    def _act(self, task: Task) -> None:
+    def _act(self, task: Task, left: _Scope | None = None) -> None:
+        """Do what is due of a task; `left` is a scope that it may have left with a result."""
         for held in self._due.pop(task, ()):
-            held.act()
+            if held.command is None or held.scope is not None:
+                held.act()
+            elif left is None or left.is_round or task.done() or task in self._points:
+                self._deliver(task, held.command)
+            else:
+                self._keep(task, held.command)
 
     def _act_before_mask(self, task: Task) -> None:
         """What an earlier mask has held is due, and comes before the next one."""
@@ -365,6 +371,13 @@ class Interrupts:
         self._closed = True
 
     def _deliver(self, task: Task, command: IPCCommand) -> None:
+        due = self._due.get(task)
+        if due is not None:  # behind what is on its way
+            if len(due) < MAX_PENDING:
+                due.append(_Held(lambda: self._deliver(task, command), command))
+            else:
+                self.dropped += 1
+            return
         points = self._points.get(task)
         if not points:
             self.dropped += 1  # it went on meanwhile, and is not waiting
@@ -379,9 +392,13 @@ class Interrupts:
         point = points[-1]
         if isinstance(point, _Sleep):
             taken: bool | None = point.take(command)
+        elif any(isinstance(outer, _Scope) and outer.command is not None for outer in points):
+            taken = False  # its clean-up, by whichever scope it was cancelled, is not to be cut
         else:
-            taken = self._cancel(point, command, lambda: self._deliver(task, command))
+            assert isinstance(point, _Scope)
+            taken = self._cancel(point, command, lambda: self._act(task, point))
         if taken is None:
+            self._due[task] = deque([_Held(lambda: self._deliver(task, command), command)])
             return
         if taken:
             self.delivered += 1
@@ -396,9 +413,8 @@ class Interrupts:
         else:
             self.dropped += 1
 
-    def _cancel(self, scope: _Point, command: IPCCommand, again: Callable[[], object]) -> bool | None:
+    def _cancel(self, scope: _Scope, command: IPCCommand, again: Callable[[], object]) -> bool | None:
         """False if it was interrupted already; None if that must wait for its turn, upon which `again` is called."""
-        assert isinstance(scope, _Scope)
         if scope.command is not None:
             return False
         task = scope.task
@@ -413,22 +429,12 @@ class Interrupts:
             return None
         if waiter is not None and waiter.done():
             # What it waited for has come, and must not be lost: the task goes on before our turn, which is next.
-            loop.call_soon(self._after_result, scope, command, again)
+            loop.call_soon(again)
             return None
         scope.command = command
         scope.cancel()
         scope.timer = scope.task.get_loop().call_later(GRACE_S, self._check, scope)
         return True
-
-    def _after_result(self, scope: _Scope, command: IPCCommand, again: Callable[[], object]) -> None:
-        """The task has gone on: what is left of it in the scope is interrupted, or else it is for its next point."""
-        task = scope.task
-        if task in self._points:
-            again()
-        elif task.done() or scope.is_round:
-            self.dropped += 1
-        else:
-            self._keep(task, command)
 
     def _check(self, scope: _Scope) -> None:
         # Still there: a long clean-up, or somebody's `except CancelledError` that goes on.

@@ -63,7 +63,7 @@ _DESCRIBED: dict[str, dict[str, str]] = {
     "interrupts": {
         "delivered": "Interrupts that reached an interruption point",
         "swallowed": "Interrupts whose cancellation was swallowed",
-        "dropped": "Interrupts that found no room before a task that had not gone on",
+        "dropped": "Interrupts that interrupted nothing: no room, or their call had ended",
         "~waiting": "Tasks at an interruption point",
     },
     "next": {"rounds": "Rounds of next() that were begun", "interrupted": "Rounds that were interrupted"},

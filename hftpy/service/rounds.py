@@ -70,7 +70,7 @@ class Rounds:
         loop = task.get_loop()
         failures = 0
         while True:
-            if not self._may_run.is_set():
+            while not self._may_run.is_set():  # again: it may be held once more before we are told
                 self.state = "held"
                 await self._may_run.wait()
             began_s, interrupted, kept = loop.time(), self.interrupted, self._interrupts.first_pending()

@@ -337,3 +337,66 @@ async def test_the_clean_up_after_an_uninterruptible_block_is_not_cut_by_the_sto
     await eventually(lambda: service.state == "stopped")
     assert service.events == ["cleaned up", "cleaned up", "on_stop"]
     assert service.counters["errors"] == 0
+
+
+async def test_a_pause_while_on_start_waits_is_told_once(run, eventually):
+    class Starts(Kept):
+        async def on_start(self):
+            await self.go.wait()
+
+        async def next(self):
+            self.events.append("round")
+            await self.sleep(LONG)
+
+        def on_pause(self):
+            self.events.append("on_pause")
+
+    service = await run(Starts(config()))
+    service.pause()
+    await eventually(lambda: service.events)
+    service.go.set()
+    await eventually(lambda: service._rounds_task is not None)
+    await ticks(30)
+    assert service.events == ["on_pause"]
+    service.resume()
+    await eventually(lambda: service.events == ["on_pause", "round"])
+
+
+async def test_an_interrupt_does_not_cut_the_clean_up_of_a_pause(run, eventually):
+    class Cleans(Kept):
+        async def work(self):
+            try:
+                await asyncio.sleep(LONG)
+            finally:
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                self.events.append("cleaned up")
+
+        async def next(self):
+            try:
+                await self.interruptible(self.work())
+            except Interrupted:
+                self.events.append("interrupted")
+
+        def on_pause(self):
+            self.events.append("on_pause")
+
+    service = await run(Cleans(config()))
+    await eventually(lambda: service._interrupts.waiting == 1)
+    service.pause()
+    await ticks(5)
+    assert service.interrupt("go") == 1
+    await eventually(lambda: "on_pause" in service.events)
+    assert service.events == ["cleaned up", "on_pause"]
+    assert service.status()["interrupts"] == {"delivered": 1, "swallowed": 0, "dropped": 0, "waiting": 0}
+
+
+async def test_a_pause_right_after_a_resume_lets_no_round_begin(run, eventually):
+    service = await run(Obeys(config()))
+    service.pause()
+    await eventually(lambda: service.status()["next"]["state"] == "held")
+    rounds = service.status()["next"]["rounds"]
+    service._rounds.let_go()  # as resume does, when on_resume has ended
+    service._rounds.hold(command())
+    await ticks()
+    assert service.status()["next"] == {"state": "held", "rounds": rounds, "interrupted": 1}

@@ -236,3 +236,63 @@ async def test_random_histories_are_as_the_model_says(root, eventually, no_rest)
     for seed in range(base, base + int(os.environ.get("HFTPY_HISTORIES", HISTORIES))):
         async with asyncio.timeout(120):
             await history(seed, eventually)
+
+
+async def unrest(seed: int) -> None:
+    """The same at any moment, also while something cleans up: what is taken when is open, the accounts are not."""
+    chosen = random.Random(f"unrest {seed}")
+    config = parse_section(f"test.u{seed}", {"class_name": "x:Y", "setting": {}}, Path("."))
+    service = Scripted(config, seed)
+    interrupts = service._interrupts
+    before = len(asyncio.all_tasks())
+    running = asyncio.create_task(service.run())
+    reached = number = 0
+    asked = []
+
+    def check() -> None:
+        taken = [number for _, number in service.log if number]
+        assert taken == sorted(set(taken)), f"seed {seed}: {service.log}"
+        assert service.watched == sorted(set(service.watched)), f"seed {seed}"
+
+    for _ in range(300):
+        for _ in range(chosen.choice([0, 0, 1, 1, 2, 3, 8])):
+            await asyncio.sleep(0)
+        match chosen.randint(0, 9):
+            case 0 if service.has_run:
+                asked.append("on_pause" if not service.paused else "on_resume")
+                (service.resume if service.paused else service.pause)()
+            case 1 | 2 | 3 | 4:
+                number += 1
+                reached += service.interrupt("go", {"n": number})
+            case _:
+                service.gate.set()
+        check()
+    async with asyncio.timeout(30):
+        while service.hooks != asked:
+            await asyncio.sleep(0)
+            service.gate.set()
+    for _ in range(30):
+        await asyncio.sleep(0)
+        service.gate.set()
+    waiting = sum(map(len, interrupts._pending.values()))
+    assert reached == interrupts.delivered + interrupts.dropped + waiting, f"seed {seed}: {service.log}"
+    assert interrupts.swallowed == 0 and interrupts.waiting <= 2, f"seed {seed}"
+    assert service.hooks == asked, f"seed {seed}"
+    service.request_stop()
+    async with asyncio.timeout(20):
+        while not running.done():
+            service.gate.set()
+            await asyncio.sleep(0)
+    check()
+    assert service.hooks[-1] == "on_stop" and service.counters["errors"] == 0, f"seed {seed}: {service.hooks}"
+    assert service.stuck_tasks == [] and interrupts.waiting == 0, f"seed {seed}"
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == before, f"seed {seed}"
+
+
+async def test_every_interrupt_is_accounted_for_at_any_moment(root, no_rest):
+    base = int(os.environ.get("HFTPY_SEED", "1"))
+    for seed in range(base, base + int(os.environ.get("HFTPY_HISTORIES", HISTORIES))):
+        async with asyncio.timeout(60):
+            await unrest(seed)
