@@ -18,6 +18,7 @@ import os
 import secrets
 import stat
 import struct
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -237,13 +238,14 @@ class KnownKeys:
     TypeError, ValueError
         If a name is no process id.
 
-    Thread safety: any thread may ask; one at a time may refresh.
+    Thread safety: any thread may ask and refresh.
     """
 
     def __init__(self, folder: Path, allow: Iterable[str] | None = None) -> None:
         self._peers = folder / PEERS_FOLDER
         self._allow = None if allow is None else frozenset(check_process_id(name) for name in allow)
         self._log = LimitedLog(logger)
+        self._refreshing = threading.Lock()  # who finds nothing new must find it read
         self._seen: _Seen = {}
         self._by_name: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}
@@ -275,14 +277,15 @@ class KnownKeys:
 
     def refresh(self) -> bool:
         """Read the folder again if it has changed; returns whether it has."""
-        seen = self._look()
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        self._by_name = read_peers(self._peers, self._log)
-        allowed = self._allow
-        self._names = {key: name for name, key in self._by_name.items() if allowed is None or name in allowed}
-        return True
+        with self._refreshing:
+            seen = self._look()
+            if seen == self._seen:
+                return False
+            self._by_name = read_peers(self._peers, self._log)
+            allowed = self._allow
+            self._names = {key: name for name, key in self._by_name.items() if allowed is None or name in allowed}
+            self._seen = seen
+            return True
 
     def _look(self) -> _Seen:
         seen: _Seen = {}

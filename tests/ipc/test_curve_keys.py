@@ -2,13 +2,16 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 import zmq.auth
 
 from hftpy.errors import ConfigError, RootError
+from hftpy.ipc import curve_keys
 from hftpy.ipc.curve_keys import (
     KnownKeys,
     add_peer,
@@ -163,3 +166,25 @@ def test_where_keys_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".config" / "hft" / "keys"
+
+
+def test_whoever_finds_nothing_new_finds_it_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads refresh: the one that comes second waits until the first has read what both have seen."""
+    known = KnownKeys(folder)
+    add_peer("b", new_key_pair("b", folder).public_key, folder)
+    reading, go_on = threading.Event(), threading.Event()
+    read_peers = curve_keys.read_peers
+
+    def slowly(*args: Any) -> dict[str, bytes]:
+        reading.set()
+        assert go_on.wait(30)
+        return read_peers(*args)
+
+    monkeypatch.setattr(curve_keys, "read_peers", slowly)
+    first = threading.Thread(target=known.refresh)
+    first.start()
+    assert reading.wait(30)
+    threading.Timer(0.05, go_on.set).start()
+    known.refresh()
+    assert known.key_of("b") is not None and known.names == {"b"}
+    first.join(30)
