@@ -1,8 +1,8 @@
 """Whatever is awaited ends: before the start and after the stop, on another loop, and whatever handlers do."""
 
 import asyncio
-import logging
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
