@@ -8,7 +8,7 @@ BUILD := pyproject.toml setup.py $(wildcard hftcore/*.pyx hftcore/*.pxd hftcore/
 STAMP := $(VENV)/made
 ARGS ?=
 
-.PHONY: help setup demo test bench bench-peers lint check clean sanitize command-proof shm-proof fuzz instructions wheels asan damage
+.PHONY: help setup demo test bench bench-peers lint check clean sanitize command-proof shm-proof fuzz instructions wheels asan damage mutants
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -29,7 +29,7 @@ demo: $(STAMP)  ## the whole system on this machine: venue, gateway, two strateg
 	$(BIN)/hftpy demo $(ARGS)
 
 test: $(STAMP)  ## all tests, in two processes; ARGS='-n 0' for one
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
 	$(BIN)/python -m pytest benchmarks -q $(ARGS)
@@ -48,19 +48,23 @@ lint: $(STAMP)  ## ruff, mypy --strict, stubtest, and no Cython performance hint
 check: lint test  ## lint and test
 
 sanitize: $(STAMP)  ## the native stress programs for longer, under ThreadSanitizer and AddressSanitizer
-	HFTPY_STRESS_ITEMS=$${HFTPY_STRESS_ITEMS:-20000000} HFTPY_SHM_READS=$${HFTPY_SHM_READS:-200000000} \
+	HFTPY_MUTANTS=all HFTPY_STRESS_ITEMS=$${HFTPY_STRESS_ITEMS:-20000000} HFTPY_SHM_READS=$${HFTPY_SHM_READS:-200000000} \
 		$(BIN)/python -m pytest -m native tests/native --timeout 3600 $(ARGS)
+
+mutants: $(STAMP)  ## every seeded mistake in native code and in commands must be found (make test tries a third)
+	HFTPY_MUTANTS=all $(BIN)/python -m pytest -n 2 --dist worksteal tests/native tests/fuzz tests/ipc/test_command_chaos.py \
+		-k 'mistake or is_found or finds_faults' --timeout 600 $(ARGS)
 
 command-proof: $(STAMP)  ## 2,000 commands a second between processes that are killed, stopped and sent duplicates (SECONDS=60), and faults
 	$(BIN)/python tests/ipc/command_chaos.py $(or $(SECONDS),60) $(or $(SEED),1)
-	HFT_CHAOS_MUTANTS=1 $(BIN)/python -m pytest tests/ipc/test_command_chaos.py -k finds_faults -rP --timeout 600
+	HFTPY_MUTANTS=all $(BIN)/python -m pytest tests/ipc/test_command_chaos.py -k finds_faults -rP --timeout 600
 
 shm-proof: $(STAMP)  ## a thousand million reads of shared memory under a writer that laps, and a thousand random kills
 	HFTPY_SHM_READS=1000000000 HFTPY_SHM_KILLS=1000 $(BIN)/python -m pytest tests/native/test_shm_stress.py tests/ipc/test_shm_kill.py \
 		-k 'many_reads or random_kills' -s --timeout 3600 $(ARGS)
 
 fuzz: $(STAMP)  ## a million broken inputs for every parser and decoder; HFTPY_FUZZ_INPUTS and HFTPY_FUZZ_SEED for other ones
-	HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)
+	HFTPY_MUTANTS=all HFTPY_FUZZ_INPUTS=$${HFTPY_FUZZ_INPUTS:-1000000} $(BIN)/python -m pytest tests/fuzz -rP --timeout 0 $(ARGS)
 
 instructions: $(STAMP)  ## instructions per operation of the hot paths against the baseline; ARGS=--update renews it
 	$(BIN)/python benchmarks/instructions/count.py $(ARGS)

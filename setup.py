@@ -16,6 +16,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer
 
 
 @dataclass(frozen=True)
@@ -28,41 +29,42 @@ class Mode:
 SANITIZE_ADDRESS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 CHECKED = {"boundscheck": True, "initializedcheck": True}
 MODES = {
-    "release": Mode(["-O3", "-DNDEBUG"]),
+    "release": Mode(["-O3", "-g0", "-DNDEBUG"]),
     "debug": Mode(["-O0", "-g", "-DHFT_DEBUG"], directives=CHECKED),
     "asan": Mode(["-O1", "-g", "-fno-omit-frame-pointer", "-DHFT_DEBUG", *SANITIZE_ADDRESS], SANITIZE_ADDRESS),
     "tsan": Mode(["-O1", "-g", "-DHFT_DEBUG", "-fsanitize=thread"], ["-fsanitize=thread"]),
     "coverage": Mode(["-O0", "-g", "--coverage"], ["--coverage"], {"linetrace": True}),
 }
-# name -> (sources beside the .pyx, needs simdjson)
-EXTENSIONS: dict[str, tuple[list[str], bool]] = {
-    "types": ([], False),
-    "json_value": ([], False),
-    "topic": ([], False),
-    "latency": ([], False),
-    "ring_base": ([], False),
-    "ring": ([], False),
-    "object_ring": ([], False),
-    "delivery": ([], False),
-    "shm": ([], False),
-    "shm_cursor": ([], False),
-    "shm_reader": ([], False),
-    "codec": ([], False),
-    "zmq": ([], False),
-    "publication": ([], False),
-    "subscription": ([], False),
-    "parse": (["hftcore/simdjson.cpp"], True),
-    "watch": ([], False),
-    "book_parse": (["hftcore/simdjson.cpp"], True),
-    "feed_base": ([], False),
-    "book_feed": ([], True),
-    "snapshot": ([], False),
-    "book": ([], False),
-    "feed": ([], True),
-    "ws_listener": ([], True),
-    "layout": ([], False),
-    "strategy": ([], False),
-    "kline": (["hftcore/simdjson.cpp"], True),
+SIMDJSON = "hftcore/simdjson.cpp"
+# name -> (includes simdjson.h, is linked with simdjson)
+EXTENSIONS: dict[str, tuple[bool, bool]] = {
+    "types": (False, False),
+    "json_value": (False, False),
+    "topic": (False, False),
+    "latency": (False, False),
+    "ring_base": (False, False),
+    "ring": (False, False),
+    "object_ring": (False, False),
+    "delivery": (False, False),
+    "shm": (False, False),
+    "shm_cursor": (False, False),
+    "shm_reader": (False, False),
+    "codec": (False, False),
+    "zmq": (False, False),
+    "publication": (False, False),
+    "subscription": (False, False),
+    "parse": (True, True),
+    "watch": (False, False),
+    "book_parse": (True, True),
+    "feed_base": (False, False),
+    "book_feed": (True, False),
+    "snapshot": (False, False),
+    "book": (False, False),
+    "feed": (True, False),
+    "ws_listener": (True, False),
+    "layout": (False, False),
+    "strategy": (False, False),
+    "kline": (True, True),
 }
 
 MODE = os.environ.get("HFT_BUILD", "release")
@@ -134,30 +136,41 @@ def can_build(name: str) -> bool:
 
 
 def extension(name: str) -> Extension:
-    extra, needs_simdjson = EXTENSIONS[name]
-    if needs_simdjson and not extra and MODE != "release":
-        # Without -O3 the compiler keeps inline functions of simdjson.h that nobody calls, and what they call.
-        extra = ["hftcore/simdjson.cpp"]
-    mode = MODES[MODE]
-    # simdjson.h is included from pysimdjson's folder as a system header: its warnings are not ours.
-    simdjson = ["-isystem", simdjson_include()] if needs_simdjson else []
+    includes_simdjson, _ = EXTENSIONS[name]
     return Extension(
         f"hftcore.{name}",
-        [f"hftcore/{name}.pyx", *extra],
+        [f"hftcore/{name}.pyx"],
         language="c++",
         include_dirs=["hftcore/include"],
         define_macros=[("HFT_BUILD_MODE", f'"{MODE}"')],
-        extra_compile_args=["-std=c++17", "-Wall", "-Wextra", "-Wno-unused-parameter", *mode.compile, *simdjson],
-        extra_link_args=mode.link,
+        extra_compile_args=compile_options(includes_simdjson),
+        extra_link_args=MODES[MODE].link,
         depends=[str(path) for path in sorted(Path("hftcore/include/hftcore").glob("*.hpp"))],
     )
 
 
+def compile_options(includes_simdjson: bool) -> list[str]:
+    options = ["-std=c++17", "-Wall", "-Wextra", "-Wno-unused-parameter", *MODES[MODE].compile]
+    # simdjson.h is included from pysimdjson's folder as a system header: its warnings are not ours.
+    return [*options, "-isystem", simdjson_include()] if includes_simdjson else options
+
+
+def links_simdjson(extension_name: str) -> bool:
+    includes, links = EXTENSIONS[extension_name.removeprefix("hftcore.")]
+    # Without -O3 the compiler keeps inline functions of simdjson.h that nobody calls, and what they call.
+    return links or (includes and MODE != "release")
+
+
 class BuildPerMode(build_ext):
-    """Keeps objects per mode, and rebuilds in place when the mode changed (timestamps alone would keep the old one)."""
+    """Keeps objects per mode, and rebuilds in place when the mode changed (timestamps alone would keep the old one).
+
+    Extensions are compiled side by side, one for each CPU, and simdjson once for all of them.
+    """
 
     def finalize_options(self) -> None:
         super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count() or 1
         self.build_temp = str(Path(self.build_temp) / MODE)
         stamp = Path("build/mode")
         if self.inplace or getattr(self, "editable_mode", False):
@@ -165,6 +178,16 @@ class BuildPerMode(build_ext):
                 self.force = True
             stamp.parent.mkdir(exist_ok=True)
             stamp.write_text(MODE)
+
+    def build_extensions(self) -> None:
+        (made,) = self.compiler.object_filenames([SIMDJSON], output_dir=self.build_temp)
+        if self.force or newer(SIMDJSON, made):
+            options = compile_options(includes_simdjson=True)
+            self.compiler.compile([SIMDJSON], output_dir=self.build_temp, extra_postargs=options)
+        for each in self.extensions:
+            if links_simdjson(each.name):
+                each.extra_objects = [made]
+        super().build_extensions()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,12 @@ os.environ.pop("PYTEST_XDIST_WORKER", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A wheel is tested with the extra `test` alone."""
+    """Files with slow tests come first, so that no worker is left with one at the end.
+
+    A wheel is tested with the extra `test` alone.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("native")}
+    items.sort(key=lambda item: item.path not in slow)
     if importlib.util.find_spec("pytest_benchmark") is None:
         for item in items:
             if item.get_closest_marker("suite") is not None:

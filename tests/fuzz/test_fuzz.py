@@ -11,6 +11,7 @@ import corpus
 import fuzzers
 import pytest
 from mistakes import CODEC_MISTAKES, FIELD_MISTAKES, PARSER_MISTAKES
+from short_run import some
 
 from hftcore.enums import Exchange
 from hftcore.parse import Parser
@@ -114,11 +115,7 @@ def test_the_same_seed_makes_the_same_inputs(parser_fuzz):
     assert first == again and first.partition(":")[2] != other.partition(":")[2]
 
 
-# Every second mistake in a short run: each takes a build.
-SHORT = slice(None, None, 1 if INPUTS > 100_000 else 2)
-
-
-@pytest.mark.parametrize("mistake", list(FIELD_MISTAKES)[SHORT])
+@pytest.mark.parametrize("mistake", some(FIELD_MISTAKES))
 def test_a_mistake_in_a_reader_is_found(tmp_path, mistake):
     header, right, wrong = FIELD_MISTAKES[mistake]
     include = fuzzers.changed(tmp_path, header, right, wrong)
@@ -127,7 +124,7 @@ def test_a_mistake_in_a_reader_is_found(tmp_path, mistake):
     assert done.returncode not in (0, 2), "nothing found"
 
 
-@pytest.mark.parametrize("mistake", list(PARSER_MISTAKES)[SHORT])
+@pytest.mark.parametrize("mistake", some(PARSER_MISTAKES))
 def test_a_mistake_in_a_parser_is_found(tmp_path, mistake):
     exchange, header, right, wrong = PARSER_MISTAKES[mistake]
     include = fuzzers.changed(tmp_path, header, right, wrong)
@@ -136,7 +133,7 @@ def test_a_mistake_in_a_parser_is_found(tmp_path, mistake):
     assert done.returncode not in (0, 2, 3), "nothing found"
 
 
-@pytest.mark.parametrize("mistake", list(CODEC_MISTAKES)[SHORT])
+@pytest.mark.parametrize("mistake", some(CODEC_MISTAKES))
 def test_a_mistake_in_the_codec_is_found(tmp_path, mistake):
     header, right, wrong = CODEC_MISTAKES[mistake]
     include = fuzzers.changed(tmp_path, header, right, wrong)

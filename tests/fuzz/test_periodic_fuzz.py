@@ -19,6 +19,7 @@ import fuzzers
 import periodic_oracle as oracle
 import pytest
 from periodic_messages import KLINES_AND_FUNDING
+from short_run import some
 
 from hftcore.enums import Exchange
 from hftcore.errors import ParseError
@@ -120,7 +121,7 @@ MISTAKES = {
 
 
 @native
-@pytest.mark.parametrize("mistake", list(MISTAKES)[:: 1 if INPUTS > 100_000 else 3])
+@pytest.mark.parametrize("mistake", some(MISTAKES))
 def test_a_mistake_is_found(tmp_path: Path, mistake: str) -> None:
     exchange, header, right, wrong = MISTAKES[mistake]
     include = fuzzers.changed(tmp_path, header, right, wrong)

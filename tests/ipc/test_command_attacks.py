@@ -251,6 +251,8 @@ async def test_forged_answers_and_hellos(scene: Scene, until: Callable[..., Any]
 
     scene.b.register_handler("slow", slow)
     boot = scene.a._boot
+    lives: list[str] = []
+    scene.a._publisher.sender.on_ready.append(lambda: lives.append(scene.heard()))
     with zmq.Context() as context, context.socket(zmq.XSUB) as socket:
         socket.linger = 0
         socket.connect(f"ipc://{scene.root}/zmq/command/a.ipc")
@@ -287,6 +289,8 @@ async def test_a_second_owner(scene: Scene) -> None:
 async def test_two_receivers_of_one_name(scene: Scene, until: Callable[..., Any]) -> None:
     """Somebody subscribes what b subscribes, and answers as b would: nothing is run twice by b, and b goes on."""
     boot = scene.a._boot
+    lives: list[str] = []
+    scene.a._publisher.sender.on_ready.append(lambda: lives.append(scene.heard()))
     with zmq.Context() as context, context.socket(zmq.XSUB) as socket:
         socket.linger = 0
         socket.connect(f"ipc://{scene.root}/zmq/command/a.ipc")
@@ -297,6 +301,7 @@ async def test_two_receivers_of_one_name(scene: Scene, until: Callable[..., Any]
             if frame.startswith(protocol_topic("b") + b"H"):
                 socket.send(encode_answer(Answer("b", "second", boot, hello=True)))
                 break
+        await until(lambda: "second" in lives)
         sent = [scene.a.send_command("b", "go", {"n": n}, timeout=2.0) for n in range(50)]
         results = [await scene.a.wait(command_id) for command_id in sent]
         assert {result.state for result in results} <= {CommandState.DONE, CommandState.UNKNOWN}

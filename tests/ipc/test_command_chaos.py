@@ -5,8 +5,10 @@ import os
 import chaos_mutants
 import command_chaos
 import pytest
+from short_run import ALL_MISTAKES
 
 SECONDS = 60.0 if os.environ.get("CI") else 5.0
+pytestmark = pytest.mark.slow
 QUICK = ("the_window_forgets", "the_journal_is_skipped")
 TRIES = 4
 
@@ -18,10 +20,8 @@ def test_the_ledger_balances() -> None:
     assert ledger.kills and ledger.stops and ledger.started["done"] and ledger.durable_limit
 
 
-@pytest.mark.parametrize("mutant", chaos_mutants.MUTANTS)
+@pytest.mark.parametrize("mutant", chaos_mutants.MUTANTS if ALL_MISTAKES else QUICK)
 def test_the_ledger_finds_faults(mutant: str) -> None:
-    if mutant not in QUICK and not os.environ.get("HFT_CHAOS_MUTANTS"):
-        pytest.skip("HFT_CHAOS_MUTANTS is not set: some faults are tried")
     for seed in range(TRIES):
         ledger = command_chaos.run(3.0, seed, lost=0.01, doubled=0.05, mutant=mutant)
         try:

@@ -24,7 +24,7 @@ MARKS = [
 def build(source: str, target: Path, sanitizer: str, *options: str, include: Path = INCLUDE) -> Path:
     """Compile a program of this folder, without a sanitizer if it is ""; skips where there is no such sanitizer."""
     assert COMPILER is not None
-    command = [COMPILER, "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", *SANITIZERS.get(sanitizer, [])]
+    command = [COMPILER, "-std=c++17", "-O1", "-g1", "-pthread", "-Wall", "-Wextra", *SANITIZERS.get(sanitizer, [])]
     command += [f"-I{include}", *options, str(HERE / source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and ("sanitize" in done.stderr or "tsan" in done.stderr or "asan" in done.stderr):

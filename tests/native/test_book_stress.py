@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from native_stress import ITEMS, MARKS, build, changed, run
+from short_run import some
 
 pytestmark = MARKS
 UPDATES = max(ITEMS // 200, 1000)  # the model is slow
@@ -109,7 +110,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", sorted(MISTAKES))
+@pytest.mark.parametrize("mistake", some(sorted(MISTAKES)))
 def test_a_mistake_is_found(tmp_path, mistake):
     header, right, wrong = MISTAKES[mistake]
     folder = changed(tmp_path, header, right, wrong)

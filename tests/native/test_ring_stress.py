@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from native_stress import FOUND, ITEMS, MARKS, SANITIZERS, changed, run
 from native_stress import build as build_program
+from short_run import some
 
 pytestmark = MARKS
 POLICIES = ("drop_newest", "drop_oldest", "halt")
@@ -83,7 +84,7 @@ def changed_header(tmp_path: Path, right: str, wrong: str) -> Path:
     return changed(tmp_path, "spsc_ring.hpp", right, wrong)
 
 
-@pytest.mark.parametrize("mistake", sorted(MISTAKES))
+@pytest.mark.parametrize("mistake", some(sorted(MISTAKES)))
 def test_a_mistake_in_the_algorithm_is_found(tmp_path, mistake):
     policy, right, wrong = MISTAKES[mistake]
     program = build(tmp_path / "mutant", "thread", include=changed_header(tmp_path, right, wrong))
