@@ -4,6 +4,7 @@ Where it stands: hftcore/shm_cursor.pyx. Source of the sleeping: hftcore/shm_par
 """
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 
 from hftcore.delivery cimport Delivery
 from hftcore.shm_cursor cimport ITEM, NOTHING, NOTICE, SegmentCursor, checked, next_record, resolve
@@ -29,6 +30,20 @@ cdef dict SPIN_NS = {"spin": 1 << 62, "adaptive": int(ADAPTIVE_SPIN_S * 1e9), "p
 cdef int64_t FOREVER = 1 << 62
 cdef enum:
     FIRST_POLLS = 2000
+
+
+cdef int64_t deadline_after(object timeout) except -1:
+    """When `timeout` seconds from now have passed, by the clock of `monotonic_ns`."""
+    if timeout is None:
+        return FOREVER
+    cdef double seconds
+    try:
+        seconds = timeout
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, was {timeout!r}") from None
+    if seconds != seconds:
+        raise ValueError(f"timeout must be a number of seconds or None, was {timeout!r}")
+    return FOREVER if seconds >= 1e9 else monotonic_ns() + <int64_t>(max(seconds, 0.0) * 1e9)
 
 
 @cython.final
@@ -210,8 +225,14 @@ cdef class ShmReader(SegmentCursor):
             If none came in time.
         RingClosed
             If the reader is closed.
+        TypeError, ValueError
+            If `timeout` is no number.
+
+        Notes
+        -----
+        Signals are handled meanwhile, within 20 ms: an exception of their handlers passes through, and loses no item.
         """
-        cdef int64_t left = TICK_NS, end = FOREVER if timeout is None else monotonic_ns() + <int64_t>(timeout * 1e9)
+        cdef int64_t left = TICK_NS, end = deadline_after(timeout)
         # What comes within the first microseconds is taken without the price of letting go of the GIL.
         if self._segment is not NULL and not self._ended and not self._notices and not self._last_values:
             self._reader.ready_within(FIRST_POLLS)
@@ -230,6 +251,7 @@ cdef class ShmReader(SegmentCursor):
                 continue
             with nogil:
                 self._wait_native(left)
+            PyErr_CheckSignals()
 
     # The face for event loops
 

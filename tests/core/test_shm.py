@@ -361,6 +361,40 @@ def test_waiting_in_a_thread(path: Path, writer: ShmWriter[Ticker], wait: str) -
 
 
 @pytest.mark.parametrize("wait", ["spin", "adaptive", "park"])
+def test_signals_are_handled_while_a_thread_waits(path: Path, writer: ShmWriter[Ticker], wait: str) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("by the handler")
+
+    before = signal.signal(signal.SIGALRM, lambda *_: writer.put(ticker(7)))
+    try:
+        with ShmClosing(ShmReader(path, Ticker, wait=wait)) as reader:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            assert reader.get_wait(5).seq == 7  # put by the handler, which must not have to wait for our end
+            signal.signal(signal.SIGALRM, fail)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(LookupError):  # as Ctrl-C, though there is no timeout
+                reader.get_wait()
+            writer.put(ticker(8))
+            assert reader.get_wait().seq == 8
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_timeouts_of_a_wait(path: Path, writer: ShmWriter[Ticker]) -> None:
+    with ShmClosing(ShmReader(path, Ticker)) as reader:
+        for number, timeout in enumerate((float("inf"), 1e10, 1 << 70, 0, -1, np.float32(1), True)):
+            writer.put(ticker(number))
+            assert reader.get_wait(timeout).seq == number
+        for timeout in (0, -1, -float("inf"), 1e-9):
+            with pytest.raises(TimeoutError):
+                reader.get_wait(timeout)
+        with pytest.raises(ValueError, match="timeout must be a number of seconds or None, was nan"):
+            reader.get_wait(float("nan"))
+        with pytest.raises(TypeError, match="timeout must be a number of seconds or None, was 'soon'"):
+            reader.get_wait("soon")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wait", ["spin", "adaptive", "park"])
 async def test_waiting_in_asyncio(path: Path, writer: ShmWriter[Ticker], wait: str) -> None:
     with ShmClosing(ShmReader(path, Ticker, wait=wait)) as reader:
         got: list[int] = []
