@@ -309,18 +309,19 @@ cdef class ShmReader(SegmentCursor):
         RuntimeError
             If another task waits.
         """
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.get_loop().is_closed():  # else: of a task that died with it
             raise RuntimeError("another task waits for this reader already")
         descriptor = self.fileno()
         if not self.arm():
             return
         loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
+        waiter = self._waiter = loop.create_future()
         loop.add_reader(descriptor, self._wake_waiter)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            if self._waiter is waiter:
+                self._waiter = None
             if not self.closed:
                 loop.remove_reader(descriptor)
         if self.closed:
@@ -361,9 +362,11 @@ cdef class ShmReader(SegmentCursor):
             return
         self.closed = True
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is not None and not waiter.get_loop().is_closed():
+            # Also where it was woken just now: the loop must not know the descriptor when its number is given out again.
             waiter.get_loop().remove_reader(self._pipe[0])
-            waiter.set_result(None)
+            if not waiter.done():
+                waiter.set_result(None)
         self._count_up()
         self._release()
         if self._pipe is not None:
