@@ -455,8 +455,8 @@ cdef class Ring(RingBase):
         ``with ring.view() as array:`` takes them when the block ends, also by an exception. Until then they stay in the
         ring, producers find their places taken, and nothing else can be taken. The array covers the items that lie one
         behind the other in memory: at the ring's end, view again for the rest. Where a producer may replace an item
-        that nobody has taken (``drop_oldest``, ``conflate``), the items are taken at once, by one copy, as `get_array`
-        does (``zero_copy`` is False).
+        that nobody has taken (``drop_oldest``, ``conflate``), or where `dispatch` with `since` has claimed some, the
+        items are taken at once, by one copy, as `get_array` does (``zero_copy`` is False).
 
         Raises
         ------
@@ -701,7 +701,10 @@ cdef class RingView:
         cdef size_t wanted = checked_limit(limit)
         ring._check_free()
         self._ring = ring
-        self.zero_copy = ring._ring.views() and ring.overflow != "drop_oldest"
+        # What dispatch has claimed and not delivered comes first, and stands in the ring no more.
+        self.zero_copy = (
+            ring._ring.views() and ring.overflow != "drop_oldest" and ring._claim_begin == ring._claim_end
+        )
         if self.zero_copy:
             self._bytes = ring._ring.peek(&self._first, wanted) * sizeof(TickerStruct)
             self._held = ring._viewed = True

@@ -4,6 +4,7 @@ Where it stands: hftcore/shm_cursor.pyx. Source of the sleeping: hftcore/shm_par
 """
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 
 from hftcore.delivery cimport Delivery
 from hftcore.shm_cursor cimport ITEM, NOTHING, NOTICE, SegmentCursor, checked, next_record, resolve
@@ -29,6 +30,20 @@ cdef dict SPIN_NS = {"spin": 1 << 62, "adaptive": int(ADAPTIVE_SPIN_S * 1e9), "p
 cdef int64_t FOREVER = 1 << 62
 cdef enum:
     FIRST_POLLS = 2000
+
+
+cdef int64_t deadline_after(object timeout) except -1:
+    """When `timeout` seconds from now have passed, by the clock of `monotonic_ns`."""
+    if timeout is None:
+        return FOREVER
+    cdef double seconds
+    try:
+        seconds = timeout
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, was {timeout!r}") from None
+    if seconds != seconds:
+        raise ValueError(f"timeout must be a number of seconds or None, was {timeout!r}")
+    return FOREVER if seconds >= 1e9 else monotonic_ns() + <int64_t>(max(seconds, 0.0) * 1e9)
 
 
 @cython.final
@@ -210,8 +225,14 @@ cdef class ShmReader(SegmentCursor):
             If none came in time.
         RingClosed
             If the reader is closed.
+        TypeError, ValueError
+            If `timeout` is no number.
+
+        Notes
+        -----
+        Signals are handled meanwhile, within 20 ms: an exception of their handlers passes through, and loses no item.
         """
-        cdef int64_t left = TICK_NS, end = FOREVER if timeout is None else monotonic_ns() + <int64_t>(timeout * 1e9)
+        cdef int64_t left = TICK_NS, end = deadline_after(timeout)
         # What comes within the first microseconds is taken without the price of letting go of the GIL.
         if self._segment is not NULL and not self._ended and not self._notices and not self._last_values:
             self._reader.ready_within(FIRST_POLLS)
@@ -230,6 +251,7 @@ cdef class ShmReader(SegmentCursor):
                 continue
             with nogil:
                 self._wait_native(left)
+            PyErr_CheckSignals()
 
     # The face for event loops
 
@@ -287,18 +309,19 @@ cdef class ShmReader(SegmentCursor):
         RuntimeError
             If another task waits.
         """
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.get_loop().is_closed():  # else: of a task that died with it
             raise RuntimeError("another task waits for this reader already")
         descriptor = self.fileno()
         if not self.arm():
             return
         loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
+        waiter = self._waiter = loop.create_future()
         loop.add_reader(descriptor, self._wake_waiter)
         try:
-            await self._waiter
+            await waiter
         finally:
-            self._waiter = None
+            if self._waiter is waiter:
+                self._waiter = None
             if not self.closed:
                 loop.remove_reader(descriptor)
         if self.closed:
@@ -339,9 +362,11 @@ cdef class ShmReader(SegmentCursor):
             return
         self.closed = True
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
+        if waiter is not None and not waiter.get_loop().is_closed():
+            # Also where it was woken just now: the loop must not know the descriptor when its number is given out again.
             waiter.get_loop().remove_reader(self._pipe[0])
-            waiter.set_result(None)
+            if not waiter.done():
+                waiter.set_result(None)
         self._count_up()
         self._release()
         if self._pipe is not None:

@@ -163,15 +163,16 @@ cdef class NativeStrategy:
             Whatever `on_signal` raises; nothing of the ring is lost by it.
         """
         checked_limit(batch)
-        try:
-            while True:
+        while True:
+            try:
                 await ring.wait()
-                result = self.dispatch(ring, batch)
-                if result is not None:
-                    await result
-                await asyncio.sleep(0)
-        except RingClosed:
-            return
+            except RingClosed:
+                return
+            # Out of the try: a RingClosed of on_signal is that of another ring.
+            result = self.dispatch(ring, batch)
+            if result is not None:
+                await result
+            await asyncio.sleep(0)
 
     def on_signal(self):
         """To be overridden: what is to be done in Python, once after a batch in which a handler asked for it.

@@ -234,6 +234,12 @@ async def test_arguments_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1/0/public/AssetPairs: " in errors and "Traceback" not in errors
 
 
+async def test_a_recording_of_nothing_is_said_to_be_none(tmp_path: Path) -> None:
+    nobody = ("--api-host", "ws://127.0.0.1:1", "--for", "0.5")
+    output = await hftpy("record", "kraken", "btc/usd", "-o", tmp_path, *nobody, status=1)
+    assert output.splitlines()[-1] == "nothing came from kraken"
+
+
 @pytest.mark.parametrize("exchange", [Exchange.KRAKEN, Exchange.OKX_SWAP], ids=str)
 async def test_what_is_recorded_gives_the_log_of_the_live_strategy(
     exchange: Exchange, tmp_path: Path, root: Path, eventually: Any

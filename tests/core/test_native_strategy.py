@@ -290,6 +290,23 @@ async def test_python_subclass_may_act_on_signals(imbalance: Any) -> None:
     assert strategy.drain(ring) == 1  # goes on, on request
 
 
+async def test_the_end_of_another_ring_does_not_end_a_run_in_silence() -> None:
+    other: Ring[Ticker] = Ring(Ticker)
+    other.close()
+
+    class Follower(NativeStrategy):
+        def take_signal(self) -> bool:
+            return True
+
+        async def on_signal(self) -> None:
+            await other.get()
+
+    ring: Ring[Ticker] = Ring(Ticker)
+    ring.put_nowait(ticker(1))
+    with pytest.raises(RingClosed):
+        await asyncio.wait_for(Follower().run(ring), 20)
+
+
 def test_base_class_counts() -> None:
     strategy = NativeStrategy()
     ring: Ring[Ticker] = Ring(Ticker)

@@ -504,6 +504,27 @@ def test_what_dispatch_has_claimed_is_still_the_rings(producers, how):
     assert stats["pushed"] == stats["popped"] + stats["dropped"] == 9 and ring.empty()
 
 
+@pytest.mark.parametrize("overflow", ["block", "drop_newest", "halt"])
+@pytest.mark.parametrize("producers", ["one", "many"])
+def test_a_view_shows_first_what_dispatch_has_claimed(producers, overflow):
+    ring = Ring(Ticker, 8, overflow, producers=producers)
+    for seq in range(5):
+        ring.put_nowait(ticker(seq))
+    assert ring.dispatch(lambda item: "stop", since=0) == "stop"
+    for seq in range(5, 8):
+        ring.put_nowait(ticker(seq))
+    with ring.view(2) as array:
+        assert array["seq"].tolist() == [1, 2]
+    got: list[int] = []
+    while not ring.empty():
+        with ring.view() as array:
+            got += array["seq"].tolist()
+    assert got == [3, 4, 5, 6, 7]
+    assert (ring.stats["pushed"], ring.stats["popped"], ring.position) == (8, 8, 8)
+    ring.put_nowait(ticker(8))
+    assert ring.view().zero_copy  # in their places again
+
+
 def test_dispatch_stops_after_its_budget(make):
     ring = make(capacity=64, overflow="drop_newest")
     for seq in range(64):

@@ -1,22 +1,25 @@
 """The shared-memory ring: its model, its errors, its permissions, its waits."""
 
 import asyncio
+import gc
 import os
 import random
 import resource
 import signal
+import socket
 import stat
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from shm_model import ReaderModel, WriterModel
 
 from hftcore.errors import RingClosed, SegmentError, SegmentInUseError
@@ -361,6 +364,40 @@ def test_waiting_in_a_thread(path: Path, writer: ShmWriter[Ticker], wait: str) -
 
 
 @pytest.mark.parametrize("wait", ["spin", "adaptive", "park"])
+def test_signals_are_handled_while_a_thread_waits(path: Path, writer: ShmWriter[Ticker], wait: str) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("by the handler")
+
+    before = signal.signal(signal.SIGALRM, lambda *_: writer.put(ticker(7)))
+    try:
+        with ShmClosing(ShmReader(path, Ticker, wait=wait)) as reader:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            assert reader.get_wait(5).seq == 7  # put by the handler, which must not have to wait for our end
+            signal.signal(signal.SIGALRM, fail)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(LookupError):  # as Ctrl-C, though there is no timeout
+                reader.get_wait()
+            writer.put(ticker(8))
+            assert reader.get_wait().seq == 8
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_timeouts_of_a_wait(path: Path, writer: ShmWriter[Ticker]) -> None:
+    with ShmClosing(ShmReader(path, Ticker)) as reader:
+        for number, timeout in enumerate((float("inf"), 1e10, 1 << 70, 0, -1, np.float32(1), True)):
+            writer.put(ticker(number))
+            assert reader.get_wait(timeout).seq == number
+        for timeout in (0, -1, -float("inf"), 1e-9):
+            with pytest.raises(TimeoutError):
+                reader.get_wait(timeout)
+        with pytest.raises(ValueError, match="timeout must be a number of seconds or None, was nan"):
+            reader.get_wait(float("nan"))
+        with pytest.raises(TypeError, match="timeout must be a number of seconds or None, was 'soon'"):
+            reader.get_wait("soon")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wait", ["spin", "adaptive", "park"])
 async def test_waiting_in_asyncio(path: Path, writer: ShmWriter[Ticker], wait: str) -> None:
     with ShmClosing(ShmReader(path, Ticker, wait=wait)) as reader:
         got: list[int] = []
@@ -399,6 +436,70 @@ async def test_a_cancelled_get_loses_nothing(path: Path, writer: ShmWriter[Ticke
                 assert (await task).seq == number
             except asyncio.CancelledError:
                 assert reader.get_nowait().seq == number
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_closing_a_reader_that_was_just_woken_leaves_its_descriptor(
+    path: Path, writer: ShmWriter[Ticker], run: Callable[..., Any]
+) -> None:
+    """The number is given out again, and the loop must hear what comes there."""
+
+    async def close_when_woken() -> None:
+        loop = asyncio.get_running_loop()
+        reader: ShmReader[Ticker] = ShmReader(path, Ticker)
+        task = asyncio.create_task(reader.get())
+        await asyncio.sleep(0.02)
+        number = reader.fileno()
+        reader._wake_waiter()  # type: ignore[attr-defined]
+        reader.close()  # in the same turn of the loop
+        with pytest.raises(RingClosed):
+            await task
+        held: list[socket.socket] = []  # the system gives the lowest number that is free
+        while not any(one.fileno() == number for one in held):
+            held += socket.socketpair()
+        at = next(index for index, one in enumerate(held) if one.fileno() == number)
+        heard = loop.create_future()
+        loop.add_reader(number, lambda: heard.done() or heard.set_result(None))
+        held[at ^ 1].send(b"x")
+        try:
+            await asyncio.wait_for(heard, 5)
+        finally:
+            loop.remove_reader(number)
+            for one in held:
+                one.close()
+
+    run(close_when_woken())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_another_loop_may_wait_after_one_died_with_its_waiter(
+    path: Path, writer: ShmWriter[Ticker], run: Callable[..., Any]
+) -> None:
+    tasks = []
+
+    def die(reader: ShmReader[Ticker]) -> None:
+        loop = uvloop.new_event_loop() if run is uvloop.run else asyncio.new_event_loop()
+        tasks.append(loop.create_task(reader.get()))
+        tasks[-1]._log_destroy_pending = False  # type: ignore[attr-defined]
+        loop.run_until_complete(asyncio.sleep(0.02))
+        loop.close()
+
+    with ShmClosing(ShmReader(path, Ticker)) as reader:
+
+        async def wait(number: int) -> int:
+            asyncio.get_running_loop().call_later(0.02, lambda: (writer.put(ticker(number)), writer.wake_readers()))
+            task = asyncio.create_task(reader.get())
+            await asyncio.sleep(0)
+            tasks.clear()  # the end of the dead one takes nothing from the living
+            gc.collect()
+            return (await asyncio.wait_for(task, 20)).seq
+
+        for number in (1, 2):
+            die(reader)
+            assert run(wait(number)) == number
+        die(reader)
+    assert reader.closed
+    tasks.clear()
 
 
 async def test_nobody_asked_for_a_wake_up_yet_it_comes(path: Path, writer: ShmWriter[Ticker]) -> None:
