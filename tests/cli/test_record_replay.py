@@ -28,6 +28,8 @@ from hftpy.sim.recorder import SessionRecorder
 from hftpy.sim.recording import iter_session, session_exchange, session_pairs
 from hftpy.sim.text import wire_bytes
 
+pytestmark = pytest.mark.slow
+
 VENUES = (
     Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.COINBASE, Exchange.KRAKEN_FUTURE,
 )  # fmt: skip
