@@ -169,6 +169,30 @@ async def test_heartbeat_shows_loss_at_the_tail(root: Path, until: Callable[...,
     path.unlink(missing_ok=True)
 
 
+async def test_a_topic_that_was_never_heard_is_named_where_its_letters_are_one_pair_alone(
+    root: Path, until: Callable[..., Any]
+) -> None:
+    (root / "zmq").mkdir(mode=0o700)
+    path = root / "zmq" / "kraken.ticker.ipc"
+    control = b"\x00control".ljust(32)
+    topics = {"ethbtc": "eth/btc", "1inchusdt": "1inch/usdt", "btcusdtusdt": None, "btcusdbtc": None, "ab": None}
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        socket.linger = 0
+        socket.bind(f"ipc://{path}")
+        async with subscribed(root, None, "") as (_, observer):
+            await until(lambda: socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+            socket.recv()
+            states = [wire.TopicState(topic=topic.encode().ljust(32), seq=5) for topic in topics]
+            for frame in (
+                wire.Control(epoch=7, hello=wire.Hello()),
+                wire.Control(epoch=7, heartbeat=wire.Heartbeat(topics=states)),
+            ):
+                socket.send(control + frame.SerializeToString())
+            await until(lambda: len(observer.gaps) == len(topics))
+            assert [(gap.symbol, gap.lost) for gap in observer.gaps] == [(symbol, 5) for symbol in topics.values()]
+    path.unlink(missing_ok=True)
+
+
 async def test_restart_of_the_publisher_is_a_gap_before_its_first_message(
     root: Path, until: Callable[..., Any]
 ) -> None:
