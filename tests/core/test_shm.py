@@ -291,6 +291,14 @@ def test_after_close(path: Path) -> None:
     writer.heartbeat()
 
 
+def test_what_was_never_made_is_empty() -> None:
+    reader: ShmReader[Ticker] = ShmReader.__new__(ShmReader)
+    assert reader.seqs() == {} and not reader.attached and reader.stats["delivered"] == 0
+    writer: ShmWriter[Ticker] = ShmWriter.__new__(ShmWriter)
+    assert writer.closed and writer.readers == 0 and writer.stats["published"] == 0
+    writer.close()
+
+
 def test_events_and_their_loss(path: Path, writer: ShmWriter[Ticker]) -> None:
     told: list[Any] = []
     with ShmClosing(ShmReader(path, Ticker, on_notice=lambda *notice: told.append(notice))) as reader:
