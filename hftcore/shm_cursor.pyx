@@ -315,7 +315,13 @@ cdef class SegmentCursor:
         self._segment = NULL
 
     def _disown(self):
+        """In a forked child: the descriptor that wakes an event loop is the parent's as well, and so are the locks."""
+        if self.closed:
+            return
+        self.closed = True
+        self._count_up()
         if self._watcher is not NULL:
             self._watcher.abandon()
         if self._segment is not NULL:
             self._segment.disown()
+        self._release()

@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import stat
@@ -588,6 +589,34 @@ def test_a_forked_child_owns_nothing(path: Path, writer: ShmWriter[Ticker], recw
     assert path.exists() and reader.writer_alive
     writer.put(ticker(1))
     assert reader.get_wait(20).seq == 1
+    reader.close()
+
+
+def test_in_a_forked_child_all_is_closed(path: Path, writer: ShmWriter[Ticker], recwarn: Any) -> None:
+    """What the child put would overwrite what the parent puts, and its wait would take the parent's wake-up."""
+    writer.put(ticker(1))
+    reader: ShmReader[Ticker] = ShmReader(path, Ticker)
+    assert reader.get_nowait().seq == 1
+    assert reader.arm() is True  # a thread that the child does not have
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        closed = writer.closed and reader.closed
+        for action in (lambda: writer.put(ticker(9)), lambda: reader.get_wait(1), reader.fileno):
+            try:
+                action()
+                closed = False
+            except RingClosed:
+                pass
+        reader.close()
+        writer.close()
+        os._exit(0 if closed else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    for number in (2, 3):
+        writer.put(ticker(number))
+    writer.wake_readers()
+    assert select.select([reader.fileno()], [], [], 20)[0]
+    assert [reader.get_wait(20).seq for _ in range(2)] == [2, 3] and reader.stats["positions_lost"] == 0
     reader.close()
 
 

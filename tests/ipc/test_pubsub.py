@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -459,6 +460,37 @@ async def test_subscribers_are_counted_as_they_come_and_go(
         publisher.send(ticker(1))
         await until(lambda: stays.log)
     await until(lambda: publisher.subscriber_count("kraken", "ticker") == 0)
+
+
+@pytest.mark.parametrize("transport", ["zmq", "shm"])
+async def test_a_forked_child_cannot_mix_its_messages_with_the_parents(
+    root: Path, transport: str, until: Callable[..., Any]
+) -> None:
+    publisher = IPCPublisher(root, transport)
+    try:
+        async with subscribed(root, publisher, transport=transport) as (subscriber, observer):
+            publisher.send(ticker(1))
+            await until(lambda: observer.seqs == [1])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # a send that hangs
+                answer = 1
+                try:
+                    publisher.send(ticker(100))
+                except ValueError as error:
+                    answer = 0 if f"belongs to process {os.getppid()}" in str(error) else 2
+                finally:
+                    publisher.close()
+                    os._exit(answer)
+            assert (await asyncio.to_thread(os.waitpid, child, 0))[1] == 0
+            for number in (2, 3):
+                publisher.send(ticker(number))
+            await until(lambda: len(observer.seqs) == 3)
+            assert observer.seqs == [1, 2, 3] and subscriber.stats["lost"] == 0
+    finally:
+        publisher.close()
 
 
 def test_a_forked_child_leaves_the_address_alone(root: Path) -> None:
