@@ -28,8 +28,9 @@ $(STAMP): $(BUILD)
 demo: $(STAMP)  ## the whole system on this machine: venue, gateway, two strategies
 	$(BIN)/hftpy demo $(ARGS)
 
-test: $(STAMP)  ## all tests, in two processes; ARGS='-n 0' for one
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+# More processes than small machines have CPUs: most tests wait most of the time, for sockets and for other processes.
+test: $(STAMP)  ## all tests, in four processes; ARGS='-n 0' for one
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(STAMP)  ## all benchmarks, peers and ours side by side
 	$(BIN)/python -m pytest benchmarks -q $(ARGS)

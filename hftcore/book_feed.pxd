@@ -37,6 +37,7 @@ cdef class BookFeed(FeedBase):
 
     cdef int _read(self, const char* data, size_t size, bint last) except -1
     cdef int _lost_frames(self) except -1
+    cdef int _fall(self, list entries, const char* why, object lost) except -1
     cdef int _take(self, size_t index) except -1
     cdef int _follow(self, KeptBook* kept, BookOutcome outcome, bint snapshot) except -1
     cdef int _tell_gap(self, Entry entry) except -1

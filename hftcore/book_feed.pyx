@@ -242,13 +242,16 @@ cdef class BookFeed(FeedBase):
 
     cdef int _lost_frames(self) except -1:
         """Frames of the connection are missing: nobody knows whose, so no book holds."""
+        return self._fall(self._entries, "sequence", self._frame_sync.lost() or None)
+
+    cdef int _fall(self, list entries, const char* why, object lost) except -1:
+        """Those of the books that are whole are so no longer, and are asked for."""
         cdef Entry entry
-        cdef uint64_t lost = self._frame_sync.lost()
-        fallen = [entry for entry in self._entries if entry.kept.keeper.synced()]
+        fallen = [entry for entry in entries if entry.kept.keeper.synced()]
         for entry in fallen:
-            entry.kept.keeper.invalidate("sequence")
+            entry.kept.keeper.invalidate(why)
         for entry in fallen:
-            self._call_gap(entry.pair, "sequence", lost or None)
+            self._call_gap(entry.pair, (<bytes>why).decode(), lost)
         for entry in fallen:
             self._ask(entry)
         return 0
@@ -462,6 +465,19 @@ cdef class BookFeed(FeedBase):
             If the pair is none of the feed's.
         """
         return self._entry(symbol).kept.keeper.held()
+
+    def unreadable(self, symbols):
+        """Frames that may have changed these pairs' books could not be read: those that are whole fall, with a gap.
+
+        For venues whose frames are not counted; where they are, the next one shows what is missing. May be called from
+        within `on_frame`.
+
+        Raises
+        ------
+        ValueError
+            If a pair is none of the feed's; nothing has changed.
+        """
+        self._fall(list(dict.fromkeys([self._entry(symbol) for symbol in symbols])), "unreadable frame", None)
 
     def bind(self, queue, failed=None):
         """Deliver to one more sink, after the others.

@@ -17,12 +17,17 @@ os.environ.pop("PYTEST_XDIST_WORKER", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left with one at the end.
+    """Slow files come first, so that no worker is left with one at the end; those that compile among those that wait.
 
     A wheel is tested with the extra `test` alone.
     """
-    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("native")}
-    items.sort(key=lambda item: item.path not in slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    native = {item.path for item in items if item.get_closest_marker("native") is not None}
+    place: dict[Path, float] = {}
+    for group in (native, {item.path for item in items} - native):
+        ordered = sorted(group, key=lambda path: (path not in slow, path))
+        place |= {path: (index + 0.5) / len(ordered) for index, path in enumerate(ordered)}
+    items.sort(key=lambda item: (place[item.path], item.path))
     if importlib.util.find_spec("pytest_benchmark") is None:
         for item in items:
             if item.get_closest_marker("suite") is not None:

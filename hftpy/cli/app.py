@@ -1,6 +1,7 @@
 """The commands and their options; what each does stands in the module of its name."""
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import Coroutine
@@ -21,12 +22,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MAX_PORT = 65535  # an event loop may take a higher one for another port
 Root = Annotated[Path | None, typer.Option(help="Root folder of sockets and status files (default: $HFT_ROOT, …).")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens inside.")]
 
 
 def main() -> None:
     """Entry point of the command; errors of ours end it with status 2 and one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal or a locale cannot show must not end a command
     try:
         app()
     except (HftError, OSError, ValueError) as error:
@@ -89,8 +93,8 @@ def run(config: Path, root: Root = None) -> None:
 @app.command()
 def sim(
     venue: Annotated[list[str] | None, typer.Option(help="Such as kraken, okx_swap; may be repeated.")] = None,
-    port: Annotated[int, typer.Option(help="Of the WebSocket side; 0 chooses one.")] = 0,
-    rest_port: Annotated[int, typer.Option(help="Of the REST side; 0 chooses one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=MAX_PORT, help="Of the WebSocket side; 0 chooses one.")] = 0,
+    rest_port: Annotated[int, typer.Option(min=0, max=MAX_PORT, help="Of the REST side; 0 chooses one.")] = 0,
     pair: Annotated[list[str] | None, typer.Option(help="A pair of the synthetic market; may be repeated.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Ticks per second and pair.")] = 100.0,
     seed: Annotated[int, typer.Option(help="Of the synthetic market.")] = 0,
@@ -257,7 +261,9 @@ def top(
 @app.command()
 def metrics(
     root: Root = None,
-    port: Annotated[int | None, typer.Option(help="Serve GET /metrics there instead; 0 chooses a port.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=MAX_PORT, help="Serve GET /metrics there instead; 0 chooses a port.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Of the port; loopback unless told.")] = "127.0.0.1",
 ) -> None:
     """Print the counters and latencies of the processes under a root in Prometheus' text format."""

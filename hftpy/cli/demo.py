@@ -266,7 +266,9 @@ class Demo:
             children[name].asked_to_stop = True
         if services:
             operator.broadcast("shutdown", {"reason": "the demo is over"})
-            await asyncio.gather(*(self._launcher.wait(name, 10.0) for name in services))
+            # Ended while it comes up, some may not have joined, and do not hear that.
+            end = self._launcher.stop if self._interrupted.is_set() or self.problems else self._launcher.wait
+            await asyncio.gather(*(end(name, 10.0) for name in services))
         try:
             if self._control:
                 self._sim = await self._get("/stats")

@@ -43,7 +43,7 @@ async def record(
     Returns
     -------
     int
-        0; 3 if messages were lost because the disk was too slow.
+        0; 1 if the venue sent nothing; 3 if messages were lost because the disk was too slow.
 
     Raises
     ------
@@ -84,7 +84,12 @@ async def record(
             for path in recorder.files:
                 out.write(f"{path}\n")
             out.write(f"{recorder.messages} messages recorded, {recorder.lost} lost\n")
-    return 3 if recorder.lost else 0
+    if recorder.lost:
+        return 3
+    if not recorder.received:
+        out.write(f"nothing came from {exchange}\n")
+        return 1
+    return 0
 
 
 async def _instruments(recorder: SessionRecorder, exchange: Exchange, host: str | None, ask: bool, out: TextIO) -> None:

@@ -164,9 +164,13 @@ class BookProtocol(MarketProtocol):
         except ParseError:
             if self.is_notice(frame):
                 return ()
+            self.unreadable(frame)
             raise
         self.control_frame(frame, self._book_parser.kind or FrameKind.OTHER)
         return ()
+
+    def unreadable(self, frame: bytes) -> None:
+        """A frame could not be read. Where the venue counts its frames, the next one shows what is missing."""
 
     def ask(self, pair: CurrencyPair) -> None:
         """A book needs a snapshot."""

@@ -28,6 +28,12 @@ class KrakenBookProtocol(BookProtocol, KrakenMarketProtocol):
         self.args |= {"depth": self.depth, "snapshot": True}
         self.args.pop("event_trigger", None)
 
+    def unreadable(self, frame: bytes) -> None:
+        # The checksum would show it only within the ten best levels.
+        if b'"book' in frame and self.feed is not None:
+            named = [pair for native, pair in self.spellings().items() if f'"{native}"'.encode() in frame]
+            self.feed.unreadable(named or self.pairs)
+
     def ask_again(self, pair: CurrencyPair) -> list[str]:
         params = {"channel": "book", "symbol": [self.native_of[pair]], "depth": self.depth}
         self._number += 1

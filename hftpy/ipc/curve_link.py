@@ -8,7 +8,7 @@ import struct
 import zmq
 
 from hftpy.common.log import LimitedLog
-from hftpy.ipc.curve_guard import HANDSHAKE_MS, keep_alive
+from hftpy.ipc.curve_guard import HANDSHAKE_MS, LOOK_S, keep_alive
 from hftpy.ipc.tcp import RemoteEndpoint, TcpEndpoints
 from hftpy.ipc.transport import FrameReader
 
@@ -30,7 +30,8 @@ class CurveLink:
     """Connects a socket to a peer's endpoint once a loop runs, and says so where the peer does not take us, or is not
     who it should be.
 
-    libzmq tries again by itself, but for a server that speaks no CURVE or refuses for good: then this does.
+    libzmq tries again by itself, but for a server that speaks no CURVE or refuses for good: then this does. A peer
+    whose key is taken away is left, and one that has another key is connected to by that.
 
     Thread safety: the thread of the socket.
     """
@@ -41,6 +42,9 @@ class CurveLink:
         self._log = LimitedLog(logger)
         self._reader: FrameReader | None = None
         self._again: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._tcp = tcp
+        self._server_key: bytes | None = remote.server_key
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed = 0
         self._is_dead = False  # libzmq has given it up
@@ -64,6 +68,7 @@ class CurveLink:
             self._monitor.connect(address)
             self._socket.connect(self._remote.endpoint)
         self._reader = FrameReader(loop, self._monitor, self._read)
+        self._look = loop.call_later(LOOK_S, self._look_at_key)
         if self._is_dead:
             self._again = loop.call_later(RECONNECT_S, self._connect_again)
 
@@ -75,6 +80,9 @@ class CurveLink:
         if self._again is not None:
             self._again.cancel()
             self._again = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._loop = None
 
     def take_failed(self) -> int:
@@ -116,6 +124,22 @@ class CurveLink:
                 self._again = self._loop.call_later(RECONNECT_S, self._connect_again)
         self._log.warning("failed", "no connection to %s at %s: %s", peer, endpoint, why)
 
+    def _look_at_key(self) -> None:
+        assert self._loop is not None
+        self._look = self._loop.call_later(LOOK_S, self._look_at_key)
+        key = self._tcp.key_of(self._remote.peer)
+        if key == self._server_key or self._socket.closed:
+            return
+        if self._server_key is not None:
+            now = "not known any more" if key is None else "another one now"
+            self._log.warning("key", "left %s at %s: its key is %s", self._remote.peer, self._remote.endpoint, now)
+        self._server_key = key
+        if self._again is not None:
+            self._again.cancel()
+        if key is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, key)
+        self._connect_again()
+
     def _connect_again(self) -> None:
         self._again = None
         self._is_dead = False
@@ -125,4 +149,5 @@ class CurveLink:
             except zmq.ZMQError as error:
                 if error.errno != errno.ENOENT:
                     raise
-            self._socket.connect(self._remote.endpoint)
+            if self._server_key is not None:
+                self._socket.connect(self._remote.endpoint)

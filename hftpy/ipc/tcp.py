@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,9 @@ class RemoteEndpoint:
     server_key: bytes
 
 
+LOOK_AGAIN_S = 0.5
+
+
 class TcpEndpoints:
     """What a process serves and reaches over tcp. All else stays on unix paths.
 
@@ -137,6 +141,7 @@ class TcpEndpoints:
         self._folder = default_folder() if folder is None else Path(os.path.abspath(folder))
         self._pair = load_key_pair(key, self._folder)
         self._known = KnownKeys(self._folder, allow)
+        self._looked_s = 0.0
         self._serve = {
             check_name("serve", name): check_endpoint(f"serve.{name}", endpoint, serve=True)
             for name, endpoint in (serve or {}).items()
@@ -211,6 +216,14 @@ class TcpEndpoints:
                 raise AddressInUseError(f"address {endpoint} is in use by another process or object") from None
             raise ConfigError(f"address {endpoint} cannot be bound: {error.strerror}") from None
         return listener
+
+    def key_of(self, peer: str) -> bytes | None:
+        """The public key of a peer as it stands in the folder now, or did at most half a second ago; None: nobody's."""
+        now_s = time.monotonic()
+        if now_s >= self._looked_s + LOOK_AGAIN_S:  # however many links ask
+            self._looked_s = now_s
+            self._known.refresh()
+        return self._known.key_of(peer)
 
     def show_key(self, socket: zmq.Socket[bytes], remote: RemoteEndpoint) -> None:
         """Let a socket that is to be connected show our key, and want the peer's."""

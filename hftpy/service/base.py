@@ -30,6 +30,7 @@ from hftpy.service.delivery import QUEUE_CAPACITY, RING_CAPACITY, Delivery
 from hftpy.service.inbox import QueueInlet
 from hftpy.service.keeping import ServiceKeeping
 from hftpy.service.ordering import OrderDesk, OrderHandle
+from hftpy.service.own_names import check_class, check_instance
 from hftpy.service.status import INTERVAL_S, StatusFile
 from hftpy.service.tasks import Timer, timers_of
 from hftpy.service.watchdog import LoopWatchdog
@@ -80,6 +81,7 @@ class ServiceBase(ServiceKeeping):
     `on_signal` is called like a hook. May be set at any time, best in `on_setup`."""
 
     def __init__(self, config: ServiceConfig) -> None:
+        of_subclass = set(vars(self))
         super().__init__(config)
         self.counters: dict[str, int] = {
             "tickers": 0, "trades": 0, "books": 0, "klines": 0, "fundings": 0, "my_orders": 0, "my_trades": 0,
@@ -123,6 +125,11 @@ class ServiceBase(ServiceKeeping):
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
+        self._born_with = {name: value for name, value in vars(self).items() if name not in of_subclass}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_class(cls)
 
     # What a subclass may call
 
@@ -243,6 +250,8 @@ class ServiceBase(ServiceKeeping):
         ------
         SetupAborted
             If `on_setup` returned False.
+        ConfigError
+            If the subclass has replaced an attribute of the framework's own.
         AddressInUseError
             If a process of its name runs, or owns what it is to publish.
         HftError
@@ -252,18 +261,19 @@ class ServiceBase(ServiceKeeping):
         """
         if self.state != "created":
             raise RuntimeError(f"{self.process_id} is {self.state}: a service runs once")
+        check_instance(self, self._born_with)
         status = self._status = StatusFile(self.process_id)
         self._loop = asyncio.get_running_loop()
         self._calls.start()
         interrupted = False
         try:
-            self.state = "setting up"
+            self._lifecycle = "setting up"
             interrupted = not await self._background.run_until(self._stop_requested, self._prepare())
             if interrupted:
                 log.info("%s: asked to stop before it was running", self.process_id)
             else:
                 self.has_run = True
-                self.state = "paused" if self.paused else "running"
+                self._lifecycle = "paused" if self.paused else "running"
                 self._begin_keeping()
                 self._last_status = self._status_or_less()
                 self._watchdog.start()
@@ -274,18 +284,19 @@ class ServiceBase(ServiceKeeping):
                     self._begin_rounds()
                 await self._stop_requested.wait()
         finally:
-            self.state = "stopping"
+            self._lifecycle = "stopping"
             try:
                 await self._end_own_work(self._timer_tasks)
                 if self.has_run:
                     await self._guard("on_stop", self._call_on_stop)
             finally:  # whatever on_stop does: sys.exit() too
-                if self.has_run:
-                    await self._save_last()
+                saved = self.has_run and await self._save_last()
                 last = self._status_or_less() if self.has_run else ServiceBase.status(self)
                 await self._release()
+                if saved:
+                    await self._save_last()  # hooks and handlers ran until now; the first one was for the worst case
                 self._watchdog.stop()
-                self.state = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
+                self._lifecycle = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
                 content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
                 await self._quietly(lambda: status.write(content, final=True))
                 await self._quietly(status.close)
@@ -294,7 +305,7 @@ class ServiceBase(ServiceKeeping):
 
     async def _prepare(self) -> None:
         await self._set_up()
-        self.state = "starting"
+        self._lifecycle = "starting"
         await self._start()
 
     async def _call_on_stop(self) -> None:
@@ -347,9 +358,11 @@ class ServiceBase(ServiceKeeping):
         gateways = QueueInlet(self, self._desk.is_ours)
         self.subscribers = wiring.make_subscribers(self.config, gateways, self._desk.subscriptions(), self._tcp)
         self._timers = timers_of(self, setting.tasks)
+        own = {name: getattr(self, name) for name in self._born_with}
         result = self.on_setup()
         if inspect.isawaitable(result):
             result = await result
+        check_instance(self, own)
         if result is False:
             raise SetupAborted(f"{self.process_id}: on_setup returned False")
         await self._load_state()

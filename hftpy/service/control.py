@@ -41,7 +41,7 @@ class ServiceControl(ServiceHooks):
     def __init__(self, config: ServiceConfig) -> None:
         self.config = config
         self.process_id = config.process_id
-        self.state = "created"
+        self._lifecycle = "created"
         self.has_run = False
         self._interrupts = Interrupts(self.process_id)
         self._rounds = Rounds(
@@ -56,6 +56,11 @@ class ServiceControl(ServiceHooks):
         self._pause_told = False  # on_pause was called, or is about to be
         self._changes = 0  # how often it was paused or resumed
         self._changing = asyncio.Lock()  # on_pause and on_resume come one after the other, in the order of the calls
+
+    @property
+    def state(self) -> str:
+        """Where the service stands: created, setting up, starting, running, paused, stopping, stopped or failed."""
+        return self._lifecycle
 
     # What a subclass may call
 
@@ -209,7 +214,7 @@ class ServiceControl(ServiceHooks):
         self._rounds.hold(self._local_command("pause"))
         self._changes += 1
         if self.has_run:
-            self.state = "paused"
+            self._lifecycle = "paused"
             self._pause_told = True
             self._spawn(self._call_on_pause(), "on_pause")
 
@@ -227,7 +232,7 @@ class ServiceControl(ServiceHooks):
         self._paused = self._pause_told = False
         log.info("%s: resumed", self.process_id)
         if self.has_run:
-            self.state = "running"
+            self._lifecycle = "running"
             self._changes += 1
             self._spawn(self._call_on_resume(self._changes), "on_resume")
         else:

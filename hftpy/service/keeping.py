@@ -249,9 +249,11 @@ class ServiceKeeping(ServiceControl):
             self._spawn(self._guard("on_warm", self.on_warm), "on_warm")
         super()._begin_rounds()
 
-    async def _save_last(self) -> None:
+    async def _save_last(self) -> bool:
+        failures = self._state_failures
         if self._saves:
             await self._guard("on_save", self.save_state)
+        return self._saves and self._state_failures == failures
 
     def _register_control(self, commands: IPCCommandSystem) -> None:
         super()._register_control(commands)

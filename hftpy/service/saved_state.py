@@ -16,6 +16,7 @@ import contextlib
 import logging
 import os
 import stat
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -60,6 +61,7 @@ class StateFile:
         self._service = service
         self._folder = folder
         self._written: tuple[int, bytes] | None = None
+        self._lock = threading.Lock()  # a write whose task was cancelled goes on in its thread
 
     @property
     def path(self) -> Path:
@@ -94,8 +96,14 @@ class StateFile:
         StateError
             If it cannot be written.
         """
-        if self._written == (version, encoded):
-            return False
+        with self._lock:
+            if self._written == (version, encoded):
+                return False
+            self._replace(encoded, version)
+            self._written = (version, encoded)
+            return True
+
+    def _replace(self, encoded: bytes, version: int) -> None:
         envelope = _Envelope(FORMAT, self._service, version, time.time_ns(), zlib.crc32(encoded), msgspec.Raw(encoded))
         path = self.path
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -111,8 +119,6 @@ class StateFile:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise StateError(f"{self._process_id}: its state cannot be saved in {path}: {error}") from error
-        self._written = (version, encoded)
-        return True
 
     def read(self) -> tuple[Any, int] | None:
         """The state, as JSON types, and its version; None if there is none.

@@ -99,6 +99,7 @@ class SessionRecorder:
         self._raw: BinaryIO | None = None
         self.lost = 0
         self.messages = 0
+        self.received = 0  # of them, what the venue sent by a connection
         self.files: list[Path] = []
         self.failure: Exception | None = None
         self._dirty = False  # lines wait for the disk, until `_flush_at` at most
@@ -149,6 +150,7 @@ class SessionRecorder:
             self._queued_bytes += size
             self._lost_now = 0
             self.messages += 1
+            self.received += kind == "recv"
 
     # The writer's thread
 

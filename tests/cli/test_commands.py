@@ -79,6 +79,25 @@ def test_status_shows_every_hop(root):
     assert all(text in done.stdout.decode() for text in ("mm1", "socket_to_parse", "1.50 ms"))
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--latency")])
+@pytest.mark.parametrize("width", [40, 80, None])
+def test_status_cuts_no_name(root, arguments, width):
+    histogram = LatencyHistogram()
+    histogram.record(1_500_000)
+    told = {"pid": os.getpid(), "state": "running", "latency": {"receipt_to_callback": histogram.to_dict()}}
+    (root / "status").mkdir(mode=0o700)
+    (root / "status" / "kraken_gateway.json").write_text(json.dumps(told | {"counters": {"tickers": 123_456_789}}))
+    terminal = {} if width is None else {"FORCE_COLOR": "1", "COLUMNS": str(width), "NO_COLOR": "1"}
+    done = subprocess.run(
+        [*HFTPY, *arguments], env=os.environ | terminal, capture_output=True, timeout=60, check=False
+    )  # fmt: skip
+    shown = done.stdout.decode()
+    assert "kraken_gateway" in shown and "…" not in shown
+    assert ("running" if len(arguments) == 1 else "receipt_to_callback") in shown
+    if width is None:  # one line for a process, as grep and awk want it
+        assert any("kraken_gateway" in line and " ms" in line for line in shown.splitlines())
+
+
 def test_version():
     assert run("version").stdout.startswith(b"hftpy ")
 
@@ -88,3 +107,19 @@ def test_every_command_has_help(command):
     done = run(command, "--help")
     assert done.returncode == 0
     assert b"Usage" in done.stdout
+
+
+def test_a_terminal_of_few_letters_ends_no_command():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii:strict", "COLUMNS": "30"}
+    done = subprocess.run([*HFTPY, "markets", "--help"], env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout  # in place of what is not to be shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [("sim", "--port", "99999"), ("sim", "--rest-port", "-1"), ("metrics", "--port", "65536")]
+)
+def test_a_port_that_is_none_is_not_taken_for_another(root, arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert arguments[1].encode() in done.stderr

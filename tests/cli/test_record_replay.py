@@ -28,6 +28,8 @@ from hftpy.sim.recorder import SessionRecorder
 from hftpy.sim.recording import iter_session, session_exchange, session_pairs
 from hftpy.sim.text import wire_bytes
 
+pytestmark = pytest.mark.slow
+
 VENUES = (
     Exchange.KRAKEN, Exchange.BINANCE, Exchange.BINANCE_FUTURE, Exchange.OKX, Exchange.COINBASE, Exchange.KRAKEN_FUTURE,
 )  # fmt: skip
@@ -230,6 +232,12 @@ async def test_arguments_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert "rest_host must begin with http" in await refused("markets", "kraken", "--rest-host", "nonsense")
     errors = await refused("markets", "kraken", "--rest-host", "http://127.0.0.1:1")
     assert "http://127.0.0.1:1/0/public/AssetPairs: " in errors and "Traceback" not in errors
+
+
+async def test_a_recording_of_nothing_is_said_to_be_none(tmp_path: Path) -> None:
+    nobody = ("--api-host", "ws://127.0.0.1:1", "--for", "0.5")
+    output = await hftpy("record", "kraken", "btc/usd", "-o", tmp_path, *nobody, status=1)
+    assert output.splitlines()[-1] == "nothing came from kraken"
 
 
 @pytest.mark.parametrize("exchange", [Exchange.KRAKEN, Exchange.OKX_SWAP], ids=str)

@@ -18,6 +18,8 @@ from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 from hftpy.sim.faults import DataFrame, FaultState
 
+pytestmark = pytest.mark.slow
+
 # Two pairs each, and how the venue spells the first in its frames.
 PAIRS = {
     Exchange.KRAKEN: (("btc/usd", "eth/usd"), "BTC/USD"),

@@ -84,7 +84,11 @@ async def test_kraken_book_from_snapshot_and_updates(run_stream):
         assert not observer.of(Gap)
 
 
-async def test_kraken_wrong_checksum_tells_the_gap_and_asks_for_that_symbol_alone(run_stream):
+@pytest.mark.parametrize(("frame", "reason", "unread"), [
+    (kraken_frame("update", bids=[("99.0", "1.00")], checksum=1), "checksum", 0),
+    (kraken_frame("update", bids=[("99.0", "many")]), "unreadable frame", 1),
+])  # fmt: skip
+async def test_kraken_damage_is_told_and_that_symbol_alone_asked_for(run_stream, frame, reason, unread):
     def answers(message, server):
         yield from acknowledge_kraken(message, server)
         if len(server.messages) > 1 and message["method"] == "subscribe":
@@ -93,7 +97,7 @@ async def test_kraken_wrong_checksum_tells_the_gap_and_asks_for_that_symbol_alon
     steps = [
         Step(kraken_frame("snapshot", bids=[("100.0", "1.50")], asks=[("100.5", "1.00")])),
         Step(kraken_frame("snapshot", symbol="ETH/USD", bids=[("10.0", "1.50")], asks=[("10.5", "1.00")])),
-        Step(kraken_frame("update", bids=[("99.0", "1.00")], checksum=1)),
+        Step(frame),
         Step(kraken_frame("update", symbol="ETH/USD", bids=[("10.1", "1.00")])),
         Step(kraken_frame("update", bids=[("99.1", "1.00")])),
     ]
@@ -106,7 +110,8 @@ async def test_kraken_wrong_checksum_tells_the_gap_and_asks_for_that_symbol_alon
         kinds = [type(item) for item in btc]
         assert kinds[:2] == [Snapshot, Gap]
         gap = btc[1]
-        assert (gap.channel, gap.reason, gap.lost) == (Channel.BOOK, "checksum", None)
+        assert (gap.channel, gap.reason, gap.lost) == (Channel.BOOK, reason, None)
+        assert stream.stats["book"]["parse_errors"] == unread
         assert len(observer.of(Gap)) == 1
         methods = [(message["method"], message["params"]["symbol"]) for message in venue.messages]
         assert methods[0] == ("subscribe", ["BTC/USD", "ETH/USD"])
@@ -114,6 +119,26 @@ async def test_kraken_wrong_checksum_tells_the_gap_and_asks_for_that_symbol_alon
         assert venue.messages[1]["params"]["depth"] == venue.messages[2]["params"]["depth"] == 100
         assert stream.stats["book"]["resyncs"] == 1
         assert len([item for item in observer.of(Snapshot) if item.symbol == "eth/usd"]) == 2
+
+
+@pytest.mark.parametrize(("frame", "fallen"), [
+    ('{"channel":"book","type":"update","data":[{"symbol":7}]}', {"btc/usd", "eth/usd"}),
+    ('{"channel":"status","type":"update","data":[{"symbol":"BTC/USD"}', set()),
+])  # fmt: skip
+async def test_a_kraken_frame_that_names_no_book_is_every_books_one_of_no_book_nobodys(run_stream, frame, fallen):
+    steps = [
+        Step(kraken_frame("snapshot", symbol=symbol, bids=[("10.0", "1.50")], asks=[("10.5", "1.00")]))
+        for symbol in ("BTC/USD", "ETH/USD")
+    ]
+    steps += [Step(frame), Step(kraken_frame("update", symbol="BTC/USD", bids=[("10.1", "1.00")]))]
+    pairs = ["btc/usd", "eth/usd"]
+    async with play(run_stream, Exchange.KRAKEN, steps, acknowledge_kraken, pairs) as (stream, observer, venue):
+        await venue.done.wait()
+        await observer.until(lambda: stream.stats["book"]["waiting"] or len(observer.of(Snapshot)) == 3)
+        assert {str(gap.symbol) for gap in observer.of(Gap)} == fallen == {
+            pair for pair in pairs if stream.book(pair).state.name == "INVALID"
+        }
+        assert stream.stats["book"]["parse_errors"] == 1
 
 
 def acknowledge(kind, message):

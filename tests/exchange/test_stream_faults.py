@@ -16,6 +16,8 @@ from hftpy.exchange.coinbase import CoinbaseMarketProtocol
 from hftpy.exchange.kraken_market import KrakenMarketProtocol
 from hftpy.sim import Fault, SimVenue, SyntheticMarket
 
+pytestmark = pytest.mark.slow
+
 PAIRS = {
     Exchange.KRAKEN: "btc/usd", Exchange.BINANCE: "btc/usdt", Exchange.BINANCE_FUTURE: "btc/usdt:usdt",
     Exchange.OKX: "btc/usdt", Exchange.OKX_SWAP: "btc/usdt", Exchange.COINBASE: "btc/usd",

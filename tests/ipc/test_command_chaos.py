@@ -8,9 +8,8 @@ import pytest
 from short_run import ALL_MISTAKES
 
 SECONDS = 60.0 if os.environ.get("CI") else 5.0
-pytestmark = pytest.mark.slow
 QUICK = ("the_window_forgets", "the_journal_is_skipped")
-TRIES = 4
+TRIES = 12  # far more than are needed where the machine is not busy with other things
 
 
 def test_the_ledger_balances() -> None:
@@ -20,6 +19,7 @@ def test_the_ledger_balances() -> None:
     assert ledger.kills and ledger.stops and ledger.started["done"] and ledger.durable_limit
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", chaos_mutants.MUTANTS if ALL_MISTAKES else QUICK)
 def test_the_ledger_finds_faults(mutant: str) -> None:
     for seed in range(TRIES):

@@ -9,7 +9,7 @@ from event_log_ways import MARKETS, PAIRS, live_log, log_of_the_replay, logs_of_
 
 from hftpy.sim.recording import session_exchange, session_pairs
 
-pytestmark = pytest.mark.usefixtures("patient")
+pytestmark = [pytest.mark.usefixtures("patient"), pytest.mark.slow]
 
 
 # Kraken Futures' funding comes in the tickers' feed: on a connection of its own, begun at another moment.

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
+from hftpy.common import Channel, Exchange, Gap
 from hftpy.errors import ConfigError, StateError, TradingRefused
 from hftpy.ipc import IPCCommandSystem
 from hftpy.service import ServiceBase, parse_section
@@ -225,6 +226,28 @@ async def test_state_outlives_the_service(world, root):
     assert json.loads(path.read_text())["state"] == {"count": 7}
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
     assert [entry.name for entry in path.parent.iterdir()] == ["s.json"]
+
+
+async def test_what_hooks_do_until_their_end_is_saved(world, root, eventually):
+    class Late(Counts):
+        begun = False
+
+        async def on_gap(self, gap):
+            self.begun = True
+            try:
+                await asyncio.sleep(1000)
+            finally:  # cancelled after on_stop
+                self.count += 1
+
+    service = await world.start(Late(world.config("s", ipc_command_publisher="s")))
+    service.event_queue.put_nowait(
+        Gap(exchange=Exchange.KRAKEN, channel=Channel.TICKER, symbol=None, lost=1, reason="test", source="venue",
+            timestamp=1)
+    )  # fmt: skip
+    await eventually(lambda: service.begun)
+    await world.stop(service)
+    assert service.count == 1
+    assert json.loads((root / "state" / "s.json").read_text())["state"] == {"count": 1}
 
 
 async def test_state_is_saved_in_time_on_demand_and_only_if_it_changed(world, root, tmp_path, eventually):

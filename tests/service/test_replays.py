@@ -13,6 +13,8 @@ from event_log_ways import CHANNELS, PAIRS, live_log, log_of_the_replay, same
 
 from hftpy.sim.recording import iter_recording, iter_session
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(path):
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
