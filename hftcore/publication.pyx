@@ -358,6 +358,8 @@ def checked_array(array):
     ValueError
         If a row holds a number that is none.
     """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"array must be a numpy array, was {array!r}")
     if array.dtype != TICKER_DTYPE and array.dtype != TRADE_DTYPE:
         raise TypeError(f"array must have the dtype TICKER_DTYPE or TRADE_DTYPE, was {array.dtype}")
     if array.ndim != 1:

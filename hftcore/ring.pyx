@@ -215,7 +215,7 @@ cdef class Ring(RingBase):
                 return 0
         found = self._take(items, limit, batch.until)
         batch.done += found
-        if batch.consecutive:
+        if batch.consecutive and found:
             batch.since += found
             self._reached = batch.since
         return found

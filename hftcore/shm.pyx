@@ -5,7 +5,7 @@ table (a symbol's process-local number never leaves its process), the last value
 never waits and never wakes a reader by itself: `put` publishes, `wake` ends the sleep of those that sleep.
 
 Threads: a writer belongs to one thread at a time, and so does a reader. Lifetime: items are copies. After a fork the
-objects stay the parent's; the child must make its own.
+objects stay the parent's; in the child they are closed, and it must make its own.
 
 Source of the algorithm: hftcore/shm_ring.hpp; of the sleeping: hftcore/shm_park.hpp; of the file: hftcore/shm_segment.hpp.
 """
@@ -283,8 +283,14 @@ cdef class ShmWriter:
         self._segment = NULL
 
     def _disown(self):
-        if self._segment is not NULL:
-            self._segment.disown()
+        """In a forked child: what it would put would overwrite the parent's messages."""
+        if self._segment is NULL:
+            return
+        self._segment.disown()
+        del self._writer
+        del self._segment
+        self._writer = NULL
+        self._segment = NULL
 
     @classmethod
     def __class_getitem__(cls, kind):

@@ -286,6 +286,8 @@ cdef class SegmentCursor:
     def seqs(self):
         """The number of the last message of each symbol that was taken or told as lost, in this epoch."""
         found = {}
+        if self._reader is NULL:  # never made
+            return found
         for number in range(1, self._reader.learned()):
             if self._symbols[number] >= 0 and self._reader.seen(number):
                 found[pair_of_id(self._symbols[number])] = self._reader.seen(number)
@@ -313,7 +315,13 @@ cdef class SegmentCursor:
         self._segment = NULL
 
     def _disown(self):
+        """In a forked child: the descriptor that wakes an event loop is the parent's as well, and so are the locks."""
+        if self.closed:
+            return
+        self.closed = True
+        self._count_up()
         if self._watcher is not NULL:
             self._watcher.abandon()
         if self._segment is not NULL:
             self._segment.disown()
+        self._release()

@@ -51,6 +51,14 @@ def _close_at_exit() -> None:
         publisher._close_at_exit()
 
 
+def _disown_in_child() -> None:
+    for publisher in list(_publishers):
+        publisher._disown()
+
+
+os.register_at_fork(after_in_child=_disown_in_child)
+
+
 class IPCPublisher:
     """Sends market data and account events to every process that subscribes.
 
@@ -78,7 +86,7 @@ class IPCPublisher:
     RootError
         If the root cannot be used.
 
-    Thread safety: one thread at a time.
+    Thread safety: one thread at a time. A forked child must make its own: there it is closed.
     """
 
     def __init__(
@@ -294,6 +302,15 @@ class IPCPublisher:
         self._addresses.clear()
         self._router.clear()
 
+    def _disown(self) -> None:
+        """In a forked child: the sockets and segments are the parent's, whose messages these would mix with."""
+        self._closed = True
+        self._timer = None
+        self._parents = self._addresses  # kept, so that nothing of theirs is given back here
+        self._addresses = {}
+        self._loop = None
+        self._router.clear()
+
     def _close_at_exit(self) -> None:
         if self._pid != os.getpid():
             return  # a forked child owns no address
@@ -314,6 +331,8 @@ class IPCPublisher:
         return address
 
     def _open(self, exchange: Exchange, channel: Channel) -> Address:
+        if self._pid != os.getpid():
+            raise ValueError(f"the publisher belongs to process {self._pid}, which made it, not to its forked child")
         if self._closed:
             raise ValueError("the publisher is closed")
         address = open_address(

@@ -34,6 +34,15 @@ _MAX_NAMES = 1 << 16
 _MALFORMED = (ValueError, OverflowError, DecodeError)  # OverflowError: a number that its struct cannot hold
 
 
+def _may_be_a_perpetual(pair: CurrencyPair) -> bool:
+    """Whether the letters of a topic, read as this pair, are also those of a perpetual: btcusdtusdt, btcusdbtc."""
+    try:
+        inner = CurrencyPair(pair.base)
+    except ValueError:
+        return False
+    return pair.quote in (inner.base, inner.quote)
+
+
 class ZmqSource(Source):
     """One address that is subscribed: its socket, its sequence numbers, what is delivered of it."""
 
@@ -244,6 +253,8 @@ class ZmqSource(Source):
             try:
                 known = CurrencyPair(topic.decode().rstrip())
             except ValueError:
+                return None
+            if _may_be_a_perpetual(known):
                 return None
         return known
 

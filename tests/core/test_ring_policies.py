@@ -504,6 +504,16 @@ def test_what_dispatch_has_claimed_is_still_the_rings(producers, how):
     assert stats["pushed"] == stats["popped"] + stats["dropped"] == 9 and ring.empty()
 
 
+def test_a_dispatch_that_took_nothing_has_reached_nothing():
+    ring = Ring(Ticker, 4, "drop_oldest")
+    for seq in range(4):
+        ring.put_nowait(ticker(seq))
+    ring.dispatch(lambda item: None, 1, since=0)
+    assert ring.reached == 1 and ring.get_nowait().seq == 1
+    ring.dispatch(lambda item: None, since=2, until=2)
+    assert (ring.reached, ring.position) == (1, 2)
+
+
 @pytest.mark.parametrize("overflow", ["block", "drop_newest", "halt"])
 @pytest.mark.parametrize("producers", ["one", "many"])
 def test_a_view_shows_first_what_dispatch_has_claimed(producers, overflow):

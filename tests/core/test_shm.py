@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import stat
@@ -289,6 +290,14 @@ def test_after_close(path: Path) -> None:
     assert reader.get_batch() == [] and reader.drain(print) == 0
     writer.wake_readers()
     writer.heartbeat()
+
+
+def test_what_was_never_made_is_empty() -> None:
+    reader: ShmReader[Ticker] = ShmReader.__new__(ShmReader)
+    assert reader.seqs() == {} and not reader.attached and reader.stats["delivered"] == 0
+    writer: ShmWriter[Ticker] = ShmWriter.__new__(ShmWriter)
+    assert writer.closed and writer.readers == 0 and writer.stats["published"] == 0
+    writer.close()
 
 
 def test_events_and_their_loss(path: Path, writer: ShmWriter[Ticker]) -> None:
@@ -580,6 +589,34 @@ def test_a_forked_child_owns_nothing(path: Path, writer: ShmWriter[Ticker], recw
     assert path.exists() and reader.writer_alive
     writer.put(ticker(1))
     assert reader.get_wait(20).seq == 1
+    reader.close()
+
+
+def test_in_a_forked_child_all_is_closed(path: Path, writer: ShmWriter[Ticker], recwarn: Any) -> None:
+    """What the child put would overwrite what the parent puts, and its wait would take the parent's wake-up."""
+    writer.put(ticker(1))
+    reader: ShmReader[Ticker] = ShmReader(path, Ticker)
+    assert reader.get_nowait().seq == 1
+    assert reader.arm() is True  # a thread that the child does not have
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        closed = writer.closed and reader.closed
+        for action in (lambda: writer.put(ticker(9)), lambda: reader.get_wait(1), reader.fileno):
+            try:
+                action()
+                closed = False
+            except RingClosed:
+                pass
+        reader.close()
+        writer.close()
+        os._exit(0 if closed else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    for number in (2, 3):
+        writer.put(ticker(number))
+    writer.wake_readers()
+    assert select.select([reader.fileno()], [], [], 20)[0]
+    assert [reader.get_wait(20).seq for _ in range(2)] == [2, 3] and reader.stats["positions_lost"] == 0
     reader.close()
 
 

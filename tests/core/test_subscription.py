@@ -280,6 +280,8 @@ def test_arrays_are_checked() -> None:
         checked_array(np.zeros(3))
     with pytest.raises(TypeError, match="one dimension"):
         checked_array(rows.reshape(1, 2))
+    with pytest.raises(TypeError, match="array must be a numpy array, was 'rows'"):
+        checked_array("rows")
 
 
 # The subscription

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -166,6 +167,30 @@ async def test_heartbeat_shows_loss_at_the_tail(root: Path, until: Callable[...,
             assert observer.seqs == ["gap", 4, "gap"]
             assert [gap.lost for gap in observer.gaps] == [3, 2]
             assert subscriber.stats["last_seq"] == {"kraken.ticker": {"btcusd": 6}}
+    path.unlink(missing_ok=True)
+
+
+async def test_a_topic_that_was_never_heard_is_named_where_its_letters_are_one_pair_alone(
+    root: Path, until: Callable[..., Any]
+) -> None:
+    (root / "zmq").mkdir(mode=0o700)
+    path = root / "zmq" / "kraken.ticker.ipc"
+    control = b"\x00control".ljust(32)
+    topics = {"ethbtc": "eth/btc", "1inchusdt": "1inch/usdt", "btcusdtusdt": None, "btcusdbtc": None, "ab": None}
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        socket.linger = 0
+        socket.bind(f"ipc://{path}")
+        async with subscribed(root, None, "") as (_, observer):
+            await until(lambda: socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+            socket.recv()
+            states = [wire.TopicState(topic=topic.encode().ljust(32), seq=5) for topic in topics]
+            for frame in (
+                wire.Control(epoch=7, hello=wire.Hello()),
+                wire.Control(epoch=7, heartbeat=wire.Heartbeat(topics=states)),
+            ):
+                socket.send(control + frame.SerializeToString())
+            await until(lambda: len(observer.gaps) == len(topics))
+            assert [(gap.symbol, gap.lost) for gap in observer.gaps] == [(symbol, 5) for symbol in topics.values()]
     path.unlink(missing_ok=True)
 
 
@@ -435,6 +460,37 @@ async def test_subscribers_are_counted_as_they_come_and_go(
         publisher.send(ticker(1))
         await until(lambda: stays.log)
     await until(lambda: publisher.subscriber_count("kraken", "ticker") == 0)
+
+
+@pytest.mark.parametrize("transport", ["zmq", "shm"])
+async def test_a_forked_child_cannot_mix_its_messages_with_the_parents(
+    root: Path, transport: str, until: Callable[..., Any]
+) -> None:
+    publisher = IPCPublisher(root, transport)
+    try:
+        async with subscribed(root, publisher, transport=transport) as (subscriber, observer):
+            publisher.send(ticker(1))
+            await until(lambda: observer.seqs == [1])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # a send that hangs
+                answer = 1
+                try:
+                    publisher.send(ticker(100))
+                except ValueError as error:
+                    answer = 0 if f"belongs to process {os.getppid()}" in str(error) else 2
+                finally:
+                    publisher.close()
+                    os._exit(answer)
+            assert (await asyncio.to_thread(os.waitpid, child, 0))[1] == 0
+            for number in (2, 3):
+                publisher.send(ticker(number))
+            await until(lambda: len(observer.seqs) == 3)
+            assert observer.seqs == [1, 2, 3] and subscriber.stats["lost"] == 0
+    finally:
+        publisher.close()
 
 
 def test_a_forked_child_leaves_the_address_alone(root: Path) -> None:
