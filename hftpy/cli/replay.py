@@ -141,10 +141,13 @@ async def replay(
     ConfigError
         If the config cannot be used.
     ValueError
-        If the recording cannot be used, or the service has no stream for it.
+        If the recording cannot be used, the service has no stream for it, or `events` is a file that is to be read.
     OSError
         If a file cannot be read or written.
     """
+    for path in (*sessions, config):
+        if events is not None and events.exists() and path.exists() and events.samefile(path):
+            raise ValueError(f"events must be a file of its own, was {events}, which is to be read")
     service = load_service(_cut_off(choose(config, name)))
     if isinstance(service, GatewayService):
         raise ConfigError(f"{service.config.section} is a gateway: what is replayed are services that trade by one")
@@ -192,7 +195,7 @@ def _neighbours(sessions: Sequence[Path]) -> list[str]:
 
 
 async def _play(service: ServiceBase, source: RecordedSource) -> None:
-    while service.state != "running":  # noqa: ASYNC110  a service has no event for it
+    while not service.has_run:  # noqa: ASYNC110  a service has no event for it
         await asyncio.sleep(0.01)
     # Each channel of each stream asks for the source in a task of its own.
     wanted = sum(

@@ -1,4 +1,4 @@
-"""A replay reaches nothing beyond its recording: no venue, no account, no other process, no saved state."""
+"""A replay reaches nothing beyond its recording: no venue, account, other process or saved state, and no file of it."""
 
 import asyncio
 import json
@@ -124,3 +124,22 @@ async def test_a_gateway_is_not_replayed(tmp_path: Path) -> None:
     config.write_text(json.dumps({"gateway": {"class_name": "hftpy.service:GatewayService", "setting": setting}}))
     _, errors = await replay(session, config, status=2)
     assert errors == "hftpy: gateway is a gateway: what is replayed are services that trade by one\n"
+
+
+async def test_the_log_of_events_never_takes_the_place_of_what_is_read(tmp_path: Path) -> None:
+    session, config = write(tmp_path, "kraken", [KRAKEN])
+    link = tmp_path / "link"
+    link.symlink_to(session)
+    for events in (session, config, link):
+        before = events.read_bytes()
+        _, errors = await replay(session, config, "--events", events, status=2)
+        assert f"events must be a file of its own, was {events}" in errors
+        assert events.read_bytes() == before
+
+
+async def test_a_service_that_begins_paused(tmp_path: Path) -> None:
+    session, config = write(tmp_path, "kraken", [KRAKEN])
+    path = tmp_path / "strategy.py"
+    path.write_text(path.read_text() + "    def on_setup(self):\n        self.pause()\n")
+    output, _ = await replay(session, config)
+    assert output == "1 frames replayed, 1 events\n"
