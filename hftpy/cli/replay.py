@@ -101,6 +101,11 @@ def choose(path: Path, name: str | None) -> ServiceConfig:
     return wanted[0]
 
 
+def _check_own(events: Path, read: Sequence[Path]) -> None:
+    if events.exists() and any(path.exists() and events.samefile(path) for path in read):
+        raise ValueError(f"events must be a file of its own, was {events}, which is to be read")
+
+
 def _cut_off(config: ServiceConfig) -> ServiceConfig:
     """Without what would reach beyond the recording: accounts, other hosts, the state that the service keeps."""
     setting = config.setting
@@ -145,9 +150,8 @@ async def replay(
     OSError
         If a file cannot be read or written.
     """
-    for path in (*sessions, config):
-        if events is not None and events.exists() and path.exists() and events.samefile(path):
-            raise ValueError(f"events must be a file of its own, was {events}, which is to be read")
+    if events is not None:
+        _check_own(events, (*sessions, config))
     service = load_service(_cut_off(choose(config, name)))
     if isinstance(service, GatewayService):
         raise ConfigError(f"{service.config.section} is a gateway: what is replayed are services that trade by one")
