@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from hftcore.enums import Channel, Exchange
 from hftcore.kline import Kline
@@ -101,6 +101,8 @@ class Source(ABC):
     Thread safety: the event loop's thread alone.
     """
 
+    transport: ClassVar[str]
+
     def __init__(self, exchange: Exchange, channel: Channel, observers: Observers) -> None:
         self.exchange = exchange
         self.channel = channel
@@ -109,6 +111,7 @@ class Source(ABC):
         self._last_frame = 0.0
         self._silent = False
         self._has_heartbeat = False
+        self._absence_told = False
         self.received = self.lost = self.gaps = self.malformed = self.duplicates = self.filtered = self.restarts = 0
         self.tcp_refused = 0
 
@@ -134,6 +137,9 @@ class Source(ABC):
     def check_silence(self, limit_s: float) -> None:
         """Tell the observers once that the publisher, which sends heartbeats, has fallen silent."""
         silent_s = time.monotonic() - self._last_frame
+        if not (self._has_heartbeat or self.received or self._absence_told) and silent_s > limit_s:
+            self._absence_told = True  # a publisher may come later: no event; or by another transport: never
+            logger.warning("%s: no publisher has been heard by %s for %.1f s", self, self.transport, silent_s)
         if self._has_heartbeat and not self._silent and silent_s > limit_s:
             self._silent = True
             logger.warning("%s: no publisher since %.1f s", self, silent_s)

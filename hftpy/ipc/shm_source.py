@@ -29,6 +29,8 @@ _DRAIN_ITEMS = 512
 class ShmSource(Source):
     """One segment that is subscribed, and those that follow it at the same path."""
 
+    transport = "shm"
+
     def __init__(self, exchange: Exchange, channel: Channel, observers: Observers, wait: str = "adaptive") -> None:
         super().__init__(exchange, channel, observers)
         self._kind = KINDS[channel]
@@ -55,6 +57,7 @@ class ShmSource(Source):
         self._delivery.bind(self._observers.queues(self.channel))
 
     def open(self, root: Path, loop: asyncio.AbstractEventLoop, receive_hwm: int) -> None:
+        self._last_frame = time.monotonic()
         path = segment_path(root, self.exchange, self.channel)
         symbols = None if self._all_symbols else self._pairs
         try:
@@ -132,8 +135,9 @@ class ShmSource(Source):
 
     def check_silence(self, limit_s: float) -> None:
         silent_s = self._reader.silent_s if self._reader is not None else None
-        if silent_s is None:
-            return  # there was no publisher yet
+        if silent_s is None:  # there was no publisher yet
+            super().check_silence(limit_s)
+            return
         self._has_heartbeat = True
         if silent_s <= limit_s:
             self._silent = False

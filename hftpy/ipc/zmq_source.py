@@ -46,6 +46,8 @@ def _may_be_a_perpetual(pair: CurrencyPair) -> bool:
 class ZmqSource(Source):
     """One address that is subscribed: its socket, its sequence numbers, what is delivered of it."""
 
+    transport = "zmq"
+
     def __init__(
         self, exchange: Exchange, channel: Channel, observers: Observers, tcp: TcpEndpoints | None = None
     ) -> None:

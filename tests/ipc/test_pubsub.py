@@ -251,6 +251,30 @@ async def test_a_silent_publisher_is_told_once(root: Path, until: Callable[..., 
         assert isinstance(observer.log[1], Stale) and observer.log[1].silent_s > 0.5
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("zmq", "shm"), ("shm", "zmq")])
+async def test_a_publisher_of_another_transport_is_said_not_to_be_there(
+    root: Path, until: Callable[..., Any], caplog: pytest.LogCaptureFixture, ours: Any, theirs: Any
+) -> None:
+    elsewhere = IPCPublisher(root, theirs)
+    elsewhere.open(KRAKEN, TICKER)
+    subscriber, observer = IPCSubscriber([(KRAKEN, TICKER, "")], root, transport=ours, silence_limit_s=0.5), Observer()
+    subscriber.bind_observer(observer)
+    task = asyncio.create_task(subscriber.start())
+    said = f"kraken.ticker: no publisher has been heard by {ours} for"
+    await until(lambda: said in caplog.text)
+    assert float(caplog.text.partition(said)[2].split()[0]) < 60
+    elsewhere.send(ticker(1))
+    await asyncio.sleep(1.5)
+    assert caplog.text.count(said) == 1 and observer.log == []  # once, and no event: one may come yet
+    elsewhere.close()
+    late = IPCPublisher(root, ours)
+    late.send(ticker(2))
+    await until(lambda: observer.log)
+    subscriber.stop()
+    await task
+    late.close()
+
+
 async def test_a_full_queue_of_one_observer_affects_no_other(
     root: Path, publisher: IPCPublisher, until: Callable[..., Any]
 ) -> None:
