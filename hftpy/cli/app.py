@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import sys
+import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -207,13 +208,14 @@ def replay(
 ) -> None:
     """Play a recording into a service in place of its streams: same order, same times, every time.
 
-    Files may be plain, gzip or zstd.
+    Files may be plain, gzip or zstd. The service is alone: its root is a temporary one unless --root names another.
     """
     configure_logging("WARNING")
-    set_root(root)
     from hftpy.cli.replay import replay as run_replay
 
-    _run(run_replay(session, config, service, speed, events, sys.stdout))
+    with tempfile.TemporaryDirectory(prefix="hftpy-") as alone:
+        set_root(root or alone)
+        _run(run_replay(session, config, service, speed, events, sys.stdout))
 
 
 @app.command()

@@ -11,9 +11,10 @@ from typing import Any, TextIO
 
 import msgspec
 
+from hftpy.common.secrets import Secret
 from hftpy.errors import ConfigError
 from hftpy.exchange.hooks import SESSION_SOURCE
-from hftpy.service import ServiceBase, ServiceConfig, load_config
+from hftpy.service import GatewayService, ServiceBase, ServiceConfig, load_config
 from hftpy.service.loader import load_service
 from hftpy.sim.recording import session_header
 from hftpy.sim.session_source import OKX, PLAYED, RecordedSource
@@ -22,6 +23,7 @@ HOOKS = (
     "on_ticker", "on_trade", "on_book", "on_kline", "on_funding", "on_gap", "on_stale", "on_reconnected",
 )  # fmt: skip
 TURNS_TO_START = 1000
+NO_KEY = "cmVwbGF5"  # of no account; base64, as Kraken's secrets are
 
 
 class EventLog:
@@ -99,6 +101,18 @@ def choose(path: Path, name: str | None) -> ServiceConfig:
     return wanted[0]
 
 
+def _cut_off(config: ServiceConfig) -> ServiceConfig:
+    """Without what would reach beyond the recording: accounts, other hosts, the state that the service keeps."""
+    setting = config.setting
+    for account in (*setting.apis, *setting.ws_apis, *setting.streams):
+        for part in ("api_key", "api_secret"):
+            if getattr(account, part):
+                setattr(account, part, Secret(NO_KEY))
+    setting.ipc_tcp = None
+    setting.state.folder = None
+    return config
+
+
 async def replay(
     sessions: Sequence[Path], config: Path, name: str | None, speed: float, events: Path | None, out: TextIO
 ) -> int:
@@ -131,7 +145,9 @@ async def replay(
     OSError
         If a file cannot be read or written.
     """
-    service = load_service(choose(config, name))
+    service = load_service(_cut_off(choose(config, name)))
+    if isinstance(service, GatewayService):
+        raise ConfigError(f"{service.config.section} is a gateway: what is replayed are services that trade by one")
     log_file = events.open("w", encoding="utf-8") if events is not None else None
     try:
         log = EventLog(service, log_file)

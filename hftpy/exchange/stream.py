@@ -24,6 +24,7 @@ from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, ObserverError
 from hftpy.exchange.client import CLIENTS, ClientName
+from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
@@ -362,6 +363,9 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         VenueError
             If the reconnect policy is exhausted.
         """
+        if SESSION_SOURCE.get() is not None:
+            logger.warning("%s.%s: nothing of it is replayed", self.exchange, channel)
+            await asyncio.Event().wait()
         url = host if "://" in host else f"wss://{host}"
         if self.api_host:
             url = replace_host(url, self.api_host)

@@ -20,6 +20,7 @@ from hftpy.common import Channel, Exchange, Side
 from hftpy.common.log import LimitedLog
 from hftpy.errors import Interrupted, TradingRefused
 from hftpy.exchange import StreamBase
+from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber
 from hftpy.service import wiring
 from hftpy.service.background import Background
@@ -375,7 +376,7 @@ class ServiceBase(ServiceKeeping):
         if self._ipc_command is not None:
             await self._ipc_command.start()
         for name, api in self._apis.items():
-            if name.endswith("_ws_api"):
+            if name.endswith("_ws_api") and SESSION_SOURCE.get() is None:
                 await api.start()
         if self._ipc_command is not None:
             for remote in setting.ipc_command_subscribers:
