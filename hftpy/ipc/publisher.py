@@ -146,7 +146,7 @@ class IPCPublisher:
         TypeError
             If it is none of these types.
         ValueError
-            If its symbol is too long for a topic.
+            If its symbol is too long for a topic, or the message longer than 16 MiB.
         AddressInUseError, RootError
             As `open`.
         """

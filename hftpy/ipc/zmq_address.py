@@ -21,7 +21,7 @@ from hftpy.ipc import codec
 from hftpy.ipc.curve_guard import KeyedReader
 from hftpy.ipc.endpoint import Message
 from hftpy.ipc.tcp import TcpEndpoints, channel_name
-from hftpy.ipc.transport import FrameReader, OwnedAddress, has_frames
+from hftpy.ipc.transport import MAX_FRAME_BYTES, FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
 
 logger = logging.getLogger(__name__)
@@ -86,11 +86,17 @@ class ZmqAddress:
         if encode is None:
             return self.target.send(message)  # type: ignore[arg-type]
         topic = self._topic(message.symbol)
-        return self.target.send_message(topic, encode(message, self.target.next_seq(topic), self._epoch))
+        return self._send_body(topic, encode(message, self.target.next_seq(topic), self._epoch))
 
     def send_orders(self, orders: Sequence[MyOrder]) -> int:
         seq = self.target.next_seq(_BATCH_TOPIC)
-        return self.target.send_message(_BATCH_TOPIC, codec.encode_batch(self.exchange, orders, seq, self._epoch))
+        return self._send_body(_BATCH_TOPIC, codec.encode_batch(self.exchange, orders, seq, self._epoch))
+
+    def _send_body(self, topic: bytes, body: bytes) -> int:
+        if len(topic) + len(body) > MAX_FRAME_BYTES:  # a peer would close its connection, and lose others with it
+            size = len(topic) + len(body)
+            raise ValueError(f"a message must have at most {MAX_FRAME_BYTES} bytes with its topic, was {size}")
+        return self.target.send_message(topic, body)
 
     def _topic(self, symbol: str) -> bytes:
         found = self._topics.get(symbol)
@@ -104,7 +110,7 @@ class ZmqAddress:
             self.target.forget(None if event.symbol is None else self._topic(event.symbol))
         seq = self.target.next_seq(codec.CONTROL_TOPIC)
         control = wire.Control(seq=seq, epoch=self._epoch, **codec.event_fields(event))
-        self.target.send_message(codec.CONTROL_TOPIC, control.SerializeToString())
+        self._send_body(codec.CONTROL_TOPIC, control.SerializeToString())
         self._events += 1
 
     def send_heartbeat(self) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from ipc_observer import Observer, subscribed, ticker
@@ -115,6 +116,36 @@ async def test_a_late_joiner_alone_gets_the_last_values(
         assert early.seqs == [1, 2, 4]
         assert late.seqs == [2, 4]
         assert sorted(late_all.seqs[:2]) == [2, 3] and late_all.seqs[2] == 4
+
+
+async def test_a_joiner_of_everything_is_not_sent_more_than_a_frame_may_hold(
+    root: Path, publisher: IPCPublisher, until: Callable[..., Any]
+) -> None:
+    reason = "x" * (1 << 20)
+    orders = [
+        MyOrder(exchange=KRAKEN, symbol=CurrencyPair(f"s{number}/usd"), clientOrderId="1", reason=reason)
+        for number in range(20)
+    ]
+    for order in orders:
+        publisher.send(order)
+    async with subscribed(root, publisher, "", Channel.MY_ORDER) as (subscriber, observer):
+        await until(lambda: len(observer.log) == 11)  # what stands in 12 MiB
+        for order in orders:
+            publisher.send(msgspec.structs.replace(order, reason="short"))
+        await until(lambda: len(observer.log) == 31)
+        assert [order.reason for order in observer.log[11:]] == ["short"] * 20
+        with pytest.raises(ValueError, match=r"a message must have at most 16777216 bytes with its topic, was 2097"):
+            publisher.send(msgspec.structs.replace(orders[0], reason=reason * 20))
+        with pytest.raises(ValueError, match="at most 16777216 bytes"):
+            publisher.send_gap(
+                Gap(
+                    exchange=KRAKEN, channel=Channel.MY_ORDER, symbol=None, reason=reason * 20, lost=None,
+                    source="venue", timestamp=1,
+                )
+            )  # fmt: skip
+        assert publisher.send(orders[0]) == 3  # those had no number
+        await until(lambda: len(observer.log) == 32)
+        assert (subscriber.stats["received"], subscriber.stats["lost"]) == (32, 0)
 
 
 async def test_a_fill_is_not_told_again_to_a_joiner(

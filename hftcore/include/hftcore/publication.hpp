@@ -30,6 +30,9 @@ class Publication {
 public:
     // How many heartbeats name a topic after its last message: one alone could be lost like any other frame.
     static constexpr std::uint8_t REPORTS = 3;
+    // How long a Hello may get by the last messages in it; what is left of MAX_FRAME_BYTES (hftpy/ipc/transport.py) is
+    // room for the numbers of 90,000 topics.
+    static constexpr std::size_t MAX_HELLO_VALUES = std::size_t{12} << 20;
 
     Publication(std::uint8_t exchange, std::uint64_t epoch) : exchange_(exchange), epoch_(epoch) {}
 
@@ -119,10 +122,13 @@ public:
         return control(3, states);
     }
 
-    // The body of a Control with a Hello: all topics, with their last messages where the joiner subscribed everything.
+    // The body of a Control with a Hello: all topics, with their last messages where the joiner subscribed everything,
+    // as far as there is room: a peer closes its connection at a frame that is too long.
     std::string hello(bool with_values) {
         std::string states;
-        for (PublishedTopic& topic : topics_) put_state(states, topic, with_values);
+        for (PublishedTopic& topic : topics_) {
+            put_state(states, topic, with_values && states.size() + topic.frameSize <= MAX_HELLO_VALUES);
+        }
         return control(4, states);
     }
 
