@@ -88,14 +88,18 @@ cdef class LatencyHistogram:
         KeyError, TypeError, OverflowError
             If it is nothing that `to_dict` gives.
         ValueError
-            If a bucket's number is none; nothing is added then.
+            If a bucket's number is none, or a count has more than 64 bits.
+
+        Nothing is added then.
         """
         cdef uint64_t most = other["max_ns"]
         cdef uint64_t negative = other["negative"]
         cdef list counts = [(int(bucket), int(count)) for bucket, count in other["counts"]]
         for bucket, count in counts:
-            if not 0 <= bucket < BUCKETS or count < 0:
-                raise ValueError(f"a bucket must be from 0 to {BUCKETS - 1} and its count positive, was {[bucket, count]}")
+            if not 0 <= bucket < BUCKETS or count < 0 or count >> 64:
+                raise ValueError(
+                    f"a bucket must be from 0 to {BUCKETS - 1} and its count of 64 bits and positive, was {[bucket, count]}"
+                )
         for bucket, count in counts:
             self.histogram.add(bucket, count)
         self.histogram.add_negative(negative)

@@ -5,6 +5,7 @@ A transport is one module with both. `open_address` and `make_source` choose it 
 
 import asyncio
 import logging
+import operator
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ TRANSPORTS = ("zmq", "shm")
 SHM_CHANNELS = frozenset({Channel.TICKER, Channel.TRADE})
 """What transport shm carries; the other channels of its publishers and subscribers travel over ZeroMQ."""
 
+MAX_HWM = (1 << 31) - 1
+
 WAITS = ("adaptive", "park", "spin")
 
 
@@ -49,6 +52,27 @@ def check_transport(transport: str) -> None:
     """
     if transport not in TRANSPORTS:
         raise ConfigError(f"transport must be {' or '.join(map(repr, TRANSPORTS))}, was {transport!r}")
+
+
+def checked_hwm(name: str, value: int) -> int:
+    """A high-water mark as ZeroMQ takes it.
+
+    Raises
+    ------
+    TypeError
+        If it is no int.
+    ValueError
+        If it is below 1, which would be none at all, or above `MAX_HWM`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, was {value!r}") from None
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, was {number}")
+    if number > MAX_HWM:
+        raise ValueError(f"{name} must be at most {MAX_HWM}, was {number}")
+    return number
 
 
 class Address(Protocol):

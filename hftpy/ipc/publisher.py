@@ -21,7 +21,7 @@ from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.funding import Funding
 from hftpy.common.orders import MyOrder, MyTrade
 from hftpy.common.paths import get_root
-from hftpy.ipc.endpoint import Address, Message, check_transport, open_address
+from hftpy.ipc.endpoint import Address, Message, check_transport, checked_hwm, open_address
 from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import running_loop
 
@@ -85,6 +85,8 @@ class IPCPublisher:
         If the transport does not exist.
     RootError
         If the root cannot be used.
+    TypeError, ValueError
+        If `send_hwm` is no int from 1 to 2147483647.
 
     Thread safety: one thread at a time. A forked child must make its own: there it is closed.
     """
@@ -98,11 +100,9 @@ class IPCPublisher:
         tcp: TcpEndpoints | None = None,
     ) -> None:
         check_transport(transport)
-        if send_hwm < 1:
-            raise ValueError(f"send_hwm must be at least 1, was {send_hwm}")
+        self._send_hwm = checked_hwm("send_hwm", send_hwm)
         self._root = Path(os.path.abspath(root)) if root is not None else get_root()
         self._transport = transport
-        self._send_hwm = send_hwm
         self._tcp = tcp
         self._epoch = time.time_ns()
         self._addresses: dict[tuple[Exchange, Channel], Address] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from hftcore.enums import Channel, Exchange
 from hftpy.common.paths import get_root
-from hftpy.ipc.endpoint import WAITS, Source, check_transport, make_source
+from hftpy.ipc.endpoint import WAITS, Source, check_transport, checked_hwm, make_source
 from hftpy.ipc.observers import Observers
 from hftpy.ipc.tcp import TcpEndpoints
 
@@ -51,7 +51,10 @@ class IPCSubscriber:
     ConfigError
         If the transport does not exist or the channel has no wire format.
     ValueError
-        If an exchange, a channel or a symbol is not one, or a symbol is too long for a topic.
+        If an exchange, a channel or a symbol is not one, or a symbol is too long for a topic; if `receive_hwm` is not
+        1 to 2147483647, or `silence_limit_s` no number above 0.
+    TypeError
+        If `receive_hwm` is no int.
 
     Thread safety: the event loop's thread alone.
     """
@@ -70,13 +73,13 @@ class IPCSubscriber:
         check_transport(transport)
         if wait not in WAITS:
             raise ValueError(f"wait must be one of {', '.join(WAITS)}, was {wait!r}")
-        if receive_hwm < 1:
-            raise ValueError(f"receive_hwm must be at least 1, was {receive_hwm}")
+        self._receive_hwm = checked_hwm("receive_hwm", receive_hwm)
+        if not isinstance(silence_limit_s, (int, float)) or not silence_limit_s > 0:
+            raise ValueError(f"silence_limit_s must be a number above 0, was {silence_limit_s!r}")
         wanted = [(Exchange.parse(ex), Channel.parse(channel), symbols) for ex, channel, symbols in subscriptions]
         if not wanted:
             raise ValueError("a subscriber needs at least one subscription")
         self._root = Path(os.path.abspath(root)) if root is not None else get_root()
-        self._receive_hwm = receive_hwm
         self._silence_limit_s = silence_limit_s
         self._observers = Observers(channel for _, channel, _ in wanted)
         self._sources: dict[tuple[Exchange, Channel], Source] = {}

@@ -106,7 +106,7 @@ def test_a_percentile_is_from_0_to_100(percent):
         LatencyHistogram().percentile(percent)
 
 
-@pytest.mark.parametrize("counts", [[[1888, 1]], [[0, 1], [-1, 1]], [[0, 1], [1, -1]]])
+@pytest.mark.parametrize("counts", [[[1888, 1]], [[0, 1], [-1, 1]], [[0, 1], [1, -1]], [[0, 1], [1, 1 << 64]]])
 def test_a_wrong_bucket_is_refused_and_nothing_is_added(counts):
     histogram = LatencyHistogram()
     with pytest.raises(ValueError, match="a bucket must be from 0 to 1887"):

@@ -431,6 +431,21 @@ def test_bad_arguments(root: Path, publisher: IPCPublisher) -> None:
         publisher.send(ticker(1, "x" * 30 + "/usd"))
     with pytest.raises(TypeError, match="was dict"):
         publisher.send({})  # type: ignore[arg-type]
+    wrong: list[tuple[Any, type[Exception], str]] = [
+        (0, ValueError, "must be at least 1, was 0"),
+        (1 << 31, ValueError, "must be at most 2147483647, was 2147483648"),
+        (1.5, TypeError, "must be an int, was 1.5"),
+        ("many", TypeError, "must be an int, was 'many'"),
+    ]
+    for value, error, says in wrong:
+        for transport in ("zmq", "shm"):
+            with pytest.raises(error, match=f"send_hwm {says}"):
+                IPCPublisher(root, transport, send_hwm=value)
+            with pytest.raises(error, match=f"receive_hwm {says}"):
+                IPCSubscriber([(KRAKEN, TICKER, "")], root, transport, receive_hwm=value)
+    for limit in (0, -1, float("nan"), "soon"):
+        with pytest.raises(ValueError, match=f"silence_limit_s must be a number above 0, was {limit!r}"):
+            IPCSubscriber([(KRAKEN, TICKER, "")], root=root, silence_limit_s=limit)  # type: ignore[arg-type]
     subscriber = IPCSubscriber([(KRAKEN, TICKER, ""), (KRAKEN, Channel.TRADE, "")], root=root)
     with pytest.raises(ObserverError, match="trade_queue"):
         observer = Observer()
