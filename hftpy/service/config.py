@@ -53,6 +53,7 @@ class StreamSetting(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reconnect_times: int | dict[str, int | float] = -1
     subscribe_args: dict[str, Any] = {}
     client: str = "picows"
+    stale_after: float | dict[str, float] | None = None
     tls: dict[str, Any] | None = None
 
 

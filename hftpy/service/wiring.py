@@ -168,6 +168,7 @@ def make_streams(config: ServiceConfig, inlet: object, publisher: IPCPublisher) 
             reconnect_times=entry.reconnect_times,
             subscribe_args=entry.subscribe_args,
             client=entry.client,
+            stale_after=entry.stale_after,
             tls=_tls(entry.tls, config.folder),
         )
         if channels & {Channel.parse(channel) for channel in entry.subscribe_channels} & MARKET_CHANNELS:

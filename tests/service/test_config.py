@@ -1,10 +1,13 @@
 """The JSON config: everything that is wrong is named, with a suggestion where a key is misspelt."""
 
+import asyncio
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 
+from hftpy.common import Channel
 from hftpy.common.secrets import Secret, resolve_secret
 from hftpy.errors import ConfigError
 from hftpy.service import load_service, wiring
@@ -150,6 +153,21 @@ def test_files_of_tls_are_found_from_the_configs_folder(tmp_path):
     found = wiring._tls({"ca_file": "ca.pem", "key_file": "/etc/key.pem", "verify": True}, tmp_path)
     assert found == {"ca_file": str(tmp_path / "ca.pem"), "key_file": "/etc/key.pem", "verify": True}
     assert wiring._tls(None, tmp_path) is None
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(None, 30.0), (7, 7.0), ({"ticker": 0.5}, 0.5), ({"trade": 1}, 30.0)])
+def test_how_long_a_stream_may_be_silent(tmp_path, given, seconds):
+    stream = {"exchange": "kraken", "currency_pairs": ["btc/usd"], "subscribe_channels": ["ticker"]}
+    [config] = load_config(write(tmp_path, section(streams=[stream | {"stale_after": given}])))
+    [made] = wiring.make_streams(config, SimpleNamespace(ticker_queue=asyncio.Queue()), None)
+    assert made.stale_after(Channel.TICKER) == seconds
+
+
+def test_a_silence_that_cannot_be_names_its_stream(tmp_path):
+    stream = {"exchange": "kraken", "currency_pairs": ["btc/usd"], "subscribe_channels": ["ticker"], "stale_after": -1}
+    [config] = load_config(write(tmp_path, section(streams=[stream])))
+    with pytest.raises(ConfigError, match=r"service\.mm\.setting\.streams\[0\]: stale_after .*-1"):
+        wiring.make_streams(config, SimpleNamespace(), None)
 
 
 def test_tls_that_cannot_be_used_names_its_key(tmp_path):
