@@ -15,6 +15,8 @@ INCLUDE = ROOT / "hftcore" / "include"
 COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 SANITIZED = ["-g1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
+TRIES = 12
+
 
 def simdjson_include() -> str | None:
     """The folder of simdjson.h, found as setup.py finds it; None if there is none."""
@@ -69,6 +71,12 @@ def run(program: Path, name: str, seeds: list[bytes], inputs: int, seed: int) ->
     options = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=0", "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
     environment = os.environ | options
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, errors="replace")
+
+
+def finds(program: Path, name: str, seeds: list[bytes], inputs: int, seed: int) -> bool:
+    """Whether the fuzzer finds something with this random seed or one of the next: few inputs take luck."""
+    # 2 and 3: it could not be run, or refuses its own seeds.
+    return any(run(program, name, seeds, inputs, seed + more).returncode not in (0, 2, 3) for more in range(TRIES))
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:

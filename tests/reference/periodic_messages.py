@@ -12,8 +12,9 @@ _MARK = (
 _CANDLE = b'["%d","64001.1","64020","63990.2","64010.5","4070","40.7","2605000.55","%s"]'
 _OKX_FUNDING = (
     b'{"formulaType":"withRate","fundingRate":"%s","fundingTime":"1772380800000","instId":"BTC-USDT-SWAP",'
-    b'"instType":"SWAP","method":"current_period","nextFundingRate":"%s","nextFundingTime":"1772409600000",'
-    b'"premium":"-0.0004021053670636","settState":"settled","ts":"1772368245123"}'
+    b'"instType":"SWAP","maxFundingRate":"0.00375","method":"current_period","minFundingRate":"-0.00375",'
+    b'"nextFundingRate":"%s","nextFundingTime":"1772409600000","premium":"-0.0004021053670636",'
+    b'"settFundingRate":"0.0000145824401745","settState":"settled","ts":"1772368245123"}'
 )
 _OHLC = (
     b'{"symbol":"BTC/USD","open":64001.1,"high":64020.0,"low":63990.2,"close":64010.5,"trades":29,"volume":0.02155518,'
