@@ -8,10 +8,11 @@ from typing import Any
 
 from hftpy.errors import ConfigError
 
-# What a subclass may replace, or what its own calls of `pause`, `update_params` and the like do.
+# What a subclass may replace, and what the framework itself sets anew while `on_setup` runs: `pause`, `update_params`
+# and the like, a source that fails.
 FREE = frozenset({
-    "params", "native_strategy", "_paused", "_pause_told", "_changes", "_params_updates", "_params_refused",
-    "_state_saves", "_state_failures", "_state_saved_ns", "_rounds_task",
+    "params", "native_strategy", "_failure", "_lifecycle", "_paused", "_pause_told", "_changes", "_params_updates",
+    "_params_refused", "_state_saves", "_state_failures", "_state_saved_ns", "_rounds_task",
 })  # fmt: skip
 # Properties: an attribute of a class in their place would be taken for them.
 READ_ONLY = frozenset({"state", "paused", "warm", "ipc_command", "market_idle"})

@@ -1,10 +1,19 @@
 """A subclass that takes one of the framework's own names is told so, before anything is wrong by it."""
 
+import ast
+import inspect
+import textwrap
+
 import pytest
 
 from hftpy.errors import ConfigError
 from hftpy.service import ServiceBase
+from hftpy.service.own_names import FREE
 
+# What runs before or after `on_setup`, never beside it.
+STEPS = {
+    "__init__", "run", "_prepare", "_set_up", "_write_status", "_load_state", "_warm_up", "_begin_keeping",
+}  # fmt: skip
 OWN = ("counters", "streams", "latency", "ticker_queue", "_status", "_warm", "_timers", "config", "process_id")
 
 
@@ -66,3 +75,18 @@ async def test_what_a_subclass_may_do_on_setup(world):
 
     service = await world.start(Strategy(world.config("s", ipc_command_publisher="s")))
     assert service.params == {"mine": 2}
+
+
+def _set_anew(part: type) -> set[str]:
+    """The attributes that methods of a part of the framework assign, but for those of its own life's steps."""
+    (kind,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+    methods = [each for each in kind.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    nodes = [node for method in methods if method.name not in STEPS for node in ast.walk(method)]
+    stores = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
+    return {node.attr for node in stores if ast.unparse(node.value) == "self"}
+
+
+def test_what_the_framework_sets_anew_is_not_taken_for_a_subclasss():
+    parts = [part for part in ServiceBase.__mro__ if part.__module__.startswith("hftpy.service")]
+    anew = set().union(*map(_set_anew, parts))
+    assert anew == FREE - {"native_strategy"}
