@@ -36,36 +36,13 @@ MODES = {
     "coverage": Mode(["-O0", "-g", "--coverage"], ["--coverage"], {"linetrace": True}),
 }
 SIMDJSON = "hftcore/simdjson.cpp"
-# name -> (includes simdjson.h, is linked with simdjson)
-EXTENSIONS: dict[str, tuple[bool, bool]] = {
-    "types": (False, False),
-    "json_value": (False, False),
-    "topic": (False, False),
-    "latency": (False, False),
-    "ring_base": (False, False),
-    "ring": (False, False),
-    "object_ring": (False, False),
-    "delivery": (False, False),
-    "shm": (False, False),
-    "shm_cursor": (False, False),
-    "shm_reader": (False, False),
-    "codec": (False, False),
-    "zmq": (False, False),
-    "publication": (False, False),
-    "subscription": (False, False),
-    "parse": (True, True),
-    "watch": (False, False),
-    "book_parse": (True, True),
-    "feed_base": (False, False),
-    "book_feed": (True, False),
-    "snapshot": (False, False),
-    "book": (False, False),
-    "feed": (True, False),
-    "ws_listener": (True, False),
-    "layout": (False, False),
-    "strategy": (False, False),
-    "kline": (True, True),
-}
+EXTENSIONS = (
+    "types", "json_value", "topic", "latency", "ring_base", "ring", "object_ring", "delivery", "shm", "shm_cursor",
+    "shm_reader", "codec", "zmq", "publication", "subscription", "parse", "watch", "book_parse", "feed_base",
+    "book_feed", "snapshot", "book", "feed", "ws_listener", "layout", "strategy", "kline",
+)  # fmt: skip
+LINKS_SIMDJSON = frozenset({"parse", "book_parse", "kline"})
+INCLUDES_SIMDJSON = LINKS_SIMDJSON | {"book_feed", "feed", "ws_listener"}
 
 MODE = os.environ.get("HFT_BUILD", "release")
 if MODE not in MODES:
@@ -136,14 +113,13 @@ def can_build(name: str) -> bool:
 
 
 def extension(name: str) -> Extension:
-    includes_simdjson, _ = EXTENSIONS[name]
     return Extension(
         f"hftcore.{name}",
         [f"hftcore/{name}.pyx"],
         language="c++",
         include_dirs=["hftcore/include"],
         define_macros=[("HFT_BUILD_MODE", f'"{MODE}"')],
-        extra_compile_args=compile_options(includes_simdjson),
+        extra_compile_args=compile_options(name in INCLUDES_SIMDJSON),
         extra_link_args=MODES[MODE].link,
         depends=[str(path) for path in sorted(Path("hftcore/include/hftcore").glob("*.hpp"))],
     )
@@ -153,12 +129,6 @@ def compile_options(includes_simdjson: bool) -> list[str]:
     options = ["-std=c++17", "-Wall", "-Wextra", "-Wno-unused-parameter", *MODES[MODE].compile]
     # simdjson.h is included from pysimdjson's folder as a system header: its warnings are not ours.
     return [*options, "-isystem", simdjson_include()] if includes_simdjson else options
-
-
-def links_simdjson(extension_name: str) -> bool:
-    includes, links = EXTENSIONS[extension_name.removeprefix("hftcore.")]
-    # Without -O3 the compiler keeps inline functions of simdjson.h that nobody calls, and what they call.
-    return links or (includes and MODE != "release")
 
 
 class BuildPerMode(build_ext):
@@ -184,8 +154,10 @@ class BuildPerMode(build_ext):
         if self.force or newer(SIMDJSON, made):
             options = compile_options(includes_simdjson=True)
             self.compiler.compile([SIMDJSON], output_dir=self.build_temp, extra_postargs=options)
+        # Without -O3 the compiler keeps inline functions of simdjson.h that nobody calls, and what they call.
+        wanted = LINKS_SIMDJSON if MODE == "release" else INCLUDES_SIMDJSON
         for each in self.extensions:
-            if links_simdjson(each.name):
+            if each.name.removeprefix("hftcore.") in wanted:
                 each.extra_objects = [made]
         super().build_extensions()
 
