@@ -18,6 +18,7 @@ cdef class ShmWriter:
     cdef public object on_sleepers
     cdef object __weakref__
 
+    cdef void _release(self) noexcept
     # One thread at a time, and never a wake-up. 0: the symbol is not in the segment yet (add_symbol, which needs the
     # GIL), or the writer is closed. The kind and the exchange must fit (not checked).
     cdef uint64_t publish_ticker(self, const TickerStruct* item) noexcept nogil

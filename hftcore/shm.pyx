@@ -277,16 +277,16 @@ cdef class ShmWriter:
         if self._segment is NULL:
             return
         self._segment.close()
-        del self._writer
-        del self._segment
-        self._writer = NULL
-        self._segment = NULL
+        self._release()
 
     def _disown(self):
         """In a forked child: what it would put would overwrite the parent's messages."""
         if self._segment is NULL:
             return
         self._segment.disown()
+        self._release()
+
+    cdef void _release(self) noexcept:
         del self._writer
         del self._segment
         self._writer = NULL

@@ -21,6 +21,7 @@ from hftpy.ipc.curve_keys import KeyPair, KnownKeys, default_folder, fingerprint
 logger = logging.getLogger(__name__)
 
 COMMANDS = "commands"
+LOOK_AGAIN_S = 0.5  # how old what is known of the keys may be
 _SUBSCRIPTION_BYTES = 64 << 10  # and a handshake
 _ENDPOINT = re.compile(r"tcp://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._*-]*):(\d{1,5})", re.ASCII)
 
@@ -91,9 +92,6 @@ class RemoteEndpoint:
     peer: str
     endpoint: str
     server_key: bytes
-
-
-LOOK_AGAIN_S = 0.5
 
 
 class TcpEndpoints:
