@@ -87,7 +87,7 @@ async def test_a_recorder_that_was_killed_leaves_what_it_wrote(compression, tmp_
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 async def test_a_damaged_file_is_refused(compression, tmp_path, root, eventually):
-    """One changed byte may change any number after it, and still be a session. Bits that fill up a byte mean nothing."""
+    """One changed byte may change any number after it, and still be a session. Some bits only fill up a byte."""
     if compression == "zstd":
         pytest.importorskip("zstandard")
     _, (session,), setting = await live_log(
