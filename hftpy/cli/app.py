@@ -14,10 +14,10 @@ import typer
 from hftpy import __version__
 from hftpy.common import set_root
 from hftpy.common.log import configure_logging
+from hftpy.common.paths import use_root
 from hftpy.errors import HftError
 
 app = typer.Typer(
-    help="Low-latency trading runtime: streams, processes, commands, orders.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,6 +62,21 @@ def version() -> None:
     from hftcore import build_mode
 
     print(f"hftpy {__version__} (core: {build_mode})")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    is_asked: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="As the command version.")
+    ] = False,
+) -> None:
+    """Low-latency trading runtime: streams, processes, commands, orders."""
 
 
 @app.command()
@@ -237,7 +252,7 @@ def status(
     latency: Annotated[bool, typer.Option("--latency", help="The latency of every hop in every process.")] = False,
 ) -> None:
     """Show the processes under a root: state, counts, latency."""
-    set_root(root)
+    use_root(root)
     from hftpy.cli.status import show, show_latency
 
     show_latency() if latency and not as_json else show(as_json)
@@ -252,7 +267,7 @@ def top(
     as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON.")] = False,
 ) -> None:
     """Watch the processes under a root: state, rates, queues, losses, latency, stalls, parameters."""
-    set_root(root)
+    use_root(root)
     from rich.console import Console
 
     from hftpy.cli.top import top as run_top
@@ -269,7 +284,7 @@ def metrics(
     host: Annotated[str, typer.Option(help="Of the port; loopback unless told.")] = "127.0.0.1",
 ) -> None:
     """Print the counters and latencies of the processes under a root in Prometheus' text format."""
-    set_root(root)
+    use_root(root)
     if port is None:
         from hftpy.service.metrics import render
         from hftpy.service.status import read_statuses
@@ -315,7 +330,7 @@ def tail(
 ) -> None:
     """Show every command of the processes under a root as it is sent, received and ended; without payloads."""
     configure_logging("ERROR")
-    set_root(root)
+    use_root(root)
     from hftpy.cli.commands import tail as tail_commands
 
     _run(tail_commands(process or [], duration, as_json))

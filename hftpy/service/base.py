@@ -401,8 +401,13 @@ class ServiceBase(ServiceKeeping):
         for name, api in self._apis.items():
             await self._quietly(api.stop if name.endswith("_ws_api") else api.close)
         if self._ipc_command is not None:
-            await self._quietly(self._ipc_command.stop)
+            await self._quietly(self._stop_commands)
         await self._quietly(self.ipc_publisher.close)
+
+    async def _stop_commands(self) -> None:
+        self.ipc_command.stop()
+        ending = self.ipc_command.ending
+        await self._background.cancel(ending, asked=ending)
 
     def _sources(self) -> list[StreamBase | IPCSubscriber]:
         return [*self.subscribers, *self.streams]
