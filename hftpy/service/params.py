@@ -80,7 +80,9 @@ def check_finite(key: str, value: Any) -> None:
     elif isinstance(value, list | tuple | set | frozenset):
         for index, entry in enumerate(value):
             check_finite(f"{key}[{index}]", entry)
-    elif isinstance(value, Decimal) and not value.is_finite() or isinstance(value, float) and not math.isfinite(value):
+    elif isinstance(value, Decimal | float) and not (
+        value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    ):
         raise ConfigError(f"{key} must be a finite number, was {value}")
 
 

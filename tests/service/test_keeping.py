@@ -148,7 +148,8 @@ async def test_a_default_that_json_has_no_number_for_is_told_as_text():
 
 async def test_a_status_is_json_whatever_a_service_tells(root):
     file = StatusFile("s")
-    content = json.loads(file.encode({"spread": float("nan"), "sizes": [float("inf"), 1.5]}), parse_constant=pytest.fail)
+    told = file.encode({"spread": float("nan"), "sizes": [float("inf"), 1.5]})
+    content = json.loads(told, parse_constant=pytest.fail)
     assert (content["spread"], content["sizes"]) == ("nan", ["inf", 1.5])
     file.close()
 
@@ -220,9 +221,7 @@ async def test_no_error_about_params_shows_a_secret():
 
 
 async def test_the_command_update_params(root, world, eventually):
-    service = Typed(
-        config(params={"spread": 1}, ipc_command_publisher="s", ipc_command_subscribers=["operator"])
-    )
+    service = Typed(config(params={"spread": 1}, ipc_command_publisher="s", ipc_command_subscribers=["operator"]))
     await world.start(service)
     operator = IPCCommandSystem("operator")
     await operator.start()
