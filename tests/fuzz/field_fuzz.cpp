@@ -171,8 +171,9 @@ void check_rest(hft::Scan scan, std::string_view rest) {
 
 std::size_t plain_size(std::string_view text) {
     std::size_t at = 0;
-    while (at < text.size() && text[at] >= 0x20 && text[at] != '"' && text[at] != '\\') ++at;
-    return at;  // bytes above 0x7f are negative
+    // Bytes above 0x7f are negative, whatever char is here.
+    while (at < text.size() && static_cast<signed char>(text[at]) >= 0x20 && text[at] != '"' && text[at] != '\\') ++at;
+    return at;
 }
 
 std::size_t digit_count(std::string_view text) {
