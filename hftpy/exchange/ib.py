@@ -23,7 +23,8 @@ from hftpy.exchange.ib_protocol import URL, IBProtocol
 from hftpy.exchange.runner import Runner, logger
 from hftpy.exchange.venue import MARKET, Item, NativeStream, VenueSession
 
-RETRY_S = 60.0  # until a symbol that has no data for now is asked for again
+RETRY_S = 60.0  # until a symbol that has no data for now is asked for again; twice as long each time
+MAX_RETRY_S = 960.0
 MAX_VENUE_LATENCY_NS = 3600 * 1_000_000_000
 
 
@@ -84,12 +85,12 @@ class IBSession(VenueSession):
             # A second Gap before there was anything more to lose would tell nothing.
             self._exposed = isinstance(event, Reconnected)
             self._stats.connected = self.ready and not self._protocol.is_down
-        elif symbol in self._protocol.suspended:
-            self._retry_at[symbol] = time.monotonic() + RETRY_S
         self._stream.emit(event)
 
     def _after_frame(self) -> None:
         super()._after_frame()
+        if self._protocol.suspended:
+            self._plan_retries()
         if self.ready and self._protocol.newly_refused:
             self._refused_late()
 
@@ -109,6 +110,21 @@ class IBSession(VenueSession):
         pair, reason = next(iter(protocol.refused.items()))
         self.fail(SubscribeError(f"{self.name}: {pair} was refused: {reason}", code=reason.partition(":")[0]))
 
+    def _plan_retries(self) -> None:
+        protocol = self._protocol
+        for pair, reason in protocol.suspended.items():
+            if pair in self._retry_at:
+                continue
+            retries = protocol.retries.get(pair, 0)
+            delay = min(RETRY_S * 2.0 ** min(retries, 64), max(MAX_RETRY_S, RETRY_S))
+            self._retry_at[pair] = time.monotonic() + delay
+            self.wake()  # its deadline is sooner now
+            if retries:
+                logger.warning(
+                    "%s: still no data of %s after asking %d times (%s); again in %g s",
+                    self.name, pair, retries, reason, delay,
+                )  # fmt: skip
+
     def next_deadline(self) -> float | None:
         deadline, retry = super().next_deadline(), min(self._retry_at.values(), default=None)
         return retry if deadline is None else deadline if retry is None else min(deadline, retry)
@@ -123,6 +139,8 @@ class IBSession(VenueSession):
             if now >= due:
                 del self._retry_at[pair]
                 if pair in self._protocol.suspended and not self.fault:
+                    self._protocol.retries[pair] = self._protocol.retries.get(pair, 0) + 1
+                    self._stats.resyncs += 1
                     self.send(self._protocol.subscribe(pair))
 
     async def lost(self, reason: str) -> None:

@@ -103,6 +103,8 @@ class IBProtocol(VenueProtocol):
         self.read_ns = 0  # when the socket was read; 0: not known
         self._remarks = LimitedLog(logger)
         self.suspended: dict[CurrencyPair, str] = {}  # without data for now, and why
+        self.retries: dict[CurrencyPair, int] = {}  # how often what lost its data was asked for since
+        self._told: set[CurrencyPair] = set()  # whose loss is told, and that had nothing since
         self.known: set[CurrencyPair] = set()  # had data once
         self.newly_refused: list[tuple[CurrencyPair, str]] = []  # since the receipt; an empty reason: has data again
         self._silent: set[CurrencyPair] = set()  # had no data since they were subscribed
@@ -133,6 +135,7 @@ class IBProtocol(VenueProtocol):
         self.newly_refused.clear()
         self.pending = {"nextValidId"}
         self.suspended.clear()
+        self._told.clear()  # what comes after this connection's Reconnected is another loss
         self._pair_of.clear()
         self._lines.clear()
         self._silent.clear()
@@ -177,6 +180,9 @@ class IBProtocol(VenueProtocol):
             self.unwanted += 1
             return None
         self.known.add(pair)
+        if self.retries and (retries := self.retries.pop(pair, 0)):
+            self._told.discard(pair)
+            logger.info("ib.%s: %s has data again, asked for %d times", self.channel, pair, retries)
         if pair in self.refused and not self.pending:
             del self.refused[pair]  # an error that was none of the subscription
             self.newly_refused.append((pair, ""))
@@ -316,6 +322,9 @@ class IBProtocol(VenueProtocol):
         if notice.code in PASSING or pair in self.known:
             self._forget(notice.request)
             self.suspended[pair] = reason
+            if pair in self._told:
+                return ()
+            self._told.add(pair)
             logger.error("ib.%s: no data of %s for now: %s", self.channel, pair, reason)
             return (self.gap(pair, reason, None),)
         if not self.pending and pair not in self.refused:
@@ -340,7 +349,9 @@ class IBProtocol(VenueProtocol):
             down_s=time.monotonic() - since,
             timestamp=time.time_ns() // 1000,
         )
-        return (event,)
+        # Those that are still without data would pass for healthy now.
+        self._told = set(self.suspended)
+        return (event, *(self.gap(pair, reason, None) for pair, reason in self.suspended.items()))
 
 
 def side_of_quote(price: float, size: float) -> tuple[float, float]:
