@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from hftpy.exchange.venue import VenueSession
 
 Note: TypeAlias = Callable[[str, str | bytes], None]
-"""Called with ``conn`` (a new connection; the text is its address), ``send`` or ``recv``, and the message."""
+"""Called with ``conn`` (a new connection; the text is its address), ``send`` or ``recv``, and the message; or with
+``link`` and a JSON object: what stands in no message and is needed to read them, such as what a handshake agreed on.
+One with the key ``pair`` replaces the one before of that pair."""
 
 
 class FrameTap(Protocol):

@@ -4,6 +4,7 @@ See docs/ib.md for which contract a pair means, and for what this feed can and c
 Source: https://ibkrcampus.com/campus/ibkr-api-page/twsapi-doc.
 """
 
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ class IBSession(VenueSession):
         super().__init__(stream, protocol, url, (protocol.channel,), native=False)
         self._client_id = client_id
         self._retry_at: dict[CurrencyPair, float] = {}
+        protocol.on_request = self._note_request
         self._hops = stream.latency.setdefault(str(protocol.channel), {})
         for hop in ("venue_to_socket", "socket_to_parse", "parse_to_ring"):
             self._hops.setdefault(hop, LatencyHistogram())
@@ -48,9 +50,27 @@ class IBSession(VenueSession):
             # TWS keeps a client that is gone for a while: a new number each time is never in use.
             client_id = random.randrange(1, MAX_CLIENT_ID)
         protocol = self._protocol
-        link = await open_link(url, client_id, protocol.details, on_frame, on_closed, self._read)
-        protocol.server_version = link.server_version
+        # What comes within the handshake cannot be read before its version is known.
+        early: list[bytes] = []
+        is_open = False
+
+        def take(data: bytes) -> None:
+            (on_frame if is_open else early.append)(data)
+
+        try:
+            link = await open_link(url, client_id, protocol.details, take, on_closed, self._read)
+            protocol.server_version = link.server_version
+            if self.note is not None:
+                self.note("link", json.dumps(protocol.link_fact()))
+        finally:
+            is_open = True
+            for data in early:
+                on_frame(data)
         return link
+
+    def _note_request(self, number: int, pair: CurrencyPair) -> None:
+        if self.note is not None:
+            self.note("link", json.dumps(self._protocol.request_fact(number, pair)))
 
     def _read(self, read_ns: int) -> None:
         self._protocol.read_ns = read_ns
@@ -69,7 +89,8 @@ class IBSession(VenueSession):
             watch.event_seen(item.symbol, item.flags | (Flag.SNAPSHOT if protocol.is_first(item.symbol) else 0))
             counter.events += 1
             stream.deliver(channel, item)
-            self._measure(item, parsed_ns)
+            if not item.flags & Flag.REPLAY:
+                self._measure(item, parsed_ns)
 
     def _measure(self, item: Any, parsed_ns: int) -> None:
         # Whole seconds are no time to measure a latency by.

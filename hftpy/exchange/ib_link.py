@@ -54,6 +54,27 @@ class Details:
         self.found: dict[CurrencyPair, IBContract] = {}
         self.refused: dict[CurrencyPair, str] = {}  # of the connection that was asked last
 
+    def contract(self, pair: CurrencyPair) -> IBContract:
+        """The contract of a pair: as it was found, else as it was given."""
+        return self.found.get(pair) or self.wanted[pair]
+
+    def recall(self, contracts: Mapping[str, Mapping[str, Any]], refused: Mapping[str, str]) -> None:
+        """What a recording knows of the contracts.
+
+        Raises
+        ------
+        ValueError
+            If a pair meant another contract when it was recorded.
+        """
+        recorded = {CurrencyPair(pair): IBContract(**values) for pair, values in contracts.items()}
+        for pair, wanted in self.wanted.items():
+            if pair not in recorded:
+                continue
+            if not wanted.agrees_with(recorded[pair]):
+                raise ValueError(f"contract of {pair} must be the recorded one ({recorded[pair]}), was {wanted}")
+            self.found[pair] = recorded[pair]
+        self.refused = {pair: refused[str(pair)] for pair in self.wanted if str(pair) in refused}
+
     def take(self, pair: CurrencyPair, candidates: list[IBContract]) -> None:
         """The venue's answer: the contracts that fit."""
         wanted = self.wanted[pair]

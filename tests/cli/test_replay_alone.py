@@ -106,13 +106,13 @@ async def test_no_venue_is_connected(tmp_path: Path, listener: Any) -> None:
     assert made == []
 
 
-async def test_a_recording_of_a_venue_that_is_not_replayed(tmp_path: Path, listener: Any) -> None:
+async def test_a_recording_of_ib_that_says_not_what_its_requests_are_for(tmp_path: Path, listener: Any) -> None:
     made, port = listener
     stream = {"exchange": "ib", "currency_pairs": ["aapl/usd"], "subscribe_channels": ["ticker"],
               "api_host": f"tcp://127.0.0.1:{port}"}  # fmt: skip
     session, config = write(tmp_path, "ib", [stream])
     _, errors = await replay(session, config, status=2)
-    assert "no stream takes what was recorded of ib" in errors
+    assert 'recording must have lines "link", which say what each request of ib is for' in errors
     assert made == []
 
 
