@@ -12,7 +12,7 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError
-from hftpy.exchange.hooks import FRAME_TAP
+from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE
 from hftpy.exchange.rest_body import read_body
 
 logger = logging.getLogger("hftpy.exchange")
@@ -70,7 +70,9 @@ class SnapshotLoader:
         self.failed = 0
 
     def fetch(self, pair: CurrencyPair) -> None:
-        """Fetch a snapshot soon."""
+        """Fetch a snapshot soon; in a replay none, as the recording brings it where there was one."""
+        if SESSION_SOURCE.get() is not None:
+            return
         self._waiting[pair] = None
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="hftpy book snapshots")

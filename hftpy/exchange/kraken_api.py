@@ -24,6 +24,7 @@ from hftcore.symbols import CurrencyPair, register_instruments
 from hftpy.common.orders import Balance, MyOrder
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange import kraken_text as text
+from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class KrakenApi:
             log.warning("api_secret of kraken is no base64: the venue will refuse private calls")
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(CONNECT_TIMEOUT_S, timeout))
         self._session: aiohttp.ClientSession | None = None
+        self._source = SESSION_SOURCE.get()  # a recording that is replayed, in place of the venue
         self._lock = asyncio.Lock()
         self._nonce = 0
         self._pairs: dict[str, CurrencyPair] = {}  # by altname
@@ -335,9 +337,11 @@ class KrakenApi:
     async def _request(
         self, method: str, path: str, body: str | None, headers: Mapping[str, str] | None, *, effect: bool
     ) -> Any:
+        url = self.rest_host + path
+        if (recorded := recorded_answer(method, url, self._source)) is not None:
+            return self._result(url, 200, recorded.encode("utf-8", "surrogateescape"), effect=effect)
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        url = self.rest_host + path
         try:
             # Redirects are not followed: a signed request goes to the host that was configured, or nowhere.
             async with self._session.request(
@@ -351,6 +355,9 @@ class KrakenApi:
             raise _lost(f"{url}: {type(error).__name__} {error}", effect) from error
         if status >= 500:
             raise _lost(f"{url}: HTTP {status}", effect)
+        return self._result(url, status, content, effect=effect)
+
+    def _result(self, url: str, status: int, content: bytes, *, effect: bool) -> Any:
         try:
             answer = msgspec.json.decode(content)
         except (msgspec.MsgspecError, ValueError) as error:

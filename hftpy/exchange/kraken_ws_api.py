@@ -17,6 +17,7 @@ from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange.client import ClientName
+from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 from hftpy.exchange.kraken_api import KrakenApi, venue_error
 from hftpy.exchange.kraken_executions import URL
 from hftpy.exchange.kraken_text import plain
@@ -143,6 +144,7 @@ class KrakenWsApi:
         self._owns_api = owns_api
         self._client: ClientName = client
         self._policy = ReconnectPolicy.read(reconnect_times)
+        self._source = SESSION_SOURCE.get()  # a recording that is replayed, in place of the venue
         self._session: _OrderSession | None = None
         self._runner: Runner | None = None
         self._task: asyncio.Task[None] | None = None
@@ -166,8 +168,9 @@ class KrakenWsApi:
         Raises
         ------
         VenueError
-            If the venue refuses the keys.
+            If the venue refuses the keys; in a replay, always.
         """
+        recorded_answer("CONNECT", self._url, self._source)
         if self._task is not None and not self._task.done():
             return
         self._session = session = _OrderSession(self._api, self._url)
@@ -252,6 +255,7 @@ class KrakenWsApi:
         return int((await self._request("cancel_all", {}, timeout)).get("count", 0))
 
     async def _request(self, method: str, params: dict[str, Any], timeout: float) -> dict[str, Any]:
+        recorded_answer(method, self._url, self._source)
         session, runner, task = self._session, self._runner, self._task
         if session is None or runner is None or task is None or task.done():
             raise RequestRejected(f"kraken: {method} was not sent: not started", retryable=True)

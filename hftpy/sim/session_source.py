@@ -90,6 +90,7 @@ class RecordedSource:
         self._names: dict[Channel, dict[str, None]] = {}  # the venue's names that were recorded, in their order
         self._pairs: dict[Channel, set[CurrencyPair]] = {}
         self._has_links = False
+        self._answers: dict[str, str] = {}  # of public REST requests, by path and query; the first of each
         self._depths: set[int] = set()  # of the books, where that makes a difference
         self._read()
         self._hearers: dict[str, list[VenueSession]] = {}
@@ -106,6 +107,8 @@ class RecordedSource:
             self._has_links = self._has_links or entry.kind == "link"
             if entry.kind == "http":
                 register_session_instruments(self.exchange, entry)
+                if depth_snapshot(self.exchange, entry) is None:
+                    self._answers.setdefault(_path_of(entry.url), entry.data)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
                 if (depth := recorded_book_depth(self.exchange, entry)) is not None:
@@ -137,6 +140,10 @@ class RecordedSource:
             await asyncio.Event().wait()
         finally:
             session.end()
+
+    def answer(self, url: str) -> str | None:
+        """The first recorded answer to a public request; see `hftpy.exchange.hooks.SessionSource`."""
+        return self._answers.get(_path_of(url))
 
     def _chosen(self, session: VenueSession) -> frozenset[str]:
         """The venue's names of which a session hears frames: what it subscribes, else the first that stands in."""
@@ -320,6 +327,10 @@ class RecordedSource:
                 book = session.feed.book(pair)  # type: ignore[union-attr]
                 if pair not in missing and book.state is not BookState.VALID:
                     self._note(f"{protocol.exchange}.book: no snapshot was recorded that {pair} waits for ({book.why})")
+
+
+def _path_of(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2]
 
 
 def _nothing_of(protocol: VenueProtocol, pairs: Sequence[CurrencyPair]) -> str:
