@@ -4,14 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
-from hftpy.errors import ConfigError
+from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
 from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE
 from hftpy.exchange.rest_body import read_body
 
@@ -54,9 +53,7 @@ class SnapshotLoader:
         again: Callable[[CurrencyPair], None],
         interval_s: float,
     ) -> None:
-        if urlsplit(base).scheme not in ("http", "https"):
-            raise ConfigError(f"rest_host must begin with http:// or https://, was {base!r}")
-        self._base = base.rstrip("/")
+        self._base = check_base_url("rest_host", base, REST_SCHEMES).rstrip("/")
         self._path_of = path_of
         self._taken = taken
         self._again = again

@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from hftcore.enums import Channel, Exchange, Flag
 from hftcore.latency import LatencyHistogram
@@ -188,14 +187,6 @@ class IBStream(NativeStream):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         require_ib_async()
-        if self.api_host:
-            place = urlsplit(self.api_host)
-            try:
-                port = place.port
-            except ValueError as error:
-                raise ConfigError(f"api_host must be tcp://host:port, was {self.api_host!r}: {error}") from error
-            if not place.hostname or not port or place.path.strip("/") or place.query or place.username:
-                raise ConfigError(f"api_host must be tcp://host:port, was {self.api_host!r}")
         self._options = {channel: self._read_options(channel) for channel in self.subscribe_channels}
 
     def _spell_pairs(self) -> dict[str, CurrencyPair]:

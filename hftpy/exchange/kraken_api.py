@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -24,6 +24,7 @@ from hftcore.symbols import CurrencyPair, register_instruments
 from hftpy.common.orders import Balance, MyOrder
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange import kraken_text as text
+from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
 from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 
 log = logging.getLogger(__name__)
@@ -103,9 +104,7 @@ class KrakenApi:
     ) -> None:
         self._key = api_key or ""
         self._secret = api_secret or ""
-        self.rest_host = (rest_host or api_host or REST_URL).rstrip("/")
-        if urlsplit(self.rest_host).scheme not in ("http", "https"):
-            raise ConfigError(f"rest_host must begin with http:// or https://, was {self.rest_host!r}")
+        self.rest_host = check_base_url("rest_host", rest_host or api_host or REST_URL, REST_SCHEMES).rstrip("/")
         if self._secret and _key_of(self._secret) == self._secret.encode():
             log.warning("api_secret of kraken is no base64: the venue will refuse private calls")
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(CONNECT_TIMEOUT_S, timeout))

@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from hftcore.enums import Exchange, OrderType, Side
 from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.common.log import LimitedLog
-from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
+from hftpy.errors import RequestRejected, RequestUnknown, VenueError
+from hftpy.exchange.base_url import check_base_url
 from hftpy.exchange.client import ClientName
 from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 from hftpy.exchange.kraken_api import KrakenApi, venue_error
@@ -137,10 +137,8 @@ class KrakenWsApi:
         client: ClientName = "picows",
         reconnect_times: Any = None,
     ) -> None:
-        if api_host and urlsplit(api_host).scheme not in ("ws", "wss"):
-            raise ConfigError(f"api_host must begin with ws:// or wss://, was {api_host!r}")
         self._api = api
-        self._url = replace_host(URL, api_host) if api_host else URL
+        self._url = replace_host(URL, check_base_url("api_host", api_host, ("ws", "wss"))) if api_host else URL
         self._owns_api = owns_api
         self._client: ClientName = client
         self._policy = ReconnectPolicy.read(reconnect_times)

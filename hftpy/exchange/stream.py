@@ -23,6 +23,7 @@ from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
 from hftpy.errors import ConfigError, ObserverError
+from hftpy.exchange.base_url import check_base_url
 from hftpy.exchange.client import CLIENTS, ClientName
 from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.json_session import JsonSession
@@ -159,12 +160,11 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
                 raise ConfigError(f"{type(self).__name__} has no channel {str(channel)!r}{why and ': ' + why}")
         if subscribe_args and not isinstance(subscribe_args, Mapping):
             raise ConfigError(f"subscribe_args must be a mapping, was {subscribe_args!r}")
-        if api_host and urlsplit(api_host).scheme not in self.api_schemes:
-            schemes = " or ".join(f"{scheme}://" for scheme in self.api_schemes)
-            raise ConfigError(f"api_host must begin with {schemes}, was {api_host!r}")
         if client and client not in CLIENTS:
             raise ConfigError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
-        self.api_host = api_host or ""
+        self.api_host = (
+            check_base_url("api_host", api_host, self.api_schemes, port="tcp" in self.api_schemes) if api_host else ""
+        )
         self.subscribe_args: dict[str, Any] = dict(subscribe_args) if isinstance(subscribe_args, Mapping) else {}
         self._client: ClientName = "websockets" if client == "websockets" else "picows"
         self._api_key = api_key or ""
@@ -360,13 +360,15 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
         Raises
         ------
+        ConfigError
+            If `host` is no address of a WebSocket.
         VenueError
             If the reconnect policy is exhausted.
         """
         if SESSION_SOURCE.get() is not None:
             logger.warning("%s.%s: nothing of it is replayed", self.exchange, channel)
             await asyncio.Event().wait()
-        url = host if "://" in host else f"wss://{host}"
+        url = check_base_url("host", host if "://" in host else f"wss://{host}", ("wss", "ws"), query=True)
         if self.api_host:
             url = replace_host(url, self.api_host)
         session = JsonSession(self, Channel.parse(channel), url, subscribe, on_packet, on_connected, on_disconnected)

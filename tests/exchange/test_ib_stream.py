@@ -771,9 +771,9 @@ async def test_market_data_trades(run_ib, ready):
     ("settings", "complaint"),
     [
         ({"api_host": "ws://127.0.0.1:1"}, "api_host must begin with tcp://"),
-        ({"api_host": "tcp://127.0.0.1"}, "api_host must be tcp://host:port"),
-        ({"api_host": "tcp://127.0.0.1:99999"}, "api_host must be tcp://host:port"),
-        ({"api_host": "tcp://127.0.0.1:7497/x"}, "api_host must be tcp://host:port"),
+        ({"api_host": "tcp://127.0.0.1"}, "api_host must be tcp://HOST:PORT"),
+        ({"api_host": "tcp://127.0.0.1:99999"}, "api_host must be tcp://HOST:PORT"),
+        ({"api_host": "tcp://127.0.0.1:7497/x"}, "api_host must be tcp://HOST:PORT"),
         ({"subscribe_args": {"depth": 5}}, "had 'depth'"),
         ({"subscribe_args": {"client_id": -1}}, "client_id must be 0 to"),
         ({"subscribe_args": {"client_id": True}}, "client_id must be 0 to"),
