@@ -10,6 +10,7 @@ import aiohttp
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
+from hftpy.common.loops import end_tasks
 from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
 from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE
 from hftpy.exchange.rest_body import read_body
@@ -76,12 +77,13 @@ class SnapshotLoader:
 
     async def close(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        try:
+            if self._task is not None:
+                await end_tasks((self._task,))
+        finally:
+            session, self._session = self._session, None
+            if session is not None:
+                await session.close()
 
     async def _run(self) -> None:
         while self._waiting:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
+from hftpy.common.loops import end_tasks
 from hftpy.errors import ConfigError
 from hftpy.exchange.client import CLOSE_TIMEOUT_S, ConnectError, Connection, OnClosed, OnFrame
 from hftpy.exchange.ib_contracts import IBContract
@@ -152,9 +153,7 @@ class IBLink(Connection):
                 reason = self._refusal or self._reason or f"{type(error).__name__} {error}".strip()
                 raise ConnectError(f"no connection to {host}:{port} as client {client_id}: {reason}"[:300]) from error
         finally:
-            for task in (shaking, over):
-                task.cancel()
-            await asyncio.gather(shaking, over, return_exceptions=True)
+            await end_tasks((shaking, over))
 
     async def find_details(self, details: Details) -> None:
         """Ask which contracts are meant; those that are known already are not asked for.
