@@ -10,6 +10,7 @@ HftError
 ├── RootError (OSError)            the root folder cannot be used
 ├── AddressInUseError (OSError)    another process owns the address
 ├── ObserverError (TypeError)      an observer lacks a queue that its subscriptions need
+├── CommandsStopped (RuntimeError)  what was waited for comes no more: the command system was stopped
 ├── Interrupted                    a command interrupted what a service waited for
 ├── StateError                     a service's saved state is damaged, or cannot be saved
 ├── TradingRefused                 the service sends no orders now: it is paused, warming up, or stopping
@@ -40,6 +41,10 @@ class AddressInUseError(HftError, OSError):
 
 class ObserverError(HftError, TypeError):
     """An observer lacks a queue that its subscriptions need."""
+
+
+class CommandsStopped(HftError, RuntimeError):
+    """What was waited for comes no more: the command system was stopped."""
 
 
 class Interrupted(HftError):
@@ -106,6 +111,7 @@ class RequestUnknown(VenueError):
 __all__ = [
     "AddressInUseError",
     "BookError",
+    "CommandsStopped",
     "ConfigError",
     "HftError",
     "Interrupted",

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from hftpy import __version__
-from hftpy.common import set_root
+from hftpy.common import get_root, set_root
 from hftpy.common.log import configure_logging
-from hftpy.errors import HftError
+from hftpy.common.paths import use_root
+from hftpy.errors import HftError, RootError
 
 app = typer.Typer(
-    help="Low-latency trading runtime: streams, processes, commands, orders.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,6 +25,10 @@ app = typer.Typer(
 
 MAX_PORT = 65535  # an event loop may take a higher one for another port
 Root = Annotated[Path | None, typer.Option(help="Root folder of sockets and status files (default: $HFT_ROOT, …).")]
+Keys = Annotated[
+    Path | None, typer.Option("--keys", help="Folder of keys (default: the config's, else as of `hftpy keys`).")
+]
+TcpConfig = Annotated[Path | None, typer.Option("--config", help="Config of the processes, for their tcp endpoints.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens inside.")]
 
 
@@ -62,6 +66,21 @@ def version() -> None:
     from hftcore import build_mode
 
     print(f"hftpy {__version__} (core: {build_mode})")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    is_asked: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="As the command version.")
+    ] = False,
+) -> None:
+    """Low-latency trading runtime: streams, processes, commands, orders."""
 
 
 @app.command()
@@ -237,7 +256,7 @@ def status(
     latency: Annotated[bool, typer.Option("--latency", help="The latency of every hop in every process.")] = False,
 ) -> None:
     """Show the processes under a root: state, counts, latency."""
-    set_root(root)
+    use_root(root)
     from hftpy.cli.status import show, show_latency
 
     show_latency() if latency and not as_json else show(as_json)
@@ -252,7 +271,7 @@ def top(
     as_json: Annotated[bool, typer.Option("--json", help="Once, as JSON.")] = False,
 ) -> None:
     """Watch the processes under a root: state, rates, queues, losses, latency, stalls, parameters."""
-    set_root(root)
+    use_root(root)
     from rich.console import Console
 
     from hftpy.cli.top import top as run_top
@@ -269,7 +288,7 @@ def metrics(
     host: Annotated[str, typer.Option(help="Of the port; loopback unless told.")] = "127.0.0.1",
 ) -> None:
     """Print the counters and latencies of the processes under a root in Prometheus' text format."""
-    set_root(root)
+    use_root(root)
     if port is None:
         from hftpy.service.metrics import render
         from hftpy.service.status import read_statuses
@@ -286,24 +305,32 @@ def send(
     target: Annotated[str, typer.Argument(help="A process, a group (api.*), or * for all.")],
     command_type: Annotated[str, typer.Argument(metavar="TYPE")],
     payload: Annotated[str, typer.Argument(metavar="JSON", help="The payload.")] = "{}",
-    sender: Annotated[
-        str, typer.Option("--as", help="Who sends it: a name that the target listens to.")
-    ] = "operator",
+    sender: Annotated[str, typer.Option("--as", help="Who sends it: a name that the target listens to.")] = "operator",
     timeout: Annotated[float, typer.Option(min=0.01, help="Its deadline, in seconds.")] = 5.0,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the handler's end and print its result.")] = False,
+    serve: Annotated[
+        str | None, typer.Option(help="tcp://HOST:PORT, where targets on other hosts look for the sender.")
+    ] = None,
+    config: TcpConfig = None,
+    folder: Keys = None,
     root: Root = None,
     verbose: Verbose = False,
 ) -> None:
-    """Send a command and say whether it arrived (--wait: what came of it); status 1 if not."""
+    """Send a command and say whether it arrived (--wait: what came of it); status 1 if not.
+
+    Over tcp (docs/tcp.md) the target connects to the sender: where its config says, or at --serve.
+    """
     configure_logging("INFO" if verbose else "ERROR")
     set_root(root)
     from hftpy.cli.commands import send as send_command
+    from hftpy.cli.reach import sender_endpoints
 
     try:
         value = json.loads(payload)
     except ValueError as error:
         raise ValueError(f"the payload must be JSON: {error}") from error
-    _run(send_command(sender, target, command_type, value, timeout, wait))
+    tcp = sender_endpoints(sender, target, serve=serve, config=config, keys=folder)
+    _run(send_command(sender, target, command_type, value, timeout, wait, tcp))
 
 
 @app.command()
@@ -311,14 +338,31 @@ def tail(
     process: Annotated[list[str] | None, typer.Argument(help="Only of these processes.")] = None,
     duration: Annotated[float | None, typer.Option(min=0.0, help="Seconds; without it until Ctrl-C.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="NAME=tcp://HOST:PORT, of a process on another host; may be repeated.")
+    ] = None,
+    watcher: Annotated[str, typer.Option("--as", help="Whose key to show over tcp.")] = "operator",
+    config: TcpConfig = None,
+    folder: Keys = None,
     root: Root = None,
 ) -> None:
-    """Show every command of the processes under a root as it is sent, received and ended; without payloads."""
-    configure_logging("ERROR")
-    set_root(root)
-    from hftpy.cli.commands import tail as tail_commands
+    """Show every command of the processes under a root as it is sent, received and ended; without payloads.
 
-    _run(tail_commands(process or [], duration, as_json))
+    Of processes that serve their commands over tcp (docs/tcp.md) too, where a config or --peer says so.
+    """
+    configure_logging("WARNING" if peer or config else "ERROR")
+    from hftpy.cli.commands import tail as tail_commands
+    from hftpy.cli.reach import watched_endpoints
+
+    tcp, peers = watched_endpoints(watcher, process or [], peers=peer or [], config=config, keys=folder)
+    try:
+        use_root(root)
+        here = get_root()
+    except RootError:
+        if root is not None or tcp is None:
+            raise
+        here = None  # those on other hosts are all that there is
+    _run(tail_commands(here, process or [], duration, as_json, tcp, peers))
 
 
 keys = typer.Typer(help="Keys of processes that meet over tcp (docs/tcp.md).", no_args_is_help=True)
@@ -361,9 +405,7 @@ def keys_remove(name: Name, folder: Folder = None) -> None:
 
 
 @keys.command("show")
-def keys_show(
-    folder: Folder = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
-) -> None:
+def keys_show(folder: Folder = None, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """List our key pairs and the peers that are known, with their public keys."""
     from hftpy.cli.keys import show
 

@@ -43,19 +43,36 @@ def get_root() -> Path:
     RootError
         If the folder cannot be used.
     """
-    if _root is not None:
-        return _root
+    return _root if _root is not None else _prepare(_rule())
+
+
+def use_root(path: str | os.PathLike[str] | None) -> None:
+    """As `set_root`, or for None by the rule above, for whoever only looks at what others have left there: it is not
+    created.
+
+    Raises
+    ------
+    RootError
+        If there is no such folder, or it cannot be used.
+    """
+    chosen = Path(os.path.abspath(path if path is not None else _root or _rule()))
+    if not chosen.exists() and not chosen.is_symlink():
+        raise RootError(f"root folder {chosen} does not exist: no process has run under it")
+    set_root(chosen)
+
+
+def _rule() -> Path:
     chosen = os.environ.get("HFT_ROOT")
     if chosen:
-        return _prepare(Path(chosen))
+        return Path(chosen)
     default = Path("/hft")
     if default.is_dir() and not default.is_symlink() and default.stat().st_uid == os.getuid():
         if os.access(default, os.W_OK | os.X_OK):
-            return _prepare(default)
+            return default
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK | os.X_OK):
-        return _prepare(Path(runtime) / "hft")
-    return _prepare(Path(tempfile.gettempdir()) / f"hft-{os.getuid()}")
+        return Path(runtime) / "hft"
+    return Path(tempfile.gettempdir()) / f"hft-{os.getuid()}"
 
 
 def _prepare(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hftcore.topic import check_process_id, check_target, command_topic, subscriptions_of, target_matches
 from hftpy.common.paths import get_root, socket_path
-from hftpy.errors import ConfigError
+from hftpy.errors import CommandsStopped, ConfigError
 from hftpy.ipc.command import MAX_COMMAND_BYTES, Ack, CommandId, encode_head, encode_payload
 from hftpy.ipc.command_audit import AuditLog, CommandObserver, audit_path
 from hftpy.ipc.command_clock import ForeignClock
@@ -137,7 +137,9 @@ class IPCCommandSystem:
         self._counter = self._made_us = 0
         self._wanted: dict[str, None] = {}  # in the order of the calls
         self._remotes: dict[str, Remote] = {}
-        self._running = False
+        self._running = self._stopped = False
+        self._stops = 0
+        self._waiters: set[asyncio.Future[None]] = set()  # of those who wait for a target
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -168,6 +170,7 @@ class IPCCommandSystem:
                     self._close_remotes()
                 raise
             self._running = True
+            self._stopped = False
             try:
                 for process_id in self._wanted:
                     self._connect(process_id)
@@ -186,6 +189,10 @@ class IPCCommandSystem:
         outcome is unknown. The handler that calls this runs to its end, and its sender is told how.
         """
         self._running = False
+        self._stopped = True
+        self._stops += 1
+        for waiter in self._waiters:
+            tell(waiter)
         is_inside = self._dispatcher.lanes.is_inside
         for task in self._dispatcher.stop():
             self._ending.add(task)
@@ -264,6 +271,11 @@ class IPCCommandSystem:
             durable=durable,
             senders=senders,
         )
+
+    @property
+    def ending(self) -> list[asyncio.Task[None]]:
+        """Tasks of handlers that `stop` has cancelled and that have not ended; whoever awaits `stop` waits for them."""
+        return list(self._ending)
 
     def after_handlers(self, call: Callable[[], None]) -> None:
         """Call something in the task of each handler that was awaited, when that has ended."""
@@ -407,11 +419,16 @@ class IPCCommandSystem:
 
         Raises
         ------
+        CommandsStopped
+            If the system is stopped meanwhile, or was stopped and has not been started again.
         TypeError, ValueError
             If the target is not one.
         """
         check_target(target_id)
         self._attach()
+        if self._stopped:
+            raise self._never_ready(target_id)
+        stops = self._stops
         peers = self._publisher.sender.peers
 
         def is_ready() -> bool:
@@ -427,14 +444,21 @@ class IPCCommandSystem:
                 tell(future)
 
         self._publisher.sender.on_ready.append(look)
+        self._waiters.add(future)
         try:
             async with asyncio.timeout(timeout):
                 await future
         except TimeoutError:
             return False
         finally:
+            self._waiters.discard(future)
             self._publisher.sender.on_ready.remove(look)
+        if self._stops != stops:
+            raise self._never_ready(target_id)
         return True
+
+    def _never_ready(self, target_id: str) -> CommandsStopped:
+        return CommandsStopped(f"{self._process_id} was stopped: {target_id} will not be ready for its commands")
 
     def _find(self, command_id: str) -> SentCommand:
         try:

@@ -291,14 +291,13 @@ class ServiceBase(ServiceKeeping):
                 if self.has_run:
                     await self._guard("on_stop", self._call_on_stop)
             finally:  # whatever on_stop does: sys.exit() too
-                saved = self.has_run and await self._save_last()
                 last = self._status_or_less() if self.has_run else ServiceBase.status(self)
-                await self._release()
-                if saved:
-                    await self._save_last()  # hooks and handlers ran until now; the first one was for the worst case
+                async with self._saved_at_the_end():
+                    await self._release()
                 self._watchdog.stop()
                 self._lifecycle = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
-                content = status.encode(last | {"state": self.state, "counters": dict(self.counters)})
+                kept = {"counters": dict(self.counters), "saved_state": self._state_status()}
+                content = status.encode(last | {"state": self.state, **kept})
                 await self._quietly(lambda: status.write(content, final=True))
                 await self._quietly(status.close)
         if self._failure is not None:
@@ -402,8 +401,13 @@ class ServiceBase(ServiceKeeping):
         for name, api in self._apis.items():
             await self._quietly(api.stop if name.endswith("_ws_api") else api.close)
         if self._ipc_command is not None:
-            await self._quietly(self._ipc_command.stop)
+            await self._quietly(self._stop_commands)
         await self._quietly(self.ipc_publisher.close)
+
+    async def _stop_commands(self) -> None:
+        self.ipc_command.stop()
+        ending = self.ipc_command.ending
+        await self._background.cancel(ending, asked=ending)
 
     def _sources(self) -> list[StreamBase | IPCSubscriber]:
         return [*self.subscribers, *self.streams]

@@ -1,10 +1,11 @@
 """What a service is given and keeps: typed parameters that change while it runs, saved state, and its warm-up."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hftpy.service.saved_state import StateFile
 
 log = logging.getLogger(__name__)
 
+SAVE_EARLY_S = 1.0  # a service that takes longer to end saves its state before that too
 WARM_LOOK_S = 0.05  # between two looks at the counters, while the service is cold
 
 
@@ -249,11 +251,31 @@ class ServiceKeeping(ServiceControl):
             self._spawn(self._guard("on_warm", self.on_warm), "on_warm")
         super()._begin_rounds()
 
-    async def _save_last(self) -> bool:
-        failures = self._state_failures
-        if self._saves:
+    @contextlib.asynccontextmanager
+    async def _saved_at_the_end(self) -> AsyncIterator[None]:
+        """Save the state once the body, in which hooks and handlers end, is over. If that takes long, also before: who
+        waits for this process may kill it by then."""
+        if not (self._saves and self.has_run):
+            yield
+            return
+        ended = asyncio.Event()
+        early = asyncio.create_task(self._save_early(ended), name=f"{self.process_id}:on_save")
+        try:
+            yield
+        finally:
+            ended.set()
+            if await early:
+                await self._guard("on_save", self.save_state)
+
+    async def _save_early(self, ended: asyncio.Event) -> bool:
+        """Save the state if `ended` is not set in time; returns whether it can be saved, as far as is known."""
+        try:
+            await asyncio.wait_for(ended.wait(), SAVE_EARLY_S)
+        except TimeoutError:
+            failures = self._state_failures
             await self._guard("on_save", self.save_state)
-        return self._saves and self._state_failures == failures
+            return self._state_failures == failures
+        return True
 
     def _register_control(self, commands: IPCCommandSystem) -> None:
         super()._register_control(commands)
@@ -273,12 +295,15 @@ class ServiceKeeping(ServiceControl):
             "params": told_params(self.params),
             "params_updates": self._params_updates,
             "params_refused": self._params_refused,
-            "saved_state": {
-                "path": str(self._state_file.path),
-                "saves": self._state_saves,
-                "failures": self._state_failures,
-                "saved_ns": self._state_saved_ns,
-            }
-            if self._saves
-            else None,
+            "saved_state": self._state_status(),
+        }
+
+    def _state_status(self) -> dict[str, Any] | None:
+        if not self._saves:
+            return None
+        return {
+            "path": str(self._state_file.path),
+            "saves": self._state_saves,
+            "failures": self._state_failures,
+            "saved_ns": self._state_saved_ns,
         }

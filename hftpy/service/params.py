@@ -1,6 +1,8 @@
 """The parameters of a service: checked against its `params_type`, changed while it runs, told without secrets."""
 
+import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ from msgspec import inspect as types
 from hftpy.common.secrets import redacted
 from hftpy.errors import ConfigError
 from hftpy.service.config import suggestion
+from hftpy.service.status import in_json
 
 
 def read_params(key: str, value: Mapping[str, Any], kind: type[msgspec.Struct] | None) -> Any:
@@ -17,11 +20,17 @@ def read_params(key: str, value: Mapping[str, Any], kind: type[msgspec.Struct] |
     Raises
     ------
     ConfigError
-        If a key is not known (with a suggestion), or a value is not as it must be; the message names the path.
+        If a key is not known (with a suggestion), or a value is not as it must be, NaN and infinities among them; the
+        message names the path.
     """
+    check_finite(key, value)
     if kind is None:
         return dict(value)
     _check_keys(key, value, types.type_info(kind))
+    return _converted(key, value, kind)
+
+
+def _converted(key: str, value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -39,9 +48,11 @@ def merge_params(key: str, current: Any, changes: Mapping[str, Any], kind: type[
     """
     if kind is not None:
         _check_keys(key, changes, types.type_info(kind))
+        check_finite(key, changes)
         merged = _merged(msgspec.to_builtins(current), changes, types.type_info(kind))
-        return read_params(key, merged, kind)
+        return _converted(key, merged, kind)
     _check_names(key, changes, current)
+    check_finite(key, changes)
     for name, value in changes.items():
         old = current[name]
         if old is not None and _json_type(old) != _json_type(value):
@@ -50,8 +61,29 @@ def merge_params(key: str, current: Any, changes: Mapping[str, Any], kind: type[
 
 
 def told_params(params: Any) -> Any:
-    """The parameters for a status file: JSON types, without what its name calls a secret."""
-    return redacted(msgspec.to_builtins(params, enc_hook=str))
+    """The parameters for a status file: JSON types, without what its name calls a secret. A default that is NaN or an
+    infinity, which JSON has not, is told as text."""
+    return redacted(in_json(msgspec.to_builtins(params, enc_hook=str)))
+
+
+def check_finite(key: str, value: Any) -> None:
+    """Refuse numbers that JSON does not have, so that what is told of the parameters stays JSON.
+
+    Raises
+    ------
+    ConfigError
+        If there is one; the message names the path.
+    """
+    if isinstance(value, Mapping):
+        for name, entry in value.items():
+            check_finite(f"{key}.{name}", entry)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, entry in enumerate(value):
+            check_finite(f"{key}[{index}]", entry)
+    elif isinstance(value, Decimal | float) and not (
+        value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    ):
+        raise ConfigError(f"{key} must be a finite number, was {value}")
 
 
 def _merged(old: Any, changes: Mapping[str, Any], kind: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ save each other's state.
 
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -62,7 +63,10 @@ class StatusFile:
         content = {
             "pid": os.getpid(), "born": self._born, "started": self._started, "written": time.time(), **status,
         }  # fmt: skip
-        return json.dumps(content, default=str)
+        try:
+            return json.dumps(content, default=str, allow_nan=False)
+        except ValueError:  # what a subclass tells besides
+            return json.dumps(in_json(content), default=str)
 
     def write(self, content: str, *, final: bool = False) -> None:
         """Replace the file; readers see the old or the new one, never a part. Nothing follows a final one."""
@@ -79,6 +83,15 @@ class StatusFile:
         with self._lock:
             self._is_final = True
             self._owned.release()
+
+
+def in_json(value: Any) -> Any:
+    """A value with NaN and infinities, for which JSON has no numbers, as text."""
+    if isinstance(value, dict):
+        return {name: in_json(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_json(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def remove_parts(path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -66,6 +67,26 @@ def test_what_cannot_be_used_is_named_in_one_line(arguments):
 def test_status_of_an_empty_root(root):
     done = run("status", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("status", "--json"), ("top", "--once"), ("metrics",), ("metrics", "--port", "0"), ("tail",)],
+)
+@pytest.mark.parametrize("chosen", ["option", "environment"])
+def test_a_root_that_is_not_there_is_told_of_and_not_created(tmp_path, monkeypatch, arguments, chosen):
+    missing = tmp_path / "missing"
+    monkeypatch.setenv("HFT_ROOT", str(missing if chosen == "environment" else tmp_path))
+    done = run(*arguments, *(("--root", str(missing)) if chosen == "option" else ()))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"hftpy: root folder {missing} does not exist: no process has run under it\n"
+    assert not missing.exists()
+
+
+def test_the_version_is_an_option_and_a_command():
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout == run("version").stdout
+    assert re.fullmatch(rb"hftpy \S+ \(core: \w+\)\n", done.stdout)
 
 
 def test_status_shows_every_hop(root):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -145,18 +146,59 @@ async def test_send_to_many_where_not_all_take_it(target: Path) -> None:
         await one.stop()
 
 
-async def test_send_that_is_interrupted_says_what_became_of_it(target: Path) -> None:
+async def begin_send(root: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "hftpy.cli", "send", *arguments, "--timeout", "600",
+        env={**os.environ, "HFT_ROOT": str(root)}, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", ENDING)
+async def test_send_that_is_ended_says_what_became_of_the_command(target: Path, number: signal.Signals) -> None:
+    process = await begin_send(target, "mm1", "sleeps", "--wait")
+    while not (target / "sleeps").exists():
+        await asyncio.sleep(0.01)
+    process.send_signal(number)
+    out, err = await process.communicate()
+    assert process.returncode == 128 + number and out == b""
+    told = err.decode().splitlines()
+    # The handler has begun: whether the sender has heard so before the signal is open.
+    assert re.fullmatch(rf"hftpy send: ended by {number.name} when the command was (received|sent):", told[0])
+    assert told[1].startswith("operator_") and told[1].endswith(" mm1: unknown the sender stopped") and len(told) == 2
+
+
+@pytest.mark.parametrize("number", ENDING)
+async def test_send_that_is_ended_before_its_target_came(target: Path, number: signal.Signals) -> None:
+    process = await begin_send(target, "mm9", "sleeps")
+    while not (target / "zmq" / "command" / "operator.ipc").exists():
+        await asyncio.sleep(0.01)
+    process.send_signal(number)
+    _, err = await process.communicate()
+    assert process.returncode == 128 + number
+    told = err.decode().splitlines()
+    assert told[0] == f"hftpy send: ended by {number.name} when the command was queued:"
+    assert told[1].startswith("operator_") and told[1].endswith(" mm9: no_route the sender stopped") and len(told) == 2
+    assert not (target / "zmq" / "command" / "operator.ipc").exists()
+
+
+async def test_a_signal_that_was_ignored_before_is_ignored_still(target: Path) -> None:
+    """As of what a shell runs in the background, or `nohup` starts."""
+    ignore = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "hftpy.cli", "send", "mm1", "sleeps", "--wait", "--timeout", "600",
-        env={**os.environ, "HFT_ROOT": str(target)}, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-c", ignore, sys.executable, "-m", "hftpy.cli", "send", "mm1", "sleeps", "--wait",
+        "--timeout", "600", env={**os.environ, "HFT_ROOT": str(target)}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     while not (target / "sleeps").exists():
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
-    assert process.returncode == 130
-    assert err.decode().startswith("hftpy send: interrupted:\noperator_")
-    assert err.decode().endswith(" mm1: unknown the sender stopped\n")
+    await asyncio.sleep(0.2)
+    assert process.returncode is None
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("into", ["pipe", "full"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hftpy.common import paths
-from hftpy.common.paths import MAX_SOCKET_PATH_BYTES, get_root, make_private_folder, set_root, socket_path
+from hftpy.common.paths import MAX_SOCKET_PATH_BYTES, get_root, make_private_folder, set_root, socket_path, use_root
 from hftpy.errors import HftError, RootError
 
 
@@ -139,3 +139,19 @@ def test_no_socket_path_that_is_allowed_is_refused_by_the_system(short_folder):
         longest.bind(os.fspath(path))
     with socket.socket(socket.AF_UNIX) as longer, pytest.raises(OSError, match="too long"):
         longer.bind(os.fspath(path) + "y")
+
+
+def test_who_only_looks_creates_no_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("HFT_ROOT", str(tmp_path / "named"))
+    for path in (None, tmp_path / "given"):
+        shown = path or tmp_path / "named"
+        with pytest.raises(RootError, match=rf"root folder {shown} does not exist: no process has run under it"):
+            use_root(path)
+        assert not shown.exists()
+    (tmp_path / "given").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RootError):
+        use_root(tmp_path / "given")
+    assert not (tmp_path / "nowhere").exists()
+    get_root()
+    use_root(None)
+    assert get_root() == tmp_path / "named"

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from hftpy.errors import CommandsStopped
 from hftpy.ipc import CommandState, IPCCommand, IPCCommandSystem
 from hftpy.ipc.command_audit import AuditLog
 from hftpy.ipc.command_journal import CommandJournal
@@ -207,6 +208,32 @@ async def test_giving_up_a_stop_does_not_cancel_a_handler_twice(pair: tuple[IPCC
         await asyncio.wait_for(b.stop(), 0.01)
     await b.stop()
     assert seen == ["cleaned up"]
+
+
+async def test_whoever_waits_for_a_target_is_told_of_the_stop(root: Path) -> None:
+    system = IPCCommandSystem("a", root)
+    early = asyncio.create_task(system.ready("b"))  # before the start, which may still come
+    await asyncio.sleep(0)
+    await system.start()
+    waiting = [asyncio.create_task(system.ready(target, timeout)) for target in ("b", "*") for timeout in (None, 600)]
+    await asyncio.sleep(0)
+    system.stop()
+    await system.start()  # at once: those waited for a target of the life before
+    for task in (early, *waiting):
+        with pytest.raises(CommandsStopped, match=r"a was stopped: [b*] will not be ready for its commands"):
+            await asyncio.wait_for(task, 20)
+    assert not await system.ready("b", 0.01)
+    await system.stop()
+    with pytest.raises(CommandsStopped):
+        await asyncio.wait_for(system.ready("b"), 20)
+    again = IPCCommandSystem("b", root)
+    again.connect_to_process("a")
+    await again.start()
+    await system.start()
+    assert await asyncio.wait_for(system.ready("b"), 20)
+    assert not system._publisher.sender.on_ready and not system._waiters
+    await again.stop()
+    await system.stop()
 
 
 def full_after(monkeypatch: pytest.MonkeyPatch, module: Any, room: list[int]) -> None:

@@ -304,7 +304,7 @@ async def test_what_next_returns(root, eventually):
     service.answers = [None, False, 0, 0.001, Left(0.0), LONG]
     async with Running(service, eventually) as running:
         await reached(service)
-        await eventually(lambda: service.status()["next"]["state"] == "waiting")
+        await eventually(lambda: (service.status()["next"] or {}).get("state") == "waiting")
         assert len(service.events) == 6
         service.answers = [True]
         running.send("rebalance", n=1)

@@ -394,7 +394,7 @@ async def test_an_interrupt_does_not_cut_the_clean_up_of_a_pause(run, eventually
 async def test_a_pause_right_after_a_resume_lets_no_round_begin(run, eventually):
     service = await run(Obeys(config()))
     service.pause()
-    await eventually(lambda: service.status()["next"]["state"] == "held")
+    await eventually(lambda: (service.status()["next"] or {}).get("state") == "held")
     rounds = service.status()["next"]["rounds"]
     service._rounds.let_go()  # as resume does, when on_resume has ended
     service._rounds.hold(command())

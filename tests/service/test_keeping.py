@@ -15,9 +15,10 @@ import pytest
 from hftpy.common import Channel, Exchange, Gap
 from hftpy.errors import ConfigError, StateError, TradingRefused
 from hftpy.ipc import IPCCommandSystem
-from hftpy.service import ServiceBase, parse_section
+from hftpy.service import ServiceBase, load_config, parse_section
 from hftpy.service.params import told_params
 from hftpy.service.saved_state import StateFile
+from hftpy.service.status import StatusFile
 
 LONG = 900.0
 
@@ -109,6 +110,50 @@ async def test_params_are_changed_as_a_whole_or_not_at_all():
     assert status["params"]["spread"] == 2.0
 
 
+@pytest.mark.parametrize("kind", [None, Params])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf"), Decimal("sNaN"), Decimal("Infinity")])
+async def test_what_json_has_no_number_for_is_no_parameter(kind, wrong):
+    class Some(ServiceBase):
+        params_type = kind
+
+    with pytest.raises(ConfigError, match=rf"test.s.setting.params.spread must be a finite number, was {wrong}"):
+        Some(config(params={"spread": wrong}))
+    service = Some(config(params={"spread": 1.0, "pairs": [], "size": Decimal("1E+999")}))
+    for changes, name in (({"spread": wrong}, "spread"), ({"pairs": [{"position": wrong}]}, r"pairs\[0\].position")):
+        with pytest.raises(ConfigError, match=rf"test.s.setting.params.{name} must be a finite number, was {wrong}"):
+            await service.update_params(changes)
+    assert service.status()["params"]["spread"] == 1.0 and service.status()["params_refused"] == 2
+
+
+async def test_a_number_beyond_all_in_a_config_is_refused(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text('{"s": {"class_name": "A", "setting": {"params": {"limits": {"most": 1e999}}}}}')
+    with pytest.raises(ConfigError, match=r"s.setting.params.limits.most must be a finite number, was inf"):
+        ServiceBase(load_config(path)[0])
+
+
+async def test_a_default_that_json_has_no_number_for_is_told_as_text():
+    class Most(msgspec.Struct):
+        most: float = float("inf")
+        least: tuple[float, ...] = (float("-inf"),)
+        spread: float = 1.0
+
+    class Some(ServiceBase):
+        params_type = Most
+
+    service = Some(config())
+    assert (await service.update_params({"spread": 2.0})).most == float("inf")
+    assert service.status()["params"] == {"most": "inf", "least": ["-inf"], "spread": 2.0}
+
+
+async def test_a_status_is_json_whatever_a_service_tells(root):
+    file = StatusFile("s")
+    told = file.encode({"spread": float("nan"), "sizes": [float("inf"), 1.5]})
+    content = json.loads(told, parse_constant=pytest.fail)
+    assert (content["spread"], content["sizes"]) == ("nan", ["inf", 1.5])
+    file.close()
+
+
 async def test_updates_that_overlap_follow_each_other():
     service = Typed(config(params={"spread": 1}))
 
@@ -176,9 +221,7 @@ async def test_no_error_about_params_shows_a_secret():
 
 
 async def test_the_command_update_params(root, world, eventually):
-    service = Typed(
-        config(params={"spread": 1}, ipc_command_publisher="s", ipc_command_subscribers=["operator"])
-    )
+    service = Typed(config(params={"spread": 1}, ipc_command_publisher="s", ipc_command_subscribers=["operator"]))
     await world.start(service)
     operator = IPCCommandSystem("operator")
     await operator.start()
@@ -248,6 +291,61 @@ async def test_what_hooks_do_until_their_end_is_saved(world, root, eventually):
     await world.stop(service)
     assert service.count == 1
     assert json.loads((root / "state" / "s.json").read_text())["state"] == {"count": 1}
+
+
+class CountsCalls(Counts):
+    """Says where it stood when its state was asked for."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.asked = []
+
+    def on_save(self):
+        self.asked.append(self.count)
+        return super().on_save()
+
+
+async def test_at_the_end_the_state_is_asked_for_once(world, root):
+    class Stops(CountsCalls):
+        def on_stop(self):
+            self.count += 1
+
+    service = await world.start(Stops(world.config("s", ipc_command_publisher="s")))
+    await world.stop(service)
+    assert service.asked == [1]
+    told = json.loads((root / "status" / "s.json").read_text())
+    assert (told["state"], told["saved_state"]["saves"], told["saved_state"]["failures"]) == ("stopped", 1, 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_service_that_is_long_in_ending_saves_its_state_before_that_too(world, root, monkeypatch, fails):
+    monkeypatch.setattr("hftpy.service.keeping.SAVE_EARLY_S", 0.01)
+
+    class Late(CountsCalls):
+        async def on_start(self):
+            self._spawn(self.linger(), "linger")
+
+        async def linger(self):
+            try:
+                await asyncio.sleep(LONG)
+            finally:
+                while not self.asked:
+                    await asyncio.sleep(0.01)
+                self.count += 1
+
+        def on_save(self):
+            state = super().on_save()
+            if fails:
+                raise OSError("disk full")
+            return state
+
+    service = await world.start(Late(world.config("s")))
+    await world.eventually(lambda: any("linger" in task.get_name() for task in asyncio.all_tasks()))
+    await asyncio.sleep(0.05)
+    await world.stop(service)
+    assert service.asked == ([0] if fails else [0, 1])  # what cannot be saved is not asked for again
+    if not fails:
+        assert json.loads((root / "state" / "s.json").read_text())["state"] == {"count": 1}
 
 
 async def test_state_is_saved_in_time_on_demand_and_only_if_it_changed(world, root, tmp_path, eventually):

@@ -429,6 +429,48 @@ async def _outcome(running):
     return None
 
 
+STUBBORN = """
+import asyncio
+from hftpy.service import ServiceBase
+
+class Stubborn(ServiceBase):
+    def on_setup(self):
+        self.ipc_command.register_handler("hold", self.hold)
+
+    def on_save(self):
+        return 1
+
+    async def hold(self, command):
+        self.request_stop()
+        while True:
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                continue
+"""
+
+
+async def test_a_handler_that_swallows_its_cancellation_does_not_keep_the_service(root, tmp_path):
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    setting = {"ipc_command_publisher": "stubborn", "ipc_command_subscribers": ["operator"]}
+    (tmp_path / "c.json").write_text(json.dumps({"stubborn": {"class_name": "Stubborn", "setting": setting}}))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hftpy.worker", str(tmp_path / "c.json"), "stubborn", stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "HFT_ROOT": str(root)},
+    )  # fmt: skip
+    operator = IPCCommandSystem("operator")
+    await operator.start()
+    held = await operator.call("stubborn", "hold", timeout=60)
+    assert (held.state, held.reason) == ("unknown", "the receiver stopped during the handler")
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1, said.decode()
+    assert "task stubborn commands does not end when it is cancelled" in said.decode()
+    assert " in hold" in said.decode()
+    assert json.loads((root / "status" / "stubborn.json").read_text())["state"] == "stopped"
+    assert json.loads((root / "state" / "stubborn.json").read_text())["state"] == 1
+    await operator.stop()
+
+
 async def test_a_call_that_comes_while_everything_is_released_is_told_so_and_leaves_no_task(world):
     refused = []
 
