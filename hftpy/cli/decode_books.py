@@ -193,4 +193,4 @@ def depth_of_rest(exchange: Exchange, url: str) -> str:
 def rest_of(entry: Mapping[str, Any]) -> tuple[str, str]:
     """URL and body of a session's entry of an HTTP answer."""
     url, body = entry.get("url"), entry.get("data")
-    return (url if isinstance(url, str) else ""), (body if isinstance(body, str) else json.dumps(body))
+    return (url if isinstance(url, str) else ""), (body if isinstance(body, str) else json.dumps(body, default=str))
