@@ -104,8 +104,8 @@ class BookRows:
         if feed.waits(pair):
             feed.snapshot(pair, body, local_ns)
         native = next(native for native, known in self._natives.items() if known == pair)
-        (update,) = self._parser.parse(body, local_ns, symbol=native)
-        return [self._row((pair, ""), native, update)]
+        updates = self._parser.parse(body, local_ns, symbol=native)
+        return [self._row((pair, ""), native, update) for update in updates]  # none: a refusal, or no book at all
 
     def _nameless(self, frame: bytes, local_ns: int) -> dict[str, Any]:
         """A whole small book that does not say whose it is: of a connection with one stream, or of the REST API."""

@@ -241,11 +241,12 @@ def test_a_snapshot_by_rest_bears_the_time_of_its_entry():
         {"t": "recv", "ts": 1618678101.8693051, "data": json.dumps(update)},
         {"t": "http", "ts_ns": 1618678101869305222, "url": url, "data": body},
         {"t": "http", "ts_ns": 3, "url": url, "data": 1.5},  # no body, and no end of the others
+        {"t": "http", "ts_ns": 3, "url": url, "data": {"code": -1121, "msg": "Invalid symbol."}},
         {"t": "recv", "ts_ns": 4, "data": json.dumps(update | {"U": 7, "u": 7})},
     ]
     rows = list(decode_lines(Exchange.BINANCE, [json.dumps(line).encode() for line in lines]))
-    assert [row["type"] for row in rows] == ["control", "book", "book", "error", "book"]
+    assert [row["type"] for row in rows] == ["control", "book", "book", "control", "control", "book"]
     assert [row["localTimeNs"] for row in rows if row["type"] == "book"] == [
         1618678101869305100, 1618678101869305222, 4,
     ]  # fmt: skip
-    assert rows[2]["valid"] and rows[4]["valid"] and rows[4]["bids"] == [["1.0", "2"]]
+    assert rows[2]["valid"] and rows[5]["valid"] and rows[5]["bids"] == [("1.0", "2")]
