@@ -5,13 +5,18 @@ import random
 import pytest
 from command_world import KINDS, World
 
+from hftcore.topic import command_topic
+from hftpy.ipc.command import decode_frame, encode_head
+from hftpy.ipc.command_protocol import Answer, Done
+from hftpy.ipc.command_sender import CommandSender
 from hftpy.ipc.command_state import CommandState
+from hftpy.ipc.sent_command import SentCommand
 
 NAMES = ["a", "b", "api.c"]
 
 
 def drive(world: World, seconds: float, rate: int, *, kills: float = 0.0, cuts: float = 0.0, replays: int = 0,
-          kinds: tuple[str, ...] = KINDS) -> None:  # fmt: skip
+          kinds: tuple[str, ...] = KINDS, forgets: float = 0.0) -> None:  # fmt: skip
     chance, down = world.random, {}
     steps = int(seconds / 0.01)
     for _ in range(steps):
@@ -22,6 +27,9 @@ def drive(world: World, seconds: float, rate: int, *, kills: float = 0.0, cuts: 
                 life.send(target, chance.choice(kinds), chance.choice([0.3, 1.0, 3.0]))
         for _ in range(replays):
             world.replay()
+        for life in world.lives.values() if forgets else ():
+            if chance.random() < forgets:
+                life.sender._forget_streams()
         if kills and chance.random() < kills * 0.01 and world.lives:
             name = chance.choice(list(world.lives))
             world.crash(name)
@@ -71,6 +79,63 @@ def test_kills(seed: int) -> None:
     drive(world, 3.0, 300, kills=2.0, cuts=1.0, replays=2)
     counts = world.check()
     assert counts and world.starts
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_numbers_that_are_forgotten_cost_nothing(seed: int) -> None:
+    """What is done when there are too many streams, at any moment."""
+    print("seed", seed)
+    chance = random.Random(seed)
+    world = World(seed, NAMES, loss=chance.choice([0.0, 0.1]), doubled=0.1, delay=chance.choice([0.001, 0.02]),
+                  fifo=chance.random() < 0.5)  # fmt: skip
+    kills = chance.choice([0.0, 1.0])
+    drive(world, 3.0, chance.choice([150, 300]), kills=kills, cuts=1.0, replays=2, forgets=0.3)
+    counts = world.check()
+    assert counts[CommandState.DONE] > sum(counts.values()) / 8
+    assert any(life.sender._floor > 0 for life in world.lives.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_loss_forgotten_numbers_are_not_noticed(seed: int) -> None:
+    world = World(seed, NAMES, fifo=True)
+    world.advance(0.2)
+    drive(world, 2.0, 400, kinds=("go", "durable", "halt"), forgets=0.5)
+    counts = world.check()
+    assert {state for state, count in counts.items() if count} <= {CommandState.DONE, CommandState.NO_ROUTE}
+    for life in world.lives.values():
+        assert life.sender.resent == 0 and life.receiver.duplicates == 0
+
+
+def test_a_million_targets_that_come_and_go_take_no_room() -> None:
+    sent: list[bytes] = []
+    sender = CommandSender("a", "life", transmit=sent.append, is_plain=lambda target, topic: False, streams=64)
+    sender.open(0.0, 0.0)
+    for number in range(2000):
+        now, name = number / 100, f"t{number}"
+        sender.on_joined(now, name)
+        assert sender.on_answer(now, Answer(name, f"boot{number}", "life", hello=True))
+        for kind in ("go", "halt"):
+            head = encode_head(f"a_{number}_{kind}", "a", name, kind, "{}", 0)
+            topic = command_topic(name, kind)
+            command = SentCommand(f"a_{number}_{kind}", name, kind, topic, head, now + 1.0, "done")
+            sender.send(now, command)
+            assert sender.on_answer(now, Answer(name, f"boot{number}", "life", done=[Done(command.id, "ok")]))
+            assert command.final and command.deliveries[0].state is CommandState.DONE
+        sender.on_left(name)
+        sender.poll(now)
+        sent.clear()
+    assert len(sender._last_seq) <= 64 and len(sender._open) <= 64
+    sender.poll(50.0)
+    held = (sender.peers, sender._hellos, sender._telling, sender._early, sender._retries, sender._deadlines)
+    assert [len(table) for table in held[:4]] == [0, 0, 0, 0] and max(map(len, held[4:])) <= 4097
+    # One that comes back is told that nothing before its next command is missing.
+    sender.on_joined(100.0, "t0")
+    sender.on_answer(100.0, Answer("t0", "boot0", "life", hello=True))
+    sent.clear()
+    head = encode_head("again", "a", "t0", "go", "{}", 0)
+    sender.send(100.0, SentCommand("again", "t0", "go", command_topic("t0", "go"), head, 101.0, "done"))
+    _, _, keys = decode_frame(sent[0])
+    assert keys.low == keys.seq > 1
 
 
 @pytest.mark.parametrize("seed", range(4))
