@@ -16,7 +16,7 @@ from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
-from hftpy.exchange.hooks import FRAME_TAP
+from hftpy.exchange.hooks import FRAME_TAP, Note
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.tls import TlsContext
 
@@ -40,6 +40,7 @@ class Session(ABC):
         self._wake: asyncio.Event | None = None
         self.fault = ""  # why this connection must be given up; the runner then connects again
         self.fatal: Exception | None = None  # ends the runner
+        self.note: Note | None = None  # a recorder, of what it cannot see in the messages
         self.feed: Feed | BookFeed | None = None  # takes frames in natively, in place of `frame`
         self._to_send: deque[str | bytes] = deque()
 
@@ -126,7 +127,7 @@ class Runner:
         self._policy = policy
         self._client: ClientName = client
         tap = FRAME_TAP.get()
-        self._note = tap.connection(session.name) if tap is not None else None
+        self._note = session.note = tap.connection(session.name) if tap is not None else None
         self.reconnects = 0
         self.connection: Connection | None = None
         self._attempt = 0

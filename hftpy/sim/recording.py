@@ -1,7 +1,7 @@
 """Recorded sessions: whole connections in arrival order, one JSON object per line; how they are compressed is for
 `hftpy.sim.session_lines` to know.
 
-The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn","ts"|"ts_ns",…,"data"?}`` where
+The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn"|"link",…,"data"?}`` where
 `data` is the frame exactly as it was on the wire; a byte that is no UTF-8 stands as a lone surrogate, U+DC80 to U+DCFF
 (PEP 383), which `hftpy.sim.text.wire_bytes` takes back.
 """
@@ -22,7 +22,7 @@ from hftpy.sim.session_lines import CUT, session_lines
 from hftpy.sim.session_venue import exchange_of_frame, exchange_of_url
 
 Path = str | os.PathLike[str]
-EntryKind = Literal["header", "recv", "send", "http", "conn"]
+EntryKind = Literal["header", "recv", "send", "http", "conn", "link"]
 FRAMES_TO_GUESS_FROM = 200
 UNKNOWN_LOSS = -1
 SNAPSHOT_START = '{"lastUpdateId"'  # a snapshot of Binance that a recorder put among the frames
