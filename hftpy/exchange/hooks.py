@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from hftpy.errors import RequestRejected
 
 if TYPE_CHECKING:
-    from hftpy.exchange.venue import VenueSession
+    from hftpy.exchange.runner import Session
 
 Note: TypeAlias = Callable[[str, str | bytes], None]
 """Called with ``conn`` (a new connection; the text is its address), ``send`` or ``recv``, and the message; or with
@@ -31,9 +31,9 @@ class FrameTap(Protocol):
 
 
 class SessionSource(Protocol):
-    """Brings the frames of a session in place of a connection."""
+    """Brings the frames of a session in place of a connection; `hftpy.exchange.runner.Runner` asks it to."""
 
-    async def serve(self, session: "VenueSession") -> None:
+    async def serve(self, session: "Session") -> None:
         """Serve a session until cancelled; nothing is connected meanwhile."""
         ...
 

@@ -16,7 +16,6 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected
 from hftpy.errors import ConfigError, SubscribeError
 from hftpy.exchange.client import Connection, OnClosed, OnFrame
-from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.ib_contracts import MAX_CLIENT_ID, IBOptions
 from hftpy.exchange.ib_link import Details, open_link, require_ib_async
 from hftpy.exchange.ib_protocol import URL, IBProtocol
@@ -213,9 +212,6 @@ class IBStream(NativeStream):
         if client_id is not None and "client_id" in self.subscribe_args:
             client_id += self.subscribe_channels.index(channel)
         session = IBSession(self, protocol, self.api_host or URL, client_id)
-        if (source := SESSION_SOURCE.get()) is not None:
-            await source.serve(session)
-            return
         runner = Runner(session, self._policy, "picows", dial=session.dial)
         try:
             await runner.run()

@@ -16,7 +16,7 @@ from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
-from hftpy.exchange.hooks import FRAME_TAP, Note
+from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE, Note
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.tls import TlsContext
 
@@ -128,6 +128,7 @@ class Runner:
         self._client: ClientName = client
         tap = FRAME_TAP.get()
         self._note = session.note = tap.connection(session.name) if tap is not None else None
+        self._source = SESSION_SOURCE.get()  # a recording that takes the place of every connection
         self.reconnects = 0
         self.connection: Connection | None = None
         self._attempt = 0
@@ -142,6 +143,9 @@ class Runner:
         VenueError
             If the venue refuses for good, or the reconnect policy is exhausted.
         """
+        if self._source is not None:
+            await self._source.serve(self._session)
+            return
         while True:
             reason = await self._connect_once()
             session = self._session

@@ -27,7 +27,6 @@ from hftpy.common.loops import end_tasks
 from hftpy.errors import ConfigError, ObserverError
 from hftpy.exchange.base_url import check_base_url
 from hftpy.exchange.client import CLIENTS, ClientName
-from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
@@ -392,9 +391,6 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         VenueError
             If the reconnect policy is exhausted.
         """
-        if SESSION_SOURCE.get() is not None:
-            logger.warning("%s.%s: nothing of it is replayed", self.exchange, channel)
-            await asyncio.Event().wait()
         url = check_base_url("host", host if "://" in host else f"wss://{host}", ("wss", "ws"), query=True)
         if self.api_host:
             url = replace_host(url, self.api_host)

@@ -14,6 +14,7 @@ from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.exchange.ib_protocol import IBProtocol
 from hftpy.exchange.market import MarketProtocol
+from hftpy.exchange.runner import Session
 from hftpy.exchange.venue import VenueProtocol, VenueSession
 from hftpy.sim.recording import (
     UNKNOWN_LOSS,
@@ -120,8 +121,15 @@ class RecordedSource:
                     self._names.setdefault(channel, {})[key.name] = None
                     self._pairs.setdefault(channel, set()).update(key.pairs)
 
-    async def serve(self, session: VenueSession) -> None:
+    async def serve(self, session: Session) -> None:
         """Take a session in; it hears the recording when that is played."""
+        if isinstance(session, VenueSession):
+            self._take_in(session)
+        else:
+            log.warning("%s: nothing of it is replayed", session.name)
+        await asyncio.Event().wait()
+
+    def _take_in(self, session: VenueSession) -> None:
         protocol = session.protocol
         played = isinstance(protocol, MarketProtocol | IBProtocol) and protocol.channel in PLAYED
         same = protocol.exchange is self.exchange or {protocol.exchange, self.exchange} <= set(OKX)
@@ -136,10 +144,6 @@ class RecordedSource:
                 session.feed.on_ask = None  # the recording brings a snapshot where there was one
             self._wanted[session] = self._chosen(session)
             self.sessions.append(session)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            session.end()
 
     def answer(self, url: str) -> str | None:
         """The first recorded answer to a public request; see `hftpy.exchange.hooks.SessionSource`."""
