@@ -319,7 +319,8 @@ class _VenueDecoder(_Decoder):
             with suppress(ParseError):  # one that is malformed does not take the place of a good one
                 BookParser(self._exchange).parse(body.encode(), 0, symbol=native)
                 self._early[native] = body
-        return [row for books in self._books.values() for row in books.take_rest(url, body, 0)]
+        local_ns = _local_time_ns(entry)
+        return [row for books in self._books.values() for row in books.take_rest(url, body, local_ns)]
 
     def _take_connection(self, entry: Mapping[str, Any]) -> None:
         if url := entry.get("url"):
