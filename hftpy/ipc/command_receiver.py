@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from hftcore.topic import match, target_matches
-from hftpy.ipc.command import IPCCommand, Keys, decode_frame
+from hftpy.ipc.command import MAX_ID_CHARS, IPCCommand, Keys, decode_frame
 from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
 from hftpy.ipc.command_protocol import MAX_ERROR_CHARACTERS, Answer, Ask, AskItem, Done, Hello, Outcome
@@ -37,7 +37,7 @@ MAX_LIVES = 128  # of senders that are remembered by the process that they come 
 MAX_KEPT_BYTES = 256 << 20  # of commands and answers, by the same
 SWEEP_S = 1.0  # how often lives are looked at whether they may be forgotten
 MAX_SKIPPED = 10_000
-MAX_MISSED = 10_000  # commands of one life of a sender that were said to be missing, and have not come yet
+MAX_MISSED = 2_000  # commands of one life of a sender that were said to be missing, and have not come yet
 HELLO_S = 0.2  # how long what came before its sender's hello waits for it
 
 
@@ -154,6 +154,9 @@ class CommandReceiver:
                 self._on_low(now, session, stream, low)
 
     def _on_item(self, now: float, session: Session, item: AskItem) -> None:
+        if len(item.command_id) > MAX_ID_CHARS:
+            self.refused += 1
+            return
         entry = session.store.get(item.command_id)
         answer = self._answer(session.remote, session.boot)
         if entry is not None:

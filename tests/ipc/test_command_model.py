@@ -154,7 +154,10 @@ def test_what_is_repeated_to_the_next_life_is_not_run_but_what_that_life_misses_
     for number in range(20_000):
         second.on_ask(105.0, "a", Ask("life", [AskItem(f"x{number}", "b", "again", 10 + number, "", 0)]))
     session = second._sessions["a", "a", "life"]
-    assert len(session.missed) == 10_000
+    assert len(session.missed) == 2_000
+    said(second)
+    second.on_ask(105.0, "a", Ask("life", [AskItem("x" * 257, "b", "again", 9, "", 0)]))
+    assert not said(second) and second.refused == 1
 
 
 @pytest.mark.parametrize("seed", range(4))
