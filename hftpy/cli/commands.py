@@ -12,6 +12,7 @@ from typing import Any
 
 import zmq
 
+from hftpy.errors import AddressInUseError
 from hftpy.ipc import CommandResult, CommandState, IPCCommandSystem, TcpEndpoints
 from hftpy.ipc.command_audit import TAIL_TOPIC
 from hftpy.ipc.command_state import Rejection
@@ -19,6 +20,7 @@ from hftpy.ipc.curve_link import CurveLink
 from hftpy.ipc.transport import FrameReader, connect
 
 LOOK_S = 0.5  # how often new processes are looked for
+NAME_AGAIN_S = 0.05  # how often a name is asked for that another has
 
 
 async def send(
@@ -37,7 +39,11 @@ async def send(
     """
     ended_by = _first_signal()
     system = IPCCommandSystem(sender, tcp=tcp)
-    await system.start()
+    await _start(system, timeout, ended_by)
+    if ended_by.done():
+        await system.stop()
+        print(f"hftpy send: ended by {ended_by.result().name} before it sent anything", file=sys.stderr)
+        return 128 + ended_by.result()
     try:
         command_id = system.send_command(target, command_type, payload, timeout=timeout)
         waiting = asyncio.ensure_future(system.wait(command_id, until="done" if wait else "recv"))
@@ -63,6 +69,21 @@ async def send(
             file=sys.stderr,
         )
     return 0 if (result.ok if wait else _has_arrived(result)) else 1
+
+
+async def _start(system: IPCCommandSystem, timeout: float, ended_by: asyncio.Future[signal.Signals]) -> None:
+    """Start it; if another send has its name, when that has ended, so that several follow each other."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout
+    while not ended_by.done():
+        try:
+            await system.start()
+        except AddressInUseError as error:
+            if loop.time() >= ends:
+                raise AddressInUseError(f"{error}, such as a `hftpy send` that waits") from None
+            await asyncio.wait({ended_by}, timeout=NAME_AGAIN_S)
+        else:
+            return
 
 
 def _first_signal() -> asyncio.Future[signal.Signals]:

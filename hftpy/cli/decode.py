@@ -37,7 +37,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 # One frame is at most 16 MiB; as a string inside a session entry it grows by its escapes.
 MAX_LINE_BYTES = 64 << 20
 # What the entries of a session are that are no received frames.
-SESSION_CONTROL = {"header": "header", "send": "sent", "http": "rest answer", "conn": "connection"}
+SESSION_CONTROL = {
+    "header": "header", "send": "sent", "http": "rest answer", "conn": "connection", "link": "connection",
+}  # fmt: skip
 # Whose ticker frames may tell of funding as well.
 TICKERS_TELL_FUNDING = frozenset({Exchange.KRAKEN_FUTURE})
 CONTROL_CLASSES = frozenset({
@@ -181,7 +183,7 @@ class _Decoder:
                     return (self._row("book", number) | row for row in books)
                 return iter([self._session_row(kind, number)])
             if kind != "recv":
-                raise ValueError(f"t must be header, conn, send, http or recv, was {kind!r}")
+                raise ValueError(f"t must be header, conn, link, send, http or recv, was {kind!r}")
             data = entry.get("data")
             if not isinstance(data, str):
                 raise ValueError(f"data must be a string, was {data!r:.80}")
@@ -317,7 +319,8 @@ class _VenueDecoder(_Decoder):
             with suppress(ParseError):  # one that is malformed does not take the place of a good one
                 BookParser(self._exchange).parse(body.encode(), 0, symbol=native)
                 self._early[native] = body
-        return [row for books in self._books.values() for row in books.take_rest(url, body, 0)]
+        local_ns = _local_time_ns(entry)
+        return [row for books in self._books.values() for row in books.take_rest(url, body, local_ns)]
 
     def _take_connection(self, entry: Mapping[str, Any]) -> None:
         if url := entry.get("url"):

@@ -104,8 +104,8 @@ class BookRows:
         if feed.waits(pair):
             feed.snapshot(pair, body, local_ns)
         native = next(native for native, known in self._natives.items() if known == pair)
-        (update,) = self._parser.parse(body, local_ns, symbol=native)
-        return [self._row((pair, ""), native, update)]
+        updates = self._parser.parse(body, local_ns, symbol=native)
+        return [self._row((pair, ""), native, update) for update in updates]  # none: a refusal, or no book at all
 
     def _nameless(self, frame: bytes, local_ns: int) -> dict[str, Any]:
         """A whole small book that does not say whose it is: of a connection with one stream, or of the REST API."""
@@ -193,4 +193,4 @@ def depth_of_rest(exchange: Exchange, url: str) -> str:
 def rest_of(entry: Mapping[str, Any]) -> tuple[str, str]:
     """URL and body of a session's entry of an HTTP answer."""
     url, body = entry.get("url"), entry.get("data")
-    return (url if isinstance(url, str) else ""), (body if isinstance(body, str) else json.dumps(body))
+    return (url if isinstance(url, str) else ""), (body if isinstance(body, str) else json.dumps(body, default=str))

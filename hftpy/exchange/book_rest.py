@@ -4,15 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
 from hftpy.common.log import LimitedLog
-from hftpy.errors import ConfigError
-from hftpy.exchange.hooks import FRAME_TAP
+from hftpy.common.loops import end_tasks
+from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
+from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE
 from hftpy.exchange.rest_body import read_body
 
 logger = logging.getLogger("hftpy.exchange")
@@ -54,9 +54,7 @@ class SnapshotLoader:
         again: Callable[[CurrencyPair], None],
         interval_s: float,
     ) -> None:
-        if urlsplit(base).scheme not in ("http", "https"):
-            raise ConfigError(f"rest_host must begin with http:// or https://, was {base!r}")
-        self._base = base.rstrip("/")
+        self._base = check_base_url("rest_host", base, REST_SCHEMES).rstrip("/")
         self._path_of = path_of
         self._taken = taken
         self._again = again
@@ -70,19 +68,22 @@ class SnapshotLoader:
         self.failed = 0
 
     def fetch(self, pair: CurrencyPair) -> None:
-        """Fetch a snapshot soon."""
+        """Fetch a snapshot soon; in a replay none, as the recording brings it where there was one."""
+        if SESSION_SOURCE.get() is not None:
+            return
         self._waiting[pair] = None
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="hftpy book snapshots")
 
     async def close(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        try:
+            if self._task is not None:
+                await end_tasks((self._task,))
+        finally:
+            session, self._session = self._session, None
+            if session is not None:
+                await session.close()
 
     async def _run(self) -> None:
         while self._waiting:

@@ -22,6 +22,7 @@ from websockets.asyncio.client import connect as websockets_connect
 from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftcore.picows_version import picows_complaint
+from hftpy.common.loops import end_tasks
 from hftpy.exchange.tls import TlsContext
 
 ClientName = Literal["picows", "websockets"]
@@ -260,8 +261,7 @@ class _WebsocketsConnection(Connection):
         try:
             await self._socket.close()
         finally:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+            await end_tasks((self._reader,))
 
 
 async def connect(

@@ -4,11 +4,11 @@ See docs/ib.md for which contract a pair means, and for what this feed can and c
 Source: https://ibkrcampus.com/campus/ibkr-api-page/twsapi-doc.
 """
 
+import json
 import random
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from hftcore.enums import Channel, Exchange, Flag
 from hftcore.latency import LatencyHistogram
@@ -16,14 +16,14 @@ from hftcore.symbols import CurrencyPair
 from hftpy.common.events import Gap, Reconnected
 from hftpy.errors import ConfigError, SubscribeError
 from hftpy.exchange.client import Connection, OnClosed, OnFrame
-from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.ib_contracts import MAX_CLIENT_ID, IBOptions
 from hftpy.exchange.ib_link import Details, open_link, require_ib_async
 from hftpy.exchange.ib_protocol import URL, IBProtocol
 from hftpy.exchange.runner import Runner, logger
 from hftpy.exchange.venue import MARKET, Item, NativeStream, VenueSession
 
-RETRY_S = 60.0  # until a symbol that has no data for now is asked for again
+RETRY_S = 60.0  # until a symbol that has no data for now is asked for again; twice as long each time
+MAX_RETRY_S = 960.0
 MAX_VENUE_LATENCY_NS = 3600 * 1_000_000_000
 
 
@@ -36,6 +36,7 @@ class IBSession(VenueSession):
         super().__init__(stream, protocol, url, (protocol.channel,), native=False)
         self._client_id = client_id
         self._retry_at: dict[CurrencyPair, float] = {}
+        protocol.on_request = self._note_request
         self._hops = stream.latency.setdefault(str(protocol.channel), {})
         for hop in ("venue_to_socket", "socket_to_parse", "parse_to_ring"):
             self._hops.setdefault(hop, LatencyHistogram())
@@ -47,9 +48,27 @@ class IBSession(VenueSession):
             # TWS keeps a client that is gone for a while: a new number each time is never in use.
             client_id = random.randrange(1, MAX_CLIENT_ID)
         protocol = self._protocol
-        link = await open_link(url, client_id, protocol.details, on_frame, on_closed, self._read)
-        protocol.server_version = link.server_version
+        # What comes within the handshake cannot be read before its version is known.
+        early: list[bytes] = []
+        is_open = False
+
+        def take(data: bytes) -> None:
+            (on_frame if is_open else early.append)(data)
+
+        try:
+            link = await open_link(url, client_id, protocol.details, take, on_closed, self._read)
+            protocol.server_version = link.server_version
+            if self.note is not None:
+                self.note("link", json.dumps(protocol.link_fact()))
+        finally:
+            is_open = True
+            for data in early:
+                on_frame(data)
         return link
+
+    def _note_request(self, number: int, pair: CurrencyPair) -> None:
+        if self.note is not None:
+            self.note("link", json.dumps(self._protocol.request_fact(number, pair)))
 
     def _read(self, read_ns: int) -> None:
         self._protocol.read_ns = read_ns
@@ -68,7 +87,8 @@ class IBSession(VenueSession):
             watch.event_seen(item.symbol, item.flags | (Flag.SNAPSHOT if protocol.is_first(item.symbol) else 0))
             counter.events += 1
             stream.deliver(channel, item)
-            self._measure(item, parsed_ns)
+            if not item.flags & Flag.REPLAY:
+                self._measure(item, parsed_ns)
 
     def _measure(self, item: Any, parsed_ns: int) -> None:
         # Whole seconds are no time to measure a latency by.
@@ -84,12 +104,12 @@ class IBSession(VenueSession):
             # A second Gap before there was anything more to lose would tell nothing.
             self._exposed = isinstance(event, Reconnected)
             self._stats.connected = self.ready and not self._protocol.is_down
-        elif symbol in self._protocol.suspended:
-            self._retry_at[symbol] = time.monotonic() + RETRY_S
         self._stream.emit(event)
 
     def _after_frame(self) -> None:
         super()._after_frame()
+        if self._protocol.suspended:
+            self._plan_retries()
         if self.ready and self._protocol.newly_refused:
             self._refused_late()
 
@@ -109,6 +129,21 @@ class IBSession(VenueSession):
         pair, reason = next(iter(protocol.refused.items()))
         self.fail(SubscribeError(f"{self.name}: {pair} was refused: {reason}", code=reason.partition(":")[0]))
 
+    def _plan_retries(self) -> None:
+        protocol = self._protocol
+        for pair, reason in protocol.suspended.items():
+            if pair in self._retry_at:
+                continue
+            retries = protocol.retries.get(pair, 0)
+            delay = min(RETRY_S * 2.0 ** min(retries, 64), max(MAX_RETRY_S, RETRY_S))
+            self._retry_at[pair] = time.monotonic() + delay
+            self.wake()  # its deadline is sooner now
+            if retries:
+                logger.warning(
+                    "%s: still no data of %s after asking %d times (%s); again in %g s",
+                    self.name, pair, retries, reason, delay,
+                )  # fmt: skip
+
     def next_deadline(self) -> float | None:
         deadline, retry = super().next_deadline(), min(self._retry_at.values(), default=None)
         return retry if deadline is None else deadline if retry is None else min(deadline, retry)
@@ -123,6 +158,8 @@ class IBSession(VenueSession):
             if now >= due:
                 del self._retry_at[pair]
                 if pair in self._protocol.suspended and not self.fault:
+                    self._protocol.retries[pair] = self._protocol.retries.get(pair, 0) + 1
+                    self._stats.resyncs += 1
                     self.send(self._protocol.subscribe(pair))
 
     async def lost(self, reason: str) -> None:
@@ -149,14 +186,6 @@ class IBStream(NativeStream):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         require_ib_async()
-        if self.api_host:
-            place = urlsplit(self.api_host)
-            try:
-                port = place.port
-            except ValueError as error:
-                raise ConfigError(f"api_host must be tcp://host:port, was {self.api_host!r}: {error}") from error
-            if not place.hostname or not port or place.path.strip("/") or place.query or place.username:
-                raise ConfigError(f"api_host must be tcp://host:port, was {self.api_host!r}")
         self._options = {channel: self._read_options(channel) for channel in self.subscribe_channels}
 
     def _spell_pairs(self) -> dict[str, CurrencyPair]:
@@ -183,9 +212,6 @@ class IBStream(NativeStream):
         if client_id is not None and "client_id" in self.subscribe_args:
             client_id += self.subscribe_channels.index(channel)
         session = IBSession(self, protocol, self.api_host or URL, client_id)
-        if (source := SESSION_SOURCE.get()) is not None:
-            await source.serve(session)
-            return
         runner = Runner(session, self._policy, "picows", dial=session.dial)
         try:
             await runner.run()

@@ -48,6 +48,22 @@ class IBContract:
         """The twelve fields of a request."""
         return [str(getattr(self, field.name)) for field in fields(self)]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that say something, by name."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+
+    def agrees_with(self, other: "IBContract") -> bool:
+        """Whether both may be one contract: no field that both name differs, the place where orders go apart."""
+        if self.conId and other.conId:
+            return self.conId == other.conId
+        mine, theirs = self.to_dict(), other.to_dict()
+        for name in (mine.keys() & theirs.keys()) - {"exchange", "primaryExchange"}:
+            # A month stands for the day that IB knows.
+            month = name == "lastTradeDateOrContractMonth" and theirs[name].startswith(mine[name])
+            if mine[name] != theirs[name] and not month:
+                return False
+        return True
+
     def __str__(self) -> str:
         shown = (self.secType, self.localSymbol or self.symbol, self.lastTradeDateOrContractMonth, self.exchange)
         number = f" (conId {self.conId})" if self.conId else ""

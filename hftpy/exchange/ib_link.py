@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair
+from hftpy.common.loops import end_tasks
 from hftpy.errors import ConfigError
 from hftpy.exchange.client import CLOSE_TIMEOUT_S, ConnectError, Connection, OnClosed, OnFrame
 from hftpy.exchange.ib_contracts import IBContract
@@ -53,6 +54,27 @@ class Details:
         self.wanted = dict(wanted)
         self.found: dict[CurrencyPair, IBContract] = {}
         self.refused: dict[CurrencyPair, str] = {}  # of the connection that was asked last
+
+    def contract(self, pair: CurrencyPair) -> IBContract:
+        """The contract of a pair: as it was found, else as it was given."""
+        return self.found.get(pair) or self.wanted[pair]
+
+    def recall(self, contracts: Mapping[str, Mapping[str, Any]], refused: Mapping[str, str]) -> None:
+        """What a recording knows of the contracts.
+
+        Raises
+        ------
+        ValueError
+            If a pair meant another contract when it was recorded.
+        """
+        recorded = {CurrencyPair(pair): IBContract(**values) for pair, values in contracts.items()}
+        for pair, wanted in self.wanted.items():
+            if pair not in recorded:
+                continue
+            if not wanted.agrees_with(recorded[pair]):
+                raise ValueError(f"contract of {pair} must be the recorded one ({recorded[pair]}), was {wanted}")
+            self.found[pair] = recorded[pair]
+        self.refused = {pair: refused[str(pair)] for pair in self.wanted if str(pair) in refused}
 
     def take(self, pair: CurrencyPair, candidates: list[IBContract]) -> None:
         """The venue's answer: the contracts that fit."""
@@ -131,9 +153,7 @@ class IBLink(Connection):
                 reason = self._refusal or self._reason or f"{type(error).__name__} {error}".strip()
                 raise ConnectError(f"no connection to {host}:{port} as client {client_id}: {reason}"[:300]) from error
         finally:
-            for task in (shaking, over):
-                task.cancel()
-            await asyncio.gather(shaking, over, return_exceptions=True)
+            await end_tasks((shaking, over))
 
     async def find_details(self, details: Details) -> None:
         """Ask which contracts are meant; those that are known already are not asked for.

@@ -5,7 +5,7 @@ connections (to IB, and IB's data farms) and what it refuses.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -103,6 +103,8 @@ class IBProtocol(VenueProtocol):
         self.read_ns = 0  # when the socket was read; 0: not known
         self._remarks = LimitedLog(logger)
         self.suspended: dict[CurrencyPair, str] = {}  # without data for now, and why
+        self.retries: dict[CurrencyPair, int] = {}  # how often what lost its data was asked for since
+        self._told: set[CurrencyPair] = set()  # whose loss is told, and that had nothing since
         self.known: set[CurrencyPair] = set()  # had data once
         self.newly_refused: list[tuple[CurrencyPair, str]] = []  # since the receipt; an empty reason: has data again
         self._silent: set[CurrencyPair] = set()  # had no data since they were subscribed
@@ -111,6 +113,9 @@ class IBProtocol(VenueProtocol):
         self._number = FIRST_REQUEST
         self._down: dict[str, float] = {}  # what is broken, and since when
         self._last_text: dict[CurrencyPair, str] = {}
+        self.now_s: Callable[[], float] = time.monotonic
+        self.on_request: Callable[[int, CurrencyPair], None] | None = None  # hears which request is for which pair
+        self.follows = False  # the requests are those of a recording, see `follow`
         self._takers: dict[type, Callable[[Any, int], Sequence[IBItem]]] = {
             Quote: self._quote,
             Last: self._last,
@@ -133,6 +138,7 @@ class IBProtocol(VenueProtocol):
         self.newly_refused.clear()
         self.pending = {"nextValidId"}
         self.suspended.clear()
+        self._told.clear()  # what comes after this connection's Reconnected is another loss
         self._pair_of.clear()
         self._lines.clear()
         self._silent.clear()
@@ -140,24 +146,62 @@ class IBProtocol(VenueProtocol):
         messages = []
         if self.options.feed == "market_data":
             messages.append(payload_of(59, 1, DELAYED if self.options.delayed else LIVE).decode())
-        messages += [self.subscribe(pair) for pair in self.pairs if pair not in self.refused]
+        if not self.follows:
+            messages += [self.subscribe(pair) for pair in self.pairs if pair not in self.refused]
         return [*messages, RECEIPT]
 
     def subscribe(self, pair: CurrencyPair) -> str:
         """The message that asks for a pair, by a new request; what comes for older ones is not delivered any more."""
         self._number += 1
-        for request in [request for request, known in self._pair_of.items() if known == pair]:
-            self._forget(request)
-        self.suspended.pop(pair, None)
-        self._pair_of[self._number] = pair
-        self._silent.add(pair)
-        contract = (self.details.found.get(pair) or self.details.wanted[pair]).wire_fields()
+        self._asked(self._number, pair, self.options.feed)
+        if self.on_request is not None:
+            self.on_request(self._number, pair)
+        contract = self.details.contract(pair).wire_fields()
         if self.options.feed == "tick_by_tick":
             kind = "BidAsk" if self.channel is Channel.TICKER else "Last" if self.options.last_only else "AllLast"
             return payload_of(97, self._number, *contract, kind, 0, 0).decode()
-        self._lines[self._number] = _Line()
         ticks = RT_VOLUME if self.channel is Channel.TRADE else ""
         return payload_of(1, 11, self._number, *contract, 0, ticks, 0, 0, "").decode()
+
+    def _asked(self, number: int, pair: CurrencyPair, feed: str) -> None:
+        for request in [request for request, known in self._pair_of.items() if known == pair]:
+            self._forget(request)
+        self.suspended.pop(pair, None)
+        self._pair_of[number] = pair
+        self._silent.add(pair)
+        if feed == "market_data":
+            self._lines[number] = _Line()
+
+    def link_fact(self) -> dict[str, Any]:
+        """What is known of a new connection and stands in none of its messages, for a recording."""
+        contracts = {str(pair): self.details.contract(pair).to_dict() for pair in self.pairs}
+        refused = {str(pair): reason for pair, reason in self.details.refused.items()}
+        return {"server_version": self.server_version, "contracts": contracts, "refused": refused}
+
+    def request_fact(self, number: int, pair: CurrencyPair) -> dict[str, Any]:
+        """Which pair a request is for, for a recording."""
+        return {"request": number, "pair": str(pair), "feed": self.options.feed}
+
+    def follow(self, fact: Mapping[str, Any]) -> CurrencyPair | None:
+        """Take over a fact of a recording (`link_fact`, `request_fact`). Returns the pair that a request is for.
+
+        Raises
+        ------
+        ValueError
+            If it is no such fact, or a pair meant another contract when it was recorded.
+        """
+        try:
+            if "request" not in fact:
+                self.server_version = int(fact["server_version"])
+                self.details.recall(fact["contracts"], fact["refused"])
+                return None
+            number, pair, feed = int(fact["request"]), CurrencyPair(fact["pair"]), fact["feed"]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"fact of a connection to TWS cannot be read: {error!r} in {fact!r}") from error
+        # A file that goes on from another one repeats what holds.
+        if pair in self.wanted and self._pair_of.get(number) != pair:
+            self._asked(number, pair, feed)
+        return pair
 
     def receive(self, frame: bytes, local_ns: int) -> Sequence[IBItem]:  # type: ignore[override]
         message: Message = read_message(frame, self.server_version)
@@ -177,6 +221,10 @@ class IBProtocol(VenueProtocol):
             self.unwanted += 1
             return None
         self.known.add(pair)
+        if self._told:
+            self._told.discard(pair)
+        if self.retries and (retries := self.retries.pop(pair, 0)):
+            logger.info("ib.%s: %s has data again, asked for %d times", self.channel, pair, retries)
         if pair in self.refused and not self.pending:
             del self.refused[pair]  # an error that was none of the subscription
             self.newly_refused.append((pair, ""))
@@ -194,7 +242,7 @@ class IBProtocol(VenueProtocol):
         ask, ask_size = side_of_quote(quote.ask, quote.ask_size)
         ticker = Ticker(
             exchange=self.exchange, symbol=pair, bidPrice=bid, bidVolume=bid_size, askPrice=ask, askVolume=ask_size,
-            exchangeTimeNs=quote.time_ns, localTimeNs=local_ns,
+            exchangeTimeNs=quote.time_ns, localTimeNs=local_ns, flags=self.event_flags,
         )  # fmt: skip
         return (ticker,)
 
@@ -204,7 +252,7 @@ class IBProtocol(VenueProtocol):
             return ()
         trade = Trade(
             exchange=self.exchange, symbol=pair, price=last.price, volume=last.size, exchangeTimeNs=last.time_ns,
-            tradeTimeNs=last.time_ns, localTimeNs=local_ns,
+            tradeTimeNs=last.time_ns, localTimeNs=local_ns, flags=self.event_flags,
         )  # fmt: skip
         return (trade,)
 
@@ -230,7 +278,7 @@ class IBProtocol(VenueProtocol):
     def _line_ticker(self, request: int, line: _Line, local_ns: int) -> Sequence[IBItem]:
         if line.bid is None or line.ask is None or line.bid_size is None or line.ask_size is None:
             return ()
-        flags = 0
+        flags = self.event_flags
         if line.delayed or line.kind in (3, 4):
             flags |= Flag.DELAYED
             if not self.options.delayed:
@@ -265,7 +313,7 @@ class IBProtocol(VenueProtocol):
             self.duplicates += 1  # the state on subscribing again
             return ()
         self._last_text[pair] = tick.text
-        flags = 0 if told.single else Flag.AGGREGATE
+        flags = self.event_flags | (0 if told.single else Flag.AGGREGATE)
         line = self._lines.get(tick.request)
         if line is not None and line.kind in (3, 4):
             flags |= Flag.DELAYED
@@ -316,6 +364,9 @@ class IBProtocol(VenueProtocol):
         if notice.code in PASSING or pair in self.known:
             self._forget(notice.request)
             self.suspended[pair] = reason
+            if pair in self._told:
+                return ()
+            self._told.add(pair)
             logger.error("ib.%s: no data of %s for now: %s", self.channel, pair, reason)
             return (self.gap(pair, reason, None),)
         if not self.pending and pair not in self.refused:
@@ -326,7 +377,7 @@ class IBProtocol(VenueProtocol):
     def _broken(self, what: str, reason: str) -> Sequence[IBItem]:
         if what in self._down:
             return ()
-        self._down[what] = time.monotonic()
+        self._down[what] = self.now_s()
         return (self.gap(None, reason, None),)
 
     def _restored(self, what: str) -> Sequence[IBItem]:
@@ -337,10 +388,12 @@ class IBProtocol(VenueProtocol):
             exchange=self.exchange,
             channel=self.channel,
             attempts=0,
-            down_s=time.monotonic() - since,
-            timestamp=time.time_ns() // 1000,
+            down_s=self.now_s() - since,
+            timestamp=self.clock_ns() // 1000,
         )
-        return (event,)
+        # Those that are still without data would pass for healthy now.
+        self._told = set(self.suspended)
+        return (event, *(self.gap(pair, reason, None) for pair, reason in self.suspended.items()))
 
 
 def side_of_quote(price: float, size: float) -> tuple[float, float]:

@@ -15,6 +15,8 @@ import msgspec
 from hftcore.enums import Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
 from hftpy.errors import VenueError
+from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
+from hftpy.exchange.hooks import recorded_answer
 from hftpy.exchange.rest_body import read_body
 
 TIMEOUT_S = 30.0
@@ -157,17 +159,26 @@ async def fetch_instruments(
     Raises
     ------
     ValueError
-        If there is no list for the venue, the host has no scheme, or the answer is none.
+        If there is no list for the venue, or the answer is none.
+    ConfigError
+        If `rest_host` is no base URL.
     VenueError
-        If the venue cannot be asked, or answers with an error.
+        If the venue cannot be asked, or answers with an error; in a replay, if the list was not recorded.
     """
     venue = Exchange.parse(exchange)
     if venue not in VENUES:
         raise ValueError(f"exchange must be one of {', '.join(map(str, VENUES))}, was {str(venue)!r}")
-    if rest_host and not rest_host.startswith(("http://", "https://")):
-        raise ValueError(f"rest_host must begin with http:// or https://, was {rest_host!r}")
     host, path, _ = VENUES[venue]
-    url = (rest_host or host).rstrip("/") + path
+    url = check_base_url("rest_host", rest_host or host, REST_SCHEMES).rstrip("/") + path
+    recorded = recorded_answer("GET", url)
+    body = await _get(url) if recorded is None else recorded
+    found = read_instruments(venue, body)
+    if register:
+        register_instruments(venue, {item.native: item.symbol for item in found})
+    return found, url, body
+
+
+async def _get(url: str) -> str:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client,
@@ -182,10 +193,7 @@ async def fetch_instruments(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         why = str(error) or f"no answer within {TIMEOUT_S:g} s"
         raise VenueError(f"{url}: {type(error).__name__}: {why}", retryable=True) from error
-    found = read_instruments(venue, body)
-    if register:
-        register_instruments(venue, {item.native: item.symbol for item in found})
-    return found, url, body
+    return body
 
 
 def _number(value: Any) -> Decimal | None:

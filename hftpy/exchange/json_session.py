@@ -11,6 +11,7 @@ import msgspec
 from hftcore.enums import Channel
 from hftpy.common.events import Reconnected
 from hftpy.common.log import LimitedLog
+from hftpy.common.loops import end_tasks
 from hftpy.errors import VenueError
 from hftpy.exchange.runner import Session, logger
 
@@ -154,5 +155,4 @@ class JsonSession(Session):
     async def finish(self) -> None:
         """End the worker."""
         if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+            await end_tasks((self._worker,))

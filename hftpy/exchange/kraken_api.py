@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -24,6 +24,8 @@ from hftcore.symbols import CurrencyPair, register_instruments
 from hftpy.common.orders import Balance, MyOrder
 from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
 from hftpy.exchange import kraken_text as text
+from hftpy.exchange.base_url import REST_SCHEMES, check_base_url
+from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 
 log = logging.getLogger(__name__)
 
@@ -102,13 +104,12 @@ class KrakenApi:
     ) -> None:
         self._key = api_key or ""
         self._secret = api_secret or ""
-        self.rest_host = (rest_host or api_host or REST_URL).rstrip("/")
-        if urlsplit(self.rest_host).scheme not in ("http", "https"):
-            raise ConfigError(f"rest_host must begin with http:// or https://, was {self.rest_host!r}")
+        self.rest_host = check_base_url("rest_host", rest_host or api_host or REST_URL, REST_SCHEMES).rstrip("/")
         if self._secret and _key_of(self._secret) == self._secret.encode():
             log.warning("api_secret of kraken is no base64: the venue will refuse private calls")
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(CONNECT_TIMEOUT_S, timeout))
         self._session: aiohttp.ClientSession | None = None
+        self._source = SESSION_SOURCE.get()  # a recording that is replayed, in place of the venue
         self._lock = asyncio.Lock()
         self._nonce = 0
         self._pairs: dict[str, CurrencyPair] = {}  # by altname
@@ -335,9 +336,11 @@ class KrakenApi:
     async def _request(
         self, method: str, path: str, body: str | None, headers: Mapping[str, str] | None, *, effect: bool
     ) -> Any:
+        url = self.rest_host + path
+        if (recorded := recorded_answer(method, url, self._source)) is not None:
+            return self._result(url, 200, recorded.encode("utf-8", "surrogateescape"), effect=effect)
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
-        url = self.rest_host + path
         try:
             # Redirects are not followed: a signed request goes to the host that was configured, or nowhere.
             async with self._session.request(
@@ -351,6 +354,9 @@ class KrakenApi:
             raise _lost(f"{url}: {type(error).__name__} {error}", effect) from error
         if status >= 500:
             raise _lost(f"{url}: HTTP {status}", effect)
+        return self._result(url, status, content, effect=effect)
+
+    def _result(self, url: str, status: int, content: bytes, *, effect: bool) -> Any:
         try:
             answer = msgspec.json.decode(content)
         except (msgspec.MsgspecError, ValueError) as error:

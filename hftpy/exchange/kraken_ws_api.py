@@ -5,18 +5,20 @@ Source: https://docs.kraken.com/api/docs/websocket-v2/add_order, cancel_order, c
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from hftcore.enums import Exchange, OrderType, Side
 from hftcore.symbols import CurrencyPair, native_symbol
 from hftpy.common.log import LimitedLog
-from hftpy.errors import ConfigError, RequestRejected, RequestUnknown, VenueError
+from hftpy.common.loops import end_tasks
+from hftpy.errors import RequestRejected, RequestUnknown, VenueError
+from hftpy.exchange.base_url import check_base_url
 from hftpy.exchange.client import ClientName
+from hftpy.exchange.hooks import SESSION_SOURCE, recorded_answer
 from hftpy.exchange.kraken_api import KrakenApi, venue_error
 from hftpy.exchange.kraken_executions import URL
 from hftpy.exchange.kraken_text import plain
@@ -136,16 +138,16 @@ class KrakenWsApi:
         client: ClientName = "picows",
         reconnect_times: Any = None,
     ) -> None:
-        if api_host and urlsplit(api_host).scheme not in ("ws", "wss"):
-            raise ConfigError(f"api_host must begin with ws:// or wss://, was {api_host!r}")
         self._api = api
-        self._url = replace_host(URL, api_host) if api_host else URL
+        self._url = replace_host(URL, check_base_url("api_host", api_host, ("ws", "wss"))) if api_host else URL
         self._owns_api = owns_api
         self._client: ClientName = client
         self._policy = ReconnectPolicy.read(reconnect_times)
+        self._source = SESSION_SOURCE.get()  # a recording that is replayed, in place of the venue
         self._session: _OrderSession | None = None
         self._runner: Runner | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stops = 0
 
     def __repr__(self) -> str:
         return f"<KrakenWsApi {self._url}>"
@@ -160,38 +162,57 @@ class KrakenWsApi:
             "waiting": len(session.waiting) if session else 0,
         }
 
-    async def start(self) -> None:
+    def start(self) -> Coroutine[Any, Any, None]:
         """Connect; goes on in the background if the venue is not there within 10 seconds.
+
+        Returns
+        -------
+        Coroutine
+            To be awaited, or made a task. A `stop` that comes before its first step ends it all the same; where it is
+            cancelled, nothing is left behind.
 
         Raises
         ------
         VenueError
-            If the venue refuses the keys.
+            If the venue refuses the keys; in a replay, always.
         """
+        return self._start(self._stops)
+
+    async def _start(self, stops: int) -> None:
+        if stops != self._stops:
+            return
+        recorded_answer("CONNECT", self._url, self._source)
         if self._task is not None and not self._task.done():
             return
         self._session = session = _OrderSession(self._api, self._url)
         self._runner = Runner(session, self._policy, self._client)
-        self._task = asyncio.create_task(self._runner.run(), name="hftpy kraken.ws_api")
+        self._task = task = asyncio.create_task(self._runner.run(), name="hftpy kraken.ws_api")
         ready = asyncio.create_task(session.ready_event.wait(), name="hftpy kraken.ws_api ready")
         try:
-            await asyncio.wait({self._task, ready}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-            await asyncio.gather(ready, return_exceptions=True)
-        if self._task.done():
-            self._task.result()
+            try:
+                await asyncio.wait({task, ready}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await end_tasks((ready,))
+        except asyncio.CancelledError:
+            await end_tasks((task,))
+            raise
+        if stops != self._stops:
+            return
+        if task.done():
+            task.result()
         elif not session.ready:
             logger.warning("kraken.ws_api: not connected within %g s; still trying", START_TIMEOUT_S)
 
     async def stop(self) -> None:
         """Close the connection; requests without an answer end as `RequestUnknown`."""
+        self._stops += 1
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        if self._owns_api:
-            await self._api.close()
+        try:
+            if task is not None:
+                await end_tasks((task,))
+        finally:
+            if self._owns_api:
+                await self._api.close()
 
     async def add_order(
         self,
@@ -252,6 +273,7 @@ class KrakenWsApi:
         return int((await self._request("cancel_all", {}, timeout)).get("count", 0))
 
     async def _request(self, method: str, params: dict[str, Any], timeout: float) -> dict[str, Any]:
+        recorded_answer(method, self._url, self._source)
         session, runner, task = self._session, self._runner, self._task
         if session is None or runner is None or task is None or task.done():
             raise RequestRejected(f"kraken: {method} was not sent: not started", retryable=True)

@@ -16,7 +16,7 @@ from hftcore.book_feed import BookFeed
 from hftcore.feed import Feed
 from hftpy.errors import VenueError
 from hftpy.exchange.client import ClientName, ConnectError, Connection, OnClosed, OnFrame, connect
-from hftpy.exchange.hooks import FRAME_TAP
+from hftpy.exchange.hooks import FRAME_TAP, SESSION_SOURCE, Note
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.tls import TlsContext
 
@@ -40,6 +40,7 @@ class Session(ABC):
         self._wake: asyncio.Event | None = None
         self.fault = ""  # why this connection must be given up; the runner then connects again
         self.fatal: Exception | None = None  # ends the runner
+        self.note: Note | None = None  # a recorder, of what it cannot see in the messages
         self.feed: Feed | BookFeed | None = None  # takes frames in natively, in place of `frame`
         self._to_send: deque[str | bytes] = deque()
 
@@ -126,7 +127,8 @@ class Runner:
         self._policy = policy
         self._client: ClientName = client
         tap = FRAME_TAP.get()
-        self._note = tap.connection(session.name) if tap is not None else None
+        self._note = session.note = tap.connection(session.name) if tap is not None else None
+        self._source = SESSION_SOURCE.get()  # a recording that takes the place of every connection
         self.reconnects = 0
         self.connection: Connection | None = None
         self._attempt = 0
@@ -141,6 +143,9 @@ class Runner:
         VenueError
             If the venue refuses for good, or the reconnect policy is exhausted.
         """
+        if self._source is not None:
+            await self._source.serve(self._session)
+            return
         while True:
             reason = await self._connect_once()
             session = self._session
@@ -169,9 +174,11 @@ class Runner:
             wake.set()
 
         waiting: list[bytes] = []
-        live = False
+        live = over = False
 
         def on_frame(data: bytes) -> None:
+            if over:
+                return  # nobody heard it: a recording that had it would show more than there was
             if self._note is not None:
                 self._note("recv", data)
             # A venue may greet in the packet of the handshake, before opened() has reset the session.
@@ -212,7 +219,7 @@ class Runner:
             return self._venue_error(error)
         finally:
             self.connection = None
-            live = False
+            live, over = False, True
             connection.attach(None)
             session._wake = None
             was_ready = self._ready_at is not None or session.delivered

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import logging
 import time
+import weakref
 from abc import ABC
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any, ClassVar
@@ -22,9 +23,10 @@ from hftcore.symbols import CurrencyPair
 from hftcore.types import Ticker, Trade
 from hftpy.common.events import Gap, Reconnected, Stale
 from hftpy.common.log import LimitedLog
+from hftpy.common.loops import end_tasks
 from hftpy.errors import ConfigError, ObserverError
+from hftpy.exchange.base_url import check_base_url
 from hftpy.exchange.client import CLIENTS, ClientName
-from hftpy.exchange.hooks import SESSION_SOURCE
 from hftpy.exchange.json_session import JsonSession
 from hftpy.exchange.policy import ReconnectPolicy
 from hftpy.exchange.runner import Runner
@@ -47,15 +49,23 @@ _CHANNEL_OF: Mapping[type, Channel] = {Ticker: Channel.TICKER, Trade: Channel.TR
 _HANDLERS: dict[type, str] = {Gap: "on_gap", Stale: "on_stale", Reconnected: "on_reconnected"}
 
 
+class _Run:
+    """One call of `start`, from that call on."""
+
+    def __init__(self) -> None:
+        self.stop_asked = asyncio.Event()
+        self.finished = asyncio.Event()
+
+
 class _Stopped(Awaitable[None]):
     """What `stop` returns: may be awaited until everything has ended, or ignored."""
 
-    def __init__(self, finished: asyncio.Event | None) -> None:
-        self._finished = finished
+    def __init__(self, run: _Run | None) -> None:
+        self._run = run
 
     def __await__(self) -> Generator[Any, None, None]:
-        if self._finished is not None:
-            yield from self._finished.wait().__await__()
+        if self._run is not None:
+            yield from self._run.finished.wait().__await__()
 
 
 async def gather_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -64,9 +74,10 @@ async def gather_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
+        await end_tasks(tasks)
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+            if not task.cancelled():
+                task.exception()  # the first one is on its way to the caller, the others are its consequences
 
 
 def as_list(value: Any) -> list[Any]:
@@ -159,12 +170,11 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
                 raise ConfigError(f"{type(self).__name__} has no channel {str(channel)!r}{why and ': ' + why}")
         if subscribe_args and not isinstance(subscribe_args, Mapping):
             raise ConfigError(f"subscribe_args must be a mapping, was {subscribe_args!r}")
-        if api_host and urlsplit(api_host).scheme not in self.api_schemes:
-            schemes = " or ".join(f"{scheme}://" for scheme in self.api_schemes)
-            raise ConfigError(f"api_host must begin with {schemes}, was {api_host!r}")
         if client and client not in CLIENTS:
             raise ConfigError(f"client must be one of {', '.join(CLIENTS)}, was {client!r}")
-        self.api_host = api_host or ""
+        self.api_host = (
+            check_base_url("api_host", api_host, self.api_schemes, port="tcp" in self.api_schemes) if api_host else ""
+        )
         self.subscribe_args: dict[str, Any] = dict(subscribe_args) if isinstance(subscribe_args, Mapping) else {}
         self._client: ClientName = "websockets" if client == "websockets" else "picows"
         self._api_key = api_key or ""
@@ -176,8 +186,8 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         self._observers: list[Any] = []
         self._sinks: dict[Channel, list[Sink]] = {channel: [] for channel in self.subscribe_channels}
         self._stats = {channel: ChannelStats() for channel in self.subscribe_channels}
-        self._finished: asyncio.Event | None = None
-        self._stop_asked: asyncio.Event | None = None
+        self._run: _Run | None = None  # the one that has begun last
+        self._starts: weakref.WeakSet[_Run] = weakref.WeakSet()
         self._event_log = LimitedLog(logger)
         self._loss_log = LimitedLog(logger, 1.0)
         self._side_tasks: set[asyncio.Task[Any]] = set()
@@ -285,8 +295,14 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         for _, feed in self._feeds:
             feed.on_batch(callback)
 
-    async def start(self) -> None:
+    def start(self) -> Coroutine[Any, Any, None]:
         """Run all channels until `stop`.
+
+        Returns
+        -------
+        Coroutine
+            To be awaited, or made a task. A `stop` that comes before its first step ends it all the same. After a
+            `stop`, it waits until what was stopped has ended.
 
         Raises
         ------
@@ -299,40 +315,50 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
         RuntimeError
             If the stream is already running.
         """
-        if self._finished is not None and not self._finished.is_set():
-            raise RuntimeError(f"{self!r} is already running")
-        self._finished = finished = asyncio.Event()
-        self._stop_asked = stop_asked = asyncio.Event()
-        stopper = asyncio.create_task(stop_asked.wait(), name="hftpy stream stop")
+        run = _Run()
+        self._starts.add(run)
+        return self._run_channels(run)
+
+    async def _run_channels(self, run: _Run) -> None:
+        while (before := self._run) is not None and not before.finished.is_set():
+            if not before.stop_asked.is_set():
+                raise RuntimeError(f"{self!r} is already running")
+            await before.finished.wait()
+        if run.stop_asked.is_set():
+            return
+        self._run = run
+        stopper = asyncio.create_task(run.stop_asked.wait(), name="hftpy stream stop")
         channels = [
             asyncio.create_task(getattr(self, f"{channel}_channel")(), name=f"hftpy {self.exchange}.{channel}")
             for channel in self.subscribe_channels
         ]
         try:
             running: set[asyncio.Task[Any]] = {*channels}
-            while running and not stop_asked.is_set():
+            while running and not run.stop_asked.is_set():
                 done, _ = await asyncio.wait({*running, stopper}, return_when=asyncio.FIRST_COMPLETED)
                 running -= done
                 for task in done:
                     task.result()
         finally:
-            stop_asked.set()
-            tasks = [stopper, *channels, *self._side_tasks]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            finished.set()
+            run.stop_asked.set()
+            try:
+                await end_tasks((stopper, *channels, *self._side_tasks))
+            finally:
+                for task in channels:
+                    if not task.cancelled():
+                        task.exception()  # of several errors the first is raised
+                run.finished.set()
 
     def stop(self) -> Awaitable[None]:
-        """Let `start` return; awaiting the result waits until every connection is closed."""
-        if self._stop_asked is not None:
-            self._stop_asked.set()
-        return _Stopped(self._finished)
+        """Let every `start` that was called before return; awaiting the result waits until all is closed."""
+        for run in self._starts:
+            run.stop_asked.set()
+        return _Stopped(self._run)
 
     @property
     def stopping(self) -> bool:
         """Whether `stop` was asked, or the stream does not run."""
-        return self._stop_asked is None or self._stop_asked.is_set()
+        return self._run is None or self._run.stop_asked.is_set()
 
     async def run_channel(
         self,
@@ -360,13 +386,12 @@ class StreamBase(ABC):  # noqa: B024  which channel coroutines a subclass has is
 
         Raises
         ------
+        ConfigError
+            If `host` is no address of a WebSocket.
         VenueError
             If the reconnect policy is exhausted.
         """
-        if SESSION_SOURCE.get() is not None:
-            logger.warning("%s.%s: nothing of it is replayed", self.exchange, channel)
-            await asyncio.Event().wait()
-        url = host if "://" in host else f"wss://{host}"
+        url = check_base_url("host", host if "://" in host else f"wss://{host}", ("wss", "ws"), query=True)
         if self.api_host:
             url = replace_host(url, self.api_host)
         session = JsonSession(self, Channel.parse(channel), url, subscribe, on_packet, on_connected, on_disconnected)

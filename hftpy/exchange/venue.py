@@ -481,12 +481,8 @@ class NativeStream(StreamBase):
             The channels that it feeds; empty: its own.
         """
         client: ClientName = "websockets" if protocol.needs_deflate else self._client
-        source = SESSION_SOURCE.get()
-        native = client == "picows" or source is not None
+        native = client == "picows" or SESSION_SOURCE.get() is not None
         session = VenueSession(self, protocol, self.url_of(protocol.url), channels or (protocol.channel,), native)
-        if source is not None:
-            await source.serve(session)
-            return
         runner = Runner(
             session,
             self._policy,

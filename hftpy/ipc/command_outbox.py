@@ -21,6 +21,7 @@ FINISHED = 10_000  # ended commands that are remembered
 FINISHED_BYTES = 64 << 20  # and what they returned
 ASK_S, ASK_MAX_S = 0.25, 2.0
 MAX_PEERS = 4096
+MAX_STREAMS = 8192  # targets, and urgent types of them, whose last number is remembered
 
 
 class CommandOutbox:
@@ -36,6 +37,7 @@ class CommandOutbox:
         capacity: int = 10_000,
         window: int = WINDOW,
         finished: int = FINISHED,
+        streams: int = MAX_STREAMS,
     ) -> None:
         self._process_id = process_id
         self._boot = boot
@@ -50,6 +52,8 @@ class CommandOutbox:
         self._finished_bytes = 0
         self.peers: dict[str, Peer] = {}
         self._last_seq: dict[str, int] = {}
+        self._streams = self._forget_at = streams
+        self._floor = 0  # no stream that is not in `_last_seq` has had a higher number
         self._open: dict[str, OrderedDict[int, SentCommand]] = {}  # by stream: what was sent and has not ended
         self._early: deque[SentCommand] = deque()
         self._early_until = 0.0
@@ -100,11 +104,26 @@ class CommandOutbox:
 
     def _number(self, now: float, command: SentCommand) -> None:
         stream = command.stream
-        command.seq = self._last_seq.get(stream, 0) + 1
-        self._last_seq[stream] = command.seq
+        last = self._last_seq.get(stream)
+        if last is None:
+            last = self._floor
+            if len(self._last_seq) >= self._forget_at:
+                self._forget_streams()
+                last = self._floor
+        command.seq = self._last_seq[stream] = last + 1
         command.mono_us = int(now * 1e6)
         command.ttl_ms = max(1, int((command.deadline - now) * 1000)) if command.deadline > 0.0 else 0
         self._open.setdefault(stream, OrderedDict())[command.seq] = command
+
+    def _forget_streams(self) -> None:
+        """Forget the last numbers of all streams of which nothing is open. They, and new ones, go on above the highest
+        that was forgotten: no number is given twice, and the lowest open one tells a receiver that none is missing."""
+        idle = [stream for stream in self._last_seq if not self._open.get(stream)]
+        for stream in idle:
+            self._floor = max(self._floor, self._last_seq.pop(stream))
+            self._open.pop(stream, None)
+        # Where most are in use, not every new one looks at all of them.
+        self._forget_at = max(self._streams, 2 * len(self._last_seq))
 
     def _transmit_first(self, command: SentCommand, to: str) -> None:
         self.sent += 1
@@ -118,7 +137,7 @@ class CommandOutbox:
 
     def _low(self, stream: str) -> int:
         still_open = self._open.get(stream)
-        return next(iter(still_open)) if still_open else self._last_seq.get(stream, 0) + 1
+        return next(iter(still_open)) if still_open else self._last_seq.get(stream, self._floor) + 1
 
     def _send_first(self, now: float, delivery: Delivery, peer: Peer) -> None:
         command = delivery.command

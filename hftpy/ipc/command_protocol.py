@@ -69,7 +69,7 @@ class Ask(msgspec.Struct, omit_defaults=True):
     fin: dict[str, list[int]] = {}
 
 
-class Done(msgspec.Struct, array_like=True):
+class Done(msgspec.Struct, array_like=True, gc=False):  # a journal keeps many, and JSON has no cycles
     """The end of a command: of ``ok`` the value; of ``error`` and ``rejected`` what and why."""
 
     command_id: str

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from hftcore.topic import match, target_matches
-from hftpy.ipc.command import IPCCommand, Keys, decode_frame
+from hftpy.ipc.command import MAX_ID_CHARS, IPCCommand, Keys, decode_frame
 from hftpy.ipc.command_clock import ForeignClock
 from hftpy.ipc.command_handlers import Registered, stream_of, target_of
 from hftpy.ipc.command_protocol import MAX_ERROR_CHARACTERS, Answer, Ask, AskItem, Done, Hello, Outcome
@@ -37,6 +37,7 @@ MAX_LIVES = 128  # of senders that are remembered by the process that they come 
 MAX_KEPT_BYTES = 256 << 20  # of commands and answers, by the same
 SWEEP_S = 1.0  # how often lives are looked at whether they may be forgotten
 MAX_SKIPPED = 10_000
+MAX_MISSED = 2_000  # commands of one life of a sender that were said to be missing, and have not come yet
 HELLO_S = 0.2  # how long what came before its sender's hello waits for it
 
 
@@ -153,6 +154,9 @@ class CommandReceiver:
                 self._on_low(now, session, stream, low)
 
     def _on_item(self, now: float, session: Session, item: AskItem) -> None:
+        if len(item.command_id) > MAX_ID_CHARS:
+            self.refused += 1
+            return
         entry = session.store.get(item.command_id)
         answer = self._answer(session.remote, session.boot)
         if entry is not None:
@@ -165,7 +169,7 @@ class CommandReceiver:
             # Decided, and not kept: that is what becomes of what was refused.
             answer.done.append(Done(item.command_id, "rejected", Rejection.BUSY))
         elif not item.deadline_us or now * 1e6 <= self._local_us(now, session.remote, session.boot, item.deadline_us):
-            answer.missing.append(item.command_id)
+            self._miss(session, item.command_id)
         elif item.to == self._boot:
             # It never came, and would be refused if it came now.
             answer.done.append(Done(item.command_id, "rejected", Rejection.EXPIRED))
@@ -176,6 +180,13 @@ class CommandReceiver:
                 answer.done.append(found)
             elif not found:
                 answer.done.append(Done(item.command_id, "rejected", Rejection.EXPIRED))
+
+    def _miss(self, session: Session, command_id: str, attempt: int = 1) -> None:
+        """Let a command be sent again, after so many times, if its sender still waits for its end."""
+        session.missed[command_id] = max(attempt, session.missed.get(command_id, 0))
+        if len(session.missed) > MAX_MISSED:
+            del session.missed[next(iter(session.missed))]  # it will be asked about again
+        self._answer(session.remote, session.boot).missing.append(command_id)
 
     def on_frame(self, now: float, remote: str, frame: bytes) -> None:
         """A command, sent for the first time or again."""
@@ -250,6 +261,14 @@ class CommandReceiver:
                 command_id = command.command_id
                 self._say(entry, unknown_end(command_id) if maybe else Done(command_id, "rejected", Rejection.BUSY))
             return
+        missed = session.missed.get(command.command_id, keys.attempt) if session.missed else keys.attempt
+        if keys.to != self._boot and keys.attempt <= missed and self._may_have_run(entry):
+            # What was for an earlier life is sent again when this one misses it: else somebody repeats what was sent.
+            self.duplicates += 1
+            self._miss(session, command.command_id, keys.attempt)
+            return
+        if session.missed:
+            session.missed.pop(command.command_id, None)
         if seq != stream.next and len(stream.seen) >= MAX_SKIPPED:
             self.busy += 1
             return  # that it was refused could not be remembered: it stays missing, and will be sent again

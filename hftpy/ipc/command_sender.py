@@ -55,6 +55,8 @@ class CommandSender(CommandOutbox):
         How many may be on their way to one target.
     finished
         How many ended commands are remembered.
+    streams
+        How many targets' last numbers are remembered, besides those of which something is open.
 
     Attributes
     ----------
@@ -190,7 +192,7 @@ class CommandSender(CommandOutbox):
         }  # fmt: skip
         for delivery in itertools.chain(peer.inflight.values(), peer.received.values(), peer.queue, peer.urgent):
             command = delivery.command
-            if command.seq:
+            if command.seq and not delivery.final:
                 base[command.stream] = min(base[command.stream], command.seq)
         self._transmit(encode_downstream(peer.name, Hello(self._process_id, self._boot, 2, base, int(now * 1e6))))
         peer.hello_at = now + peer.hello_interval

@@ -70,7 +70,7 @@ class Source:
 class Session:
     """One life of a sender, as it reaches us through one process."""
 
-    __slots__ = ("boot", "greeted", "remote", "sender", "source", "store", "streams", "used")
+    __slots__ = ("boot", "greeted", "missed", "remote", "sender", "source", "store", "streams", "used")
 
     def __init__(self, source: Source, remote: str, sender: str, boot: str) -> None:
         self.source = source
@@ -81,6 +81,8 @@ class Session:
         self.streams: dict[str, Stream] = {}
         self.used = 0.0
         self.greeted = False  # its hello has come
+        # Commands that are to be sent again, oldest first: the last time of sending that does not count.
+        self.missed: dict[str, int] = {}
 
     def stream(self, name: str) -> Stream:
         found = self.streams.get(name)

@@ -5,6 +5,7 @@ import functools
 import os
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,15 @@ HOLD_S = 5.0
 _KEYS_BYTES = 400  # room for the optional keys
 
 _topic = functools.lru_cache(4096)(command_topic)
+_systems: "weakref.WeakSet[IPCCommandSystem]" = weakref.WeakSet()
+
+
+def _disown_in_child() -> None:
+    for system in list(_systems):
+        system._disown()
+
+
+os.register_at_fork(after_in_child=_disown_in_child)
 
 
 class _Done:
@@ -87,7 +97,8 @@ class IPCCommandSystem:
     TypeError, ValueError
         If the process id is not one.
 
-    Thread safety: one thread, that of the event loop.
+    Thread safety: one thread, that of the event loop. A forked child must make its own: there, what would send, start
+    or wait raises RuntimeError, and `stop` does nothing.
     """
 
     def __init__(
@@ -138,6 +149,8 @@ class IPCCommandSystem:
         self._wanted: dict[str, None] = {}  # in the order of the calls
         self._remotes: dict[str, Remote] = {}
         self._running = self._stopped = False
+        self._disowned = False
+        _systems.add(self)
         self._stops = 0
         self._waiters: set[asyncio.Future[None]] = set()  # of those who wait for a target
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -160,6 +173,7 @@ class IPCCommandSystem:
         RootError
             If the root or the audit log cannot be used.
         """
+        self._check_own()
         if not self._running:
             if self._audit_path is not None and self._observer.audit is None:
                 self._observer.audit = AuditLog(self._audit_path)
@@ -188,6 +202,8 @@ class IPCCommandSystem:
         wait for their handlers are refused as busy; a handler that runs is cancelled, and its sender told that the
         outcome is unknown. The handler that calls this runs to its end, and its sender is told how.
         """
+        if self._disowned:
+            return _Done(self)
         self._running = False
         self._stopped = True
         self._stops += 1
@@ -216,6 +232,7 @@ class IPCCommandSystem:
             If the root cannot be used.
         """
         check_process_id(remote_process_id)
+        self._check_own()
         self._wanted.setdefault(remote_process_id)
         if self._running:
             self._connect(remote_process_id)
@@ -325,6 +342,8 @@ class IPCCommandSystem:
     def _send(
         self, target_id: str, command_type: str, payload: Any, timeout: float | None, ack: Ack, fail_fast: bool
     ) -> SentCommand:
+        if self._disowned:
+            self._check_own()
         topic = _topic(target_id, command_type)
         ttl = self._hold_s if timeout is None else timeout
         if not 0 < ttl < 1e7:
@@ -390,6 +409,7 @@ class IPCCommandSystem:
         """
         if until not in ("recv", "done"):
             raise ValueError(f"until must be recv or done, was {until!r}")
+        self._check_own()
         command = self._find(command_id)
         if until == "done":
             self._attach()
@@ -425,6 +445,7 @@ class IPCCommandSystem:
             If the target is not one.
         """
         check_target(target_id)
+        self._check_own()
         self._attach()
         if self._stopped:
             raise self._never_ready(target_id)
@@ -456,6 +477,17 @@ class IPCCommandSystem:
         if self._stops != stops:
             raise self._never_ready(target_id)
         return True
+
+    def _check_own(self) -> None:
+        if self._disowned:
+            raise RuntimeError(
+                f"the command system of {self._process_id} belongs to the process that made it, not to its forked child"
+            )
+
+    def _disown(self) -> None:
+        """In a forked child: the sockets are the parent's; kept, so that nothing of theirs is given back here."""
+        self._disowned = True
+        self._running = False
 
     def _never_ready(self, target_id: str) -> CommandsStopped:
         return CommandsStopped(f"{self._process_id} was stopped: {target_id} will not be ready for its commands")
@@ -565,6 +597,8 @@ class IPCCommandSystem:
                 self._observer.audit = None
 
     async def _settle(self) -> None:
+        if self._disowned:
+            return
         self._attach()
         if asyncio.current_task() in self._ending:
             return  # others may wait for this one

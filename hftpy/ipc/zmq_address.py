@@ -20,6 +20,7 @@ from hftpy.common.paths import socket_path
 from hftpy.ipc import codec
 from hftpy.ipc.curve_guard import KeyedReader
 from hftpy.ipc.endpoint import Message
+from hftpy.ipc.lives import begin_life, end_life, lives_path
 from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import MAX_FRAME_BYTES, FrameReader, OwnedAddress, has_frames
 from hftpy.wire import market_pb2 as wire
@@ -38,6 +39,12 @@ _LOOK_AFTER_S = 0.002
 _RECENTLY_S = 10.0
 _PATIENCE_S = 0.5
 _LINGER_MS = 2_000
+
+
+def _seqs(heartbeat: bytes) -> dict[str, int]:
+    """The last number of each topic that a heartbeat names."""
+    states = wire.Control.FromString(heartbeat[MARKET_TOPIC_BYTES:]).heartbeat.topics
+    return {state.topic.decode().rstrip(): state.seq for state in states if state.topic != codec.CONTROL_TOPIC}
 
 
 class ZmqAddress:
@@ -66,6 +73,8 @@ class ZmqAddress:
             self._native, exchange, epoch, keep=channel is not Channel.MY_TRADE, on_full=self._send_to_others
         )
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._lives = lives_path(root, exchange, channel)
+        begin_life(self._lives, epoch)
         self._dropped_at = -math.inf
         self._topics: dict[str, bytes] = {}
         self._subscriptions = PrefixFilter()
@@ -194,6 +203,7 @@ class ZmqAddress:
         while time.monotonic() < deadline:
             time.sleep(0.01)
             self._broadcast(heartbeat)
+        end_life(self._lives, self._epoch, _seqs(heartbeat))  # while the address is ours
         self._owned.close(_LINGER_MS)
 
     def _broadcast(self, frame: bytes) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hftpy.errors import ConfigError
 from hftpy.ipc import codec
 from hftpy.ipc.curve_link import CurveLink
 from hftpy.ipc.endpoint import Source
+from hftpy.ipc.lives import UnheardLives, lives_path
 from hftpy.ipc.observers import Observers
 from hftpy.ipc.tcp import TcpEndpoints, channel_name
 from hftpy.ipc.transport import FrameReader, connect
@@ -64,6 +65,8 @@ class ZmqSource(Source):
         self._reader: FrameReader | None = None
         self._tcp = tcp
         self._link: CurveLink | None = None
+        self._lives: UnheardLives | None = None
+        self._heard = False  # anything since it was opened
         observers.on_refresh(self._bind)
 
     def add_symbols(self, symbols: Sequence[str]) -> None:
@@ -86,6 +89,8 @@ class ZmqSource(Source):
         remote = None if tcp is None else tcp.channel(channel_name(self.exchange, self.channel))
         if tcp is None or remote is None:
             path = socket_path(root, f"{self.exchange}.{self.channel}.ipc")
+            # First, so that none falls in between.
+            self._lives = UnheardLives(lives_path(root, self.exchange, self.channel), self._unheard)
             self._socket = connect(path, zmq.SUB, receive_hwm=receive_hwm)
         else:
             self._socket = connect(None, zmq.SUB, receive_hwm=receive_hwm)
@@ -101,6 +106,7 @@ class ZmqSource(Source):
             self._bind()
         else:
             self._subscription.resume(native)
+        self._heard = False
         self._reader = FrameReader(loop, self._socket, self._read)
         if self._link is not None:
             self._link.attach(loop)
@@ -138,10 +144,52 @@ class ZmqSource(Source):
 
     def _read(self, limit: int) -> bool:
         assert self._subscription is not None
+        if not self._heard and self._lives is not None and not self._tracker.epoch:
+            self._read_first()
         try:
             return self._subscription.drain(limit)
         finally:
             self.sync()
+
+    def _read_first(self) -> None:
+        """The first frame of all: what was sent before it by others is told before it."""
+        assert self._socket is not None and self._lives is not None
+        try:
+            frame = self._socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        self._heard = True
+        try:
+            if (epoch := self._epoch_of(frame)) is not None:
+                self._lives.heard_first(epoch)
+        except _MALFORMED:
+            pass  # which is counted below
+        self._on_frame(frame)
+        self._last_frame = time.monotonic()
+
+    def _epoch_of(self, frame: bytes) -> int | None:
+        """Whose life a frame is of; None: it does not say."""
+        if frame[:1] != b"\x00":
+            return int(self._decode(frame[MARKET_TOPIC_BYTES:]).epoch)
+        if not frame.startswith(codec.CONTROL_TOPIC):
+            return None
+        return int(wire.Control.FromString(frame[MARKET_TOPIC_BYTES:]).epoch)
+
+    def check_silence(self, limit_s: float) -> None:
+        super().check_silence(limit_s)
+        if self._lives is not None and self._subscription is not None:
+            self._lives.look(self._tracker.epoch)
+
+    def _unheard(self, sent: Mapping[str, int] | None) -> None:
+        """A publisher has come and gone, and nothing of it has arrived."""
+        if sent is None:
+            logger.warning("%s: a publisher has come and gone unheard", self)
+            self._gap(None, "a publisher came and went unheard", None)
+            return
+        for name, seq in sent.items():
+            topic = pad(name, MARKET_TOPIC_BYTES)
+            if seq and self._wanted(topic):
+                self._lose(topic, self._symbol(topic), seq)
 
     def sync(self) -> None:
         if self._link is not None:

@@ -292,14 +292,16 @@ class ServiceBase(ServiceKeeping):
                     await self._guard("on_stop", self._call_on_stop)
             finally:  # whatever on_stop does: sys.exit() too
                 last = self._status_or_less() if self.has_run else ServiceBase.status(self)
-                async with self._saved_at_the_end():
-                    await self._release()
-                self._watchdog.stop()
-                self._lifecycle = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
-                kept = {"counters": dict(self.counters), "saved_state": self._state_status()}
-                content = status.encode(last | {"state": self.state, **kept})
-                await self._quietly(lambda: status.write(content, final=True))
-                await self._quietly(status.close)
+                try:
+                    async with self._saved_at_the_end():
+                        await self._release()
+                finally:
+                    self._watchdog.stop()
+                    self._lifecycle = "failed" if self._failure or not (self.has_run or interrupted) else "stopped"
+                    kept = {"counters": dict(self.counters), "saved_state": self._state_status()}
+                    content = status.encode(last | {"state": self.state, **kept})
+                    await self._quietly(lambda: status.write(content, final=True))
+                    await self._quietly(status.close)
         if self._failure is not None:
             raise self._failure
 

@@ -23,6 +23,7 @@ from hftpy.service.saved_state import StateFile
 log = logging.getLogger(__name__)
 
 SAVE_EARLY_S = 1.0  # a service that takes longer to end saves its state before that too
+SAVE_LIMIT_S = 5.0  # the last time, it may take so long
 WARM_LOOK_S = 0.05  # between two looks at the counters, while the service is cold
 
 
@@ -264,8 +265,13 @@ class ServiceKeeping(ServiceControl):
             yield
         finally:
             ended.set()
-            if await early:
-                await self._guard("on_save", self.save_state)
+            try:
+                async with asyncio.timeout(SAVE_LIMIT_S):
+                    if await early:
+                        await self._guard("on_save", self.save_state)
+            except TimeoutError:
+                self._state_failures += 1
+                self._hook_failed("on_save")
 
     async def _save_early(self, ended: asyncio.Event) -> bool:
         """Save the state if `ended` is not set in time; returns whether it can be saved, as far as is known."""

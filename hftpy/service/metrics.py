@@ -59,6 +59,8 @@ _DESCRIBED: dict[str, dict[str, str]] = {
         "~stalled": "1 while the event loop stands",
         "stalls": "How often it stood for longer than the threshold",
         "~longest_seconds": "The longest stall",
+        "suspensions": "How often the process did not run for longer than that: it was stopped, or its machine",
+        "~suspended_seconds": "For how long, together",
     },
     "interrupts": {
         "delivered": "Interrupts that reached an interruption point",
@@ -254,7 +256,7 @@ def _samples(status: Mapping[str, Any]) -> Iterator[Sample]:
             yield "", key, {}, status[key]
     yield from _group("service", status.get("counters"))
     loop = dict(status.get("loop") or {})
-    yield from _group("loop", _renamed(loop, {"longest_s": "longest_seconds"}))
+    yield from _group("loop", _renamed(loop, {"longest_s": "longest_seconds", "suspended_s": "suspended_seconds"}))
     yield from _group("interrupts", status.get("interrupts"))
     yield from _group("next", status.get("next"))
     for task, counts in (status.get("tasks") or {}).items():

@@ -5,14 +5,20 @@ can interrupt that, but it is seen, and said where it is.
 
 The loop writes the time into one attribute, four times per threshold; the thread looks at it as often. What is measured
 costs nothing between.
+
+A loop that stands because the whole process does not run (SIGSTOP, a debugger, a machine that is suspended or has no
+time for it) has not stalled. The thread knows by itself: where it wakes late because a call holds Python's lock, it has
+asked for that lock every few milliseconds, and each time slept; where the process did not run, it has not.
 """
 
 import asyncio
 import logging
+import resource
 import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +26,16 @@ log = logging.getLogger(__name__)
 
 LOOKS = 4  # per threshold
 STACK_LIMIT = 20
+LEAST_ASKED = 16  # times that the lock would have been asked for: below, nothing is concluded from how often it was
+ASKED_SHARE = 8  # of those at least one in so many happens, however busy the machine is
+
+
+_TELLS = sys.platform == "linux"
+
+
+def _times_slept() -> int:
+    """How often the calling thread has gone to sleep; -1 where the system does not tell."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw if sys.platform == "linux" else -1
 
 
 class LoopWatchdog:
@@ -44,6 +60,10 @@ class LoopWatchdog:
         Whether it stands now.
     longest_s : float
         The longest of them that has ended.
+    suspensions : int
+        How often the process itself did not run for longer than that. On Linux; elsewhere these are stalls.
+    suspended_s : float
+        For how long, together.
     stack : list of str
         Where the loop's thread was at the last one that was seen while it lasted.
 
@@ -69,6 +89,10 @@ class LoopWatchdog:
         self._watched = 0  # the loop's thread
         self._due = 0.0  # when the loop's next beat was to come
         self._reported = -1.0  # the beat that was missed, of the stall that was reported last
+        self._late: deque[tuple[float, float]] = deque()  # beats: due, and come; the thread says what they are
+        self._suspended: deque[tuple[float, float]] = deque(maxlen=16)  # when the process did not run
+        self.suspensions = 0
+        self.suspended_s = 0.0
         self.stalls = 0
         self.stalled = False
         self.longest_s = 0.0
@@ -106,27 +130,57 @@ class LoopWatchdog:
         late_s = max(0.0, now - due)
         self._on_lag(int(late_s * 1e9))
         if late_s > self._threshold_s:
-            self.stalls += 1
-            self.longest_s = max(self.longest_s, late_s)
-            if self._reported == due:
-                log.warning("%s: the event loop turns again, after %.2f s", self._name, late_s)
-            else:
-                log.warning(
-                    "%s: the event loop stood for %.2f s; where is not known: the process was stopped, or a call held "
-                    "Python's lock",
-                    self._name,
-                    late_s,
-                )
+            self._late.append((due, now))
         self.stalled = False
         self._set_timer()
 
     def _watch(self) -> None:
-        while True:
+        slept = _times_slept()
+        is_over = False
+        while not is_over:
             wakes = time.monotonic() + self._period_s
-            if self._over.wait(self._period_s):
-                return
+            is_over = self._over.wait(self._period_s)
             now = time.monotonic()
-            self._look(now, now - wakes)
+            before, slept = slept, _times_slept()
+            if now > wakes:
+                self._overslept(wakes, now, slept - before)
+            if not is_over:
+                self._look(now, now - wakes)
+            self._judge()
+
+    def _overslept(self, wakes: float, now: float, slept: int) -> None:
+        """This thread woke late, and slept so often meanwhile: did the process run?"""
+        asked = (now - wakes) / sys.getswitchinterval()
+        if not _TELLS or asked < LEAST_ASKED or slept >= asked / ASKED_SHARE:
+            return
+        self._suspended.append((wakes, now))
+        if now - wakes > self._threshold_s:
+            self.suspensions += 1
+            self.suspended_s += now - wakes
+            log.warning(
+                "%s: the process did not run for %.2f s: it was stopped, or the machine had no time for it",
+                self._name,
+                now - wakes,
+            )
+
+    def _judge(self) -> None:
+        """Count what the loop was late for while the process ran."""
+        while self._late:
+            due, came = self._late.popleft()
+            stood_s = came - due - sum(max(0.0, min(came, end) - max(due, begin)) for begin, end in self._suspended)
+            if self._reported == due:
+                log.warning("%s: the event loop turns again, after %.2f s", self._name, stood_s)
+            elif stood_s > self._threshold_s:
+                log.warning(
+                    "%s: the event loop stood for %.2f s; where is not known: %sa call held Python's lock",
+                    self._name,
+                    stood_s,
+                    "" if _TELLS else "the process was stopped, or ",
+                )
+            else:
+                continue
+            self.stalls += 1
+            self.longest_s = max(self.longest_s, stood_s)
 
     def _look(self, now: float, overslept_s: float) -> None:
         """Report a stall, if there is a new one. While this thread did not run either, nothing is known of the loop."""
@@ -158,5 +212,7 @@ class LoopWatchdog:
             "stalled": self.stalled,
             "stalls": self.stalls,
             "longest_s": round(self.longest_s, 3),
+            "suspensions": self.suspensions,
+            "suspended_s": round(self.suspended_s, 3),
             "stack": self.stack,
         }

@@ -93,6 +93,7 @@ class SessionRecorder:
         self._written_bytes = 0  # the writer's; read by the other side
         self._names: dict[str, int] = {}
         self._urls: dict[str, str] = {}
+        self._links: dict[str, dict[str, str]] = {}  # by connection: what each file must tell anew
         self._lost_now = 0
         self._log = LimitedLog(log)
         self._file: BinaryIO | None = None
@@ -206,7 +207,11 @@ class SessionRecorder:
         row: dict[str, Any] = {"t": kind, "ts_ns": time_ns, "conn": label}
         if kind == "conn":
             self._urls[label] = text
+            self._links.pop(label, None)
             self._line({**row, "url": text})
+        elif kind == "link":
+            self._line({**row, "data": text})
+            self._links.setdefault(label, {})[str(json.loads(text).get("pair", ""))] = text
         else:
             self._line({**row, "data": text})
 
@@ -243,7 +248,12 @@ class SessionRecorder:
         if len(self.files) > 1:
             header["continues"] = self.files[-2].name
             header["connections"] = self._urls
-        self._file.write(json.dumps(header).encode() + b"\n")
+        rows = [header]
+        now_ns = self._clock_ns() if self._links else 0
+        for label, links in self._links.items():
+            rows += [{"t": "link", "ts_ns": now_ns, "conn": label, "data": text} for text in links.values()]
+        for row in rows:
+            self._file.write(json.dumps(row).encode() + b"\n")
         return self._file
 
     def _end_file(self) -> None:

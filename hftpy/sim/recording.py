@@ -1,7 +1,7 @@
 """Recorded sessions: whole connections in arrival order, one JSON object per line; how they are compressed is for
 `hftpy.sim.session_lines` to know.
 
-The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn","ts"|"ts_ns",…,"data"?}`` where
+The first line is a header ``{"t":"header",…}``; then ``{"t":"recv"|"send"|"http"|"conn"|"link",…,"data"?}`` where
 `data` is the frame exactly as it was on the wire; a byte that is no UTF-8 stands as a lone surrogate, U+DC80 to U+DCFF
 (PEP 383), which `hftpy.sim.text.wire_bytes` takes back.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hftcore.enums import Channel, Exchange
 from hftcore.symbols import CurrencyPair, pair_of_native, register_instruments
@@ -22,7 +22,7 @@ from hftpy.sim.session_lines import CUT, session_lines
 from hftpy.sim.session_venue import exchange_of_frame, exchange_of_url
 
 Path = str | os.PathLike[str]
-EntryKind = Literal["header", "recv", "send", "http", "conn"]
+EntryKind = Literal["header", "recv", "send", "http", "conn", "link"]
 FRAMES_TO_GUESS_FROM = 200
 UNKNOWN_LOSS = -1
 SNAPSHOT_START = '{"lastUpdateId"'  # a snapshot of Binance that a recorder put among the frames
@@ -159,9 +159,10 @@ def session_header(path: Path) -> dict[str, Any]:
 
 def _header_exchange(path: Path) -> Exchange | None:
     """The venue that a session's header names."""
+    name = session_header(path).get("exchange")
     try:
-        return Exchange.parse(session_header(path)["exchange"])
-    except (KeyError, ValueError, TypeError):
+        return (Exchange.parse(name) or None) if isinstance(name, str) else None
+    except ValueError:
         return None
 
 
@@ -200,7 +201,7 @@ def iter_session(path: Path, on_cut: Callable[[str], None] = _tell_cut) -> Itera
             continue
         try:
             yield _entry(line)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 if not cuts:
                     cut(f"{name} ends in the middle of line {number}{CUT}")
@@ -213,11 +214,19 @@ def iter_session(path: Path, on_cut: Callable[[str], None] = _tell_cut) -> Itera
 
 def _entry(line: bytes) -> SessionEntry:
     entry = json.loads(line)
-    kind, data = entry["t"], entry.get("data", "")
-    time_ns = int(entry["ts_ns"]) if "ts_ns" in entry else round(float(entry.get("ts", 0)) * 1e9)
+    kind, data, url = entry["t"], entry.get("data", ""), entry.get("url") or ""
+    # The digits as they stand: a float of seconds times 1e9 is off by up to 100 ns.
+    time_ns = int(entry["ts_ns"]) if "ts_ns" in entry else int(Decimal(str(entry.get("ts", 0))).scaleb(9))
+    if not 0 <= time_ns < 1 << 63:
+        raise ValueError(f"ts_ns must be a time since 1970 in nanoseconds, was {time_ns}")
+    lost = int(entry.get("lost") or 0)
+    if not 0 <= lost < 1 << 63:
+        raise ValueError(f"lost must be a number of messages, was {lost}")
+    if not isinstance(kind, str) or not isinstance(url, str):
+        raise ValueError(f"t and url must be strings, were {kind!r} and {url!r}")
     return SessionEntry(
-        kind, time_ns, data if isinstance(data, str) else json.dumps(data), entry.get("url") or "",
-        str(entry.get("conn") or ""), int(entry.get("lost") or 0),
+        cast("EntryKind", kind), time_ns, data if isinstance(data, str) else json.dumps(data), url,
+        str(entry.get("conn") or ""), lost,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,8 +12,10 @@ from hftcore.book_feed import BookFeed
 from hftcore.enums import BookState, Channel, Exchange, Flag
 from hftcore.errors import ParseError
 from hftcore.symbols import CurrencyPair, native_symbol
+from hftpy.exchange.ib_protocol import IBProtocol
 from hftpy.exchange.market import MarketProtocol
-from hftpy.exchange.venue import VenueSession
+from hftpy.exchange.runner import Session
+from hftpy.exchange.venue import VenueProtocol, VenueSession
 from hftpy.sim.recording import (
     UNKNOWN_LOSS,
     SessionEntry,
@@ -87,6 +90,8 @@ class RecordedSource:
         self._labelled: dict[str, Channel] = {}  # connections whose name tells whose they are
         self._names: dict[Channel, dict[str, None]] = {}  # the venue's names that were recorded, in their order
         self._pairs: dict[Channel, set[CurrencyPair]] = {}
+        self._has_links = False
+        self._answers: dict[str, str] = {}  # of public REST requests, by path and query; the first of each
         self._depths: set[int] = set()  # of the books, where that makes a difference
         self._read()
         self._hearers: dict[str, list[VenueSession]] = {}
@@ -100,8 +105,11 @@ class RecordedSource:
             if entry.conn and entry.conn not in self._labelled and (label := _label.fullmatch(entry.conn)):
                 with contextlib.suppress(ValueError):
                     self._labelled[entry.conn] = Channel.parse(label[1])
+            self._has_links = self._has_links or entry.kind == "link"
             if entry.kind == "http":
                 register_session_instruments(self.exchange, entry)
+                if depth_snapshot(self.exchange, entry) is None:
+                    self._answers.setdefault(_path_of(entry.url), entry.data)
             elif entry.kind == "recv":
                 key = classify_frame(self.exchange, entry.data)
                 if (depth := recorded_book_depth(self.exchange, entry)) is not None:
@@ -113,24 +121,33 @@ class RecordedSource:
                     self._names.setdefault(channel, {})[key.name] = None
                     self._pairs.setdefault(channel, set()).update(key.pairs)
 
-    async def serve(self, session: VenueSession) -> None:
+    async def serve(self, session: Session) -> None:
         """Take a session in; it hears the recording when that is played."""
+        if isinstance(session, VenueSession):
+            self._take_in(session)
+        else:
+            log.warning("%s: nothing of it is replayed", session.name)
+        await asyncio.Event().wait()
+
+    def _take_in(self, session: VenueSession) -> None:
         protocol = session.protocol
-        played = isinstance(protocol, MarketProtocol) and protocol.channel in PLAYED
+        played = isinstance(protocol, MarketProtocol | IBProtocol) and protocol.channel in PLAYED
         same = protocol.exchange is self.exchange or {protocol.exchange, self.exchange} <= set(OKX)
         if not same or not played:
             log.warning("%s: nothing of it is replayed; the recording is of %s", session.name, self.exchange)
         else:
             protocol.clock_ns = self.clock_ns
             protocol.event_flags = int(Flag.REPLAY)
+            if isinstance(protocol, IBProtocol):
+                protocol.now_s, protocol.follows = self._now_s, True
             if isinstance(session.feed, BookFeed):
                 session.feed.on_ask = None  # the recording brings a snapshot where there was one
             self._wanted[session] = self._chosen(session)
             self.sessions.append(session)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            session.end()
+
+    def answer(self, url: str) -> str | None:
+        """The first recorded answer to a public request; see `hftpy.exchange.hooks.SessionSource`."""
+        return self._answers.get(_path_of(url))
 
     def _chosen(self, session: VenueSession) -> frozenset[str]:
         """The venue's names of which a session hears frames: what it subscribes, else the first that stands in."""
@@ -149,6 +166,9 @@ class RecordedSource:
                 f'subscribe_args {{"book": {{"depth": {max(self._depths)}}}}}'
             )
 
+    def _now_s(self) -> float:
+        return self._now_ns / 1e9
+
     def clock_ns(self) -> int:
         """The recorded time of the frame at hand."""
         return self._now_ns
@@ -164,6 +184,9 @@ class RecordedSource:
         if not self.sessions:
             files = ", ".join(map(str, self.paths))
             raise ValueError(f"no stream takes what was recorded of {self.exchange} ({files})")
+        if self.exchange is Exchange.IB and not self._has_links:
+            files = ", ".join(map(str, self.paths))
+            raise ValueError(f'recording must have lines "link", which say what each request of ib is for ({files})')
         for session in self.sessions:
             self._check_depth(session)
             await session.opened()
@@ -192,6 +215,8 @@ class RecordedSource:
             await self._missed(entry.lost)
         if entry.kind == "conn" and entry.url:
             await self._connected(entry)
+        elif entry.kind == "link":
+            self._link(entry)
         elif (symbol := depth_snapshot(self.exchange, entry)) is not None:
             self._whole_book(symbol, entry)
             await self._settled()
@@ -205,6 +230,10 @@ class RecordedSource:
         if not hearers:
             return
         frame = wire_bytes(entry.data)
+        if self.exchange is Exchange.IB:
+            for session in hearers:
+                session.frame(frame)
+            return
         key = classify_frame(self.exchange, entry.data)
         channels = channels_of_name(self.exchange, key.channel) if key is not None else ()
         for session in hearers:
@@ -214,6 +243,17 @@ class RecordedSource:
             elif self.exchange is Exchange.COINBASE:
                 # Of another channel, but all frames of a connection are counted.
                 session.frame(_counted(entry.data) if mine else frame)
+
+    def _link(self, entry: SessionEntry) -> None:
+        """A connection's facts, which Interactive Brokers' messages cannot be read without."""
+        try:
+            fact = json.loads(entry.data)
+        except ValueError as error:
+            raise ValueError(f"fact of connection {entry.conn!r} cannot be read: {error} in {entry.data!r}") from error
+        for session in self._hearers_of(entry.conn):
+            protocol = session.protocol
+            if isinstance(protocol, IBProtocol) and (pair := protocol.follow(fact)) is not None:
+                self._pairs.setdefault(protocol.channel, set()).add(pair)
 
     def _whole_book(self, symbol: str, entry: SessionEntry) -> None:
         """The snapshot of one symbol for each book that waits for one."""
@@ -272,6 +312,12 @@ class RecordedSource:
         for session in self.sessions:
             protocol = session.protocol
             recorded = self._pairs.get(protocol.channel, set())
+            if isinstance(protocol, IBProtocol):
+                if not recorded:
+                    self._note(f"{protocol.exchange}.{protocol.channel}: nothing of it was recorded")
+                elif missing := [pair for pair in protocol.pairs if pair not in recorded]:
+                    self._note(_nothing_of(protocol, missing))
+                continue
             natives = {native_symbol(self.exchange, pair) for pair in recorded}
             wanted = {pair: native_symbol(protocol.exchange, pair) for pair in protocol.pairs}
             if not self._wanted[session]:
@@ -280,12 +326,20 @@ class RecordedSource:
                 continue
             missing = [pair for pair, native in wanted.items() if pair not in recorded and native not in natives]
             if missing:
-                names = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-                self._note(f"{protocol.exchange}.{protocol.channel}: nothing was recorded of {names}")
+                self._note(_nothing_of(protocol, missing))
             for pair in protocol.pairs if isinstance(session.feed, BookFeed) else ():
                 book = session.feed.book(pair)  # type: ignore[union-attr]
                 if pair not in missing and book.state is not BookState.VALID:
                     self._note(f"{protocol.exchange}.book: no snapshot was recorded that {pair} waits for ({book.why})")
+
+
+def _path_of(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _nothing_of(protocol: VenueProtocol, pairs: Sequence[CurrencyPair]) -> str:
+    names = ", ".join(map(str, pairs[:5])) + (", …" if len(pairs) > 5 else "")
+    return f"{protocol.exchange}.{protocol.channel}: nothing was recorded of {names}"
 
 
 def _counted(text: str) -> bytes:

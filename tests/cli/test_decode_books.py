@@ -230,3 +230,23 @@ def test_books_go_on_in_the_file_that_continues_a_recording(tmp_path: Path) -> N
     decode_files(Exchange.KRAKEN, [first, second, third], out)
     rows = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [row["valid"] for row in rows if row["type"] == "book"] == [True, True, False]
+
+
+def test_a_snapshot_by_rest_bears_the_time_of_its_entry():
+    update = {"e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 5, "u": 6, "b": [["1.0", "2"]], "a": []}
+    body = {"lastUpdateId": 5, "bids": [["1.0", "1"]], "asks": [["2.0", "1"]]}
+    url = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=10"
+    lines = [
+        {"t": "header", "exchange": "binance"},
+        {"t": "recv", "ts": 1618678101.8693051, "data": json.dumps(update)},
+        {"t": "http", "ts_ns": 1618678101869305222, "url": url, "data": body},
+        {"t": "http", "ts_ns": 3, "url": url, "data": 1.5},  # no body, and no end of the others
+        {"t": "http", "ts_ns": 3, "url": url, "data": {"code": -1121, "msg": "Invalid symbol."}},
+        {"t": "recv", "ts_ns": 4, "data": json.dumps(update | {"U": 7, "u": 7})},
+    ]
+    rows = list(decode_lines(Exchange.BINANCE, [json.dumps(line).encode() for line in lines]))
+    assert [row["type"] for row in rows] == ["control", "book", "book", "control", "control", "book"]
+    assert [row["localTimeNs"] for row in rows if row["type"] == "book"] == [
+        1618678101869305100, 1618678101869305222, 4,
+    ]  # fmt: skip
+    assert rows[2]["valid"] and rows[5]["valid"] and rows[5]["bids"] == [("1.0", "2")]

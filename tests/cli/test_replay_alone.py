@@ -106,13 +106,13 @@ async def test_no_venue_is_connected(tmp_path: Path, listener: Any) -> None:
     assert made == []
 
 
-async def test_a_recording_of_a_venue_that_is_not_replayed(tmp_path: Path, listener: Any) -> None:
+async def test_a_recording_of_ib_that_says_not_what_its_requests_are_for(tmp_path: Path, listener: Any) -> None:
     made, port = listener
     stream = {"exchange": "ib", "currency_pairs": ["aapl/usd"], "subscribe_channels": ["ticker"],
               "api_host": f"tcp://127.0.0.1:{port}"}  # fmt: skip
     session, config = write(tmp_path, "ib", [stream])
     _, errors = await replay(session, config, status=2)
-    assert "no stream takes what was recorded of ib" in errors
+    assert 'recording must have lines "link", which say what each request of ib is for' in errors
     assert made == []
 
 
@@ -143,3 +143,74 @@ async def test_a_service_that_begins_paused(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "    def on_setup(self):\n        self.pause()\n")
     output, _ = await replay(session, config)
     assert output == "1 frames replayed, 1 events\n"
+
+
+ASKING = """
+import asyncio
+from decimal import Decimal
+from hftpy.errors import VenueError
+from hftpy.exchange.instruments import fetch_instruments
+from hftpy.service import ServiceBase
+
+class Strategy(ServiceBase):
+    async def attempt(self, call):
+        try:
+            print("answered", len(await call))
+        except VenueError as error:
+            print(type(error).__name__, error.retryable, error)
+
+    async def on_setup(self):
+        await self.attempt(self.kraken_api.asset_pairs())
+
+    async def on_ticker(self, ticker):
+        host = self.kraken_api.rest_host
+        order = {"symbol": "btc/usd", "side": "buy", "amount": Decimal(1), "price": Decimal(1)}
+        await self.attempt(self.kraken_api.add_order(**order))
+        await self.attempt(self.kraken_api.server_time())
+        await self.attempt(self.kraken_api.balances())
+        await self.attempt(fetch_instruments("okx", host))
+        await self.attempt(fetch_instruments("kraken", host))
+        await self.attempt(self.kraken_ws_api.add_order(**order))
+        await self.attempt(self.kraken_ws_api.start())
+        loop = asyncio.get_running_loop()
+        # A thread that knows nothing of the task's context.
+        ask = lambda: asyncio.run_coroutine_threadsafe(self.attempt(self.kraken_api.cancel_all()), loop).result()
+        await loop.run_in_executor(None, ask)
+"""
+ASSET_PAIRS = {"error": [], "result": {"XXBTZUSD": {
+    "altname": "XBTUSD", "wsname": "XBT/USD", "pair_decimals": 1, "lot_decimals": 8, "ordermin": "0.0001",
+}}}  # fmt: skip
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_what_a_hook_asks_of_a_venue_never_reaches_it(tmp_path: Path, listener: Any, listed: bool) -> None:
+    made, port = listener
+    rest, keys = f"http://127.0.0.1:{port}", {"api_key": {"env": "NOT_HERE"}, "api_secret": {"env": "NOT_HERE"}}
+    session, config = write(
+        tmp_path, "kraken", [KRAKEN], apis=[{"exchange": "kraken", "rest_host": rest} | keys],
+        ws_apis=[{"exchange": "kraken", "api_host": f"ws://127.0.0.1:{port}"} | keys],
+    )  # fmt: skip
+    (tmp_path / "strategy.py").write_text(ASKING)
+    if listed:
+        url, text = "https://api.kraken.com/0/public/AssetPairs", session.read_text()
+        row = {"t": "http", "ts_ns": 1, "url": url, "data": json.dumps(ASSET_PAIRS)}
+        session.write_text(text.replace("\n", "\n" + json.dumps(row) + "\n", 1))
+    output, _ = await replay(session, config)
+
+    def refused(call: str) -> str:
+        return f"RequestRejected False {call} was not sent: a recording is replayed, which has no answer to it"
+
+    pairs = refused(f"GET {rest}/0/public/AssetPairs")
+    assert output.splitlines() == [
+        "answered 1" if listed else pairs,
+        refused(f"POST {rest}/0/private/AddOrder"),
+        refused(f"GET {rest}/0/public/Time"),
+        refused(f"POST {rest}/0/private/Balance"),
+        refused(f"GET {rest}/api/v5/public/instruments?instType=SPOT"),
+        "answered 3" if listed else pairs,
+        refused(f"add_order ws://127.0.0.1:{port}/v2"),
+        refused(f"CONNECT ws://127.0.0.1:{port}/v2"),
+        refused(f"POST {rest}/0/private/CancelAll"),
+        "1 frames replayed, 1 events",
+    ]
+    assert made == []

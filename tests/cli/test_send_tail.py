@@ -184,6 +184,34 @@ async def test_send_that_is_ended_before_its_target_came(target: Path, number: s
     assert not (target / "zmq" / "command" / "operator.ipc").exists()
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    masks = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    return bool(int(masks["SigCgt"], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which signals a process handles")
+async def test_one_send_waits_for_the_end_of_another(target: Path) -> None:
+    first = await begin_send(target, "mm1", "sleeps", "--wait")
+    while not (target / "sleeps").exists():
+        await asyncio.sleep(0.01)
+    # As long as its own deadline.
+    status, out, err = await hftpy(target, "send", "mm1", "secret", "--timeout", "0.2")
+    assert (status, out) == (2, "") and "operator.ipc is in use by another process or object, such as a" in err
+    second = await begin_send(target, "mm1", "secret")
+    third = await begin_send(target, "mm1", "secret")
+    while not catches(third.pid, signal.SIGTERM):
+        await asyncio.sleep(0.01)
+    third.send_signal(signal.SIGTERM)
+    _, told = await third.communicate()
+    assert third.returncode == 128 + signal.SIGTERM
+    assert told == b"hftpy send: ended by SIGTERM before it sent anything\n"
+    first.send_signal(signal.SIGINT)
+    await first.communicate()
+    told, _ = await second.communicate()
+    assert second.returncode == 0 and b" mm1: " in told
+
+
 async def test_a_signal_that_was_ignored_before_is_ignored_still(target: Path) -> None:
     """As of what a shell runs in the background, or `nohup` starts."""
     ignore = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"

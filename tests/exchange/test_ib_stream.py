@@ -322,6 +322,66 @@ async def test_a_symbol_that_loses_its_data_is_asked_for_again(run_ib, ready, mo
         assert len(peer.clients) == 1
 
 
+async def test_one_gap_per_loss_however_often_it_is_asked_for_again(run_ib, ready, monkeypatch, caplog, eventually):
+    monkeypatch.setattr(ib, "RETRY_S", 0.05)
+    monkeypatch.setattr(ib, "MAX_RETRY_S", 0.2)
+    caplog.set_level(logging.INFO)
+    reason = "No market data during competing live session"
+    async with TwsPeer([AAPL, MSFT]) as peer:
+        observer = Observer()
+        stream, _ = run_ib(peer, observer, **TWO)
+        await ready(stream)
+        for loss in (1, 2):
+            peer.quote("MSFT", loss, 9)
+            await observer.count(loss, Ticker)
+            before = stream.stats["ticker"]["resyncs"]
+            peer.refused["MSFT"] = (10197, reason)
+            peer.refuse("BidAsk", "MSFT", 10197, reason)
+            await observer.count(loss, Gap)
+            await eventually(lambda before=before: stream.stats["ticker"]["resyncs"] >= before + 4)
+            del peer.refused["MSFT"]
+            await peer.until(lambda: peer.live("BidAsk", "MSFT"))
+            assert [gap.symbol for gap in observer.of(Gap)] == ["msft/usd"] * loss
+            for delay in ("0.1", "0.2"):
+                assert f"(10197: {reason}); again in {delay} s" in caplog.text
+            assert "again in 0.4 s" not in caplog.text
+        peer.quote("MSFT", 3, 9)
+        await observer.count(3, Ticker)
+        assert caplog.text.count("msft/usd has data again, asked for") == 2
+        assert not observer.of(Reconnected)
+
+
+async def test_a_loss_that_outlives_a_reconnect_is_told_after_it(run_ib, ready, monkeypatch, eventually):
+    monkeypatch.setattr(ib, "RETRY_S", 0.05)
+    monkeypatch.setattr(ib, "MAX_RETRY_S", 0.05)
+    reason = "No market data during competing live session"
+    async with TwsPeer([AAPL, MSFT]) as peer:
+        observer = Observer()
+        stream, _ = run_ib(peer, observer, **TWO)
+        await ready(stream)
+        peer.quote("MSFT", 1, 9)
+        await observer.count(1, Ticker)
+        peer.refused["MSFT"] = (10197, reason)
+        peer.refuse("BidAsk", "MSFT", 10197, reason)
+        await observer.count(1, Gap)
+        peer.quote("AAPL", 1, 9)
+        await observer.count(2, Ticker)
+        peer.disconnect()
+        await observer.count(3, Gap)
+        await eventually(lambda: stream.stats["ticker"]["resyncs"] >= 3)
+        assert [gap.symbol for gap in observer.of(Gap)] == ["msft/usd", None, "msft/usd"]
+        peer.notice(1100, "Connectivity between IB and TWS has been lost.")
+        await observer.count(4, Gap)
+        peer.notice(1102, "Connectivity between IB and TWS has been restored - data maintained.")
+        await observer.count(2, Reconnected)
+        # Whoever takes Reconnected for "all is well" hears once more of the one that is not.
+        resyncs = stream.stats["ticker"]["resyncs"]
+        await eventually(lambda: stream.stats["ticker"]["resyncs"] >= resyncs + 2)
+        await observer.count(5, Gap)
+        assert [gap.symbol for gap in observer.of(Gap)] == ["msft/usd", None, "msft/usd", None, "msft/usd"]
+        assert isinstance(observer.log[-1], Gap)
+
+
 # Connections
 
 
@@ -711,9 +771,9 @@ async def test_market_data_trades(run_ib, ready):
     ("settings", "complaint"),
     [
         ({"api_host": "ws://127.0.0.1:1"}, "api_host must begin with tcp://"),
-        ({"api_host": "tcp://127.0.0.1"}, "api_host must be tcp://host:port"),
-        ({"api_host": "tcp://127.0.0.1:99999"}, "api_host must be tcp://host:port"),
-        ({"api_host": "tcp://127.0.0.1:7497/x"}, "api_host must be tcp://host:port"),
+        ({"api_host": "tcp://127.0.0.1"}, "api_host must be tcp://HOST:PORT"),
+        ({"api_host": "tcp://127.0.0.1:99999"}, "api_host must be tcp://HOST:PORT"),
+        ({"api_host": "tcp://127.0.0.1:7497/x"}, "api_host must be tcp://HOST:PORT"),
         ({"subscribe_args": {"depth": 5}}, "had 'depth'"),
         ({"subscribe_args": {"client_id": -1}}, "client_id must be 0 to"),
         ({"subscribe_args": {"client_id": True}}, "client_id must be 0 to"),

@@ -7,6 +7,7 @@ from exchange_fakes import FakeVenue, Observer
 
 from hftpy.common import Channel, Gap, Reconnected
 from hftpy.exchange import StreamBase
+from hftpy.exchange.hooks import SESSION_SOURCE
 
 FAST = {"times": -1, "initial": 0.01, "max": 0.05}
 
@@ -33,6 +34,31 @@ class MyStream(StreamBase):
             "on_disconnected": None,
         }
         await self.run_channel(**params)
+
+
+async def test_where_a_recording_is_played_nothing_is_connected(client, caplog):
+    """Whatever makes a runner: the one place where the recording takes over."""
+    served = []
+
+    class Source:
+        async def serve(self, session):
+            served.append(session.name)
+            await asyncio.Event().wait()
+
+    async def play():
+        SESSION_SOURCE.set(Source())  # of this task, and of what it starts
+        stream = MyStream(subscribe_channels=[Channel.TICKER], reconnect_times=FAST, client=client)
+        stream.host = "ws://127.0.0.1:1"
+        stream.bind_observer(Observer())
+        running = asyncio.create_task(stream.start())
+        while not served:
+            await asyncio.sleep(0.001)
+        await stream.stop()
+        await running
+
+    async with asyncio.timeout(30):
+        await asyncio.create_task(play())
+    assert served == ["unknown.ticker"] and "127.0.0.1:1" not in caplog.text
 
 
 class Recorder(FakeVenue):

@@ -236,6 +236,45 @@ async def test_whoever_waits_for_a_target_is_told_of_the_stop(root: Path) -> Non
     await system.stop()
 
 
+IN_CHILD = "belongs to the process that made it, not to its forked child"
+
+
+async def test_a_forked_child_cannot_send_and_harms_nobody(
+    pair: tuple[IPCCommandSystem, ...], root: Path
+) -> None:
+    a, b = pair
+    b.register_handler("go", lambda command: "here")
+    assert (await a.call("b", "go")).ok
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        said: list[str] = []
+        try:
+            for call in (
+                lambda: a.send_command("b", "go"),
+                lambda: a.broadcast("go"),
+                lambda: a.start(),
+                lambda: a.connect_to_process("b"),
+                lambda: a.ready("b").send(None),
+                lambda: a.call("b", "go").send(None),
+            ):
+                try:
+                    call()
+                except RuntimeError as error:
+                    said.append(str(error))
+            a.stop()
+            b.stop()
+            os.write(write, "\n".join(said).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        said = (await asyncio.to_thread(file.read)).splitlines()
+    assert (await asyncio.to_thread(os.waitpid, child, 0))[1] == 0
+    assert said == [f"the command system of a {IN_CHILD}"] * 6
+    assert (await asyncio.wait_for(a.call("b", "go"), 20)).ok and (root / "zmq" / "command" / "a.ipc").exists()
+
+
 def full_after(monkeypatch: pytest.MonkeyPatch, module: Any, room: list[int]) -> None:
     """Let a file take `room[0]` bytes more; then the disk is full."""
     write = os.write

@@ -395,8 +395,8 @@ async def test_a_pause_right_after_a_resume_lets_no_round_begin(run, eventually)
     service = await run(Obeys(config()))
     service.pause()
     await eventually(lambda: (service.status()["next"] or {}).get("state") == "held")
-    rounds = service.status()["next"]["rounds"]
+    before = service.status()["next"]  # its first round had begun before the pause, or not
     service._rounds.let_go()  # as resume does, when on_resume has ended
     service._rounds.hold(command())
     await ticks()
-    assert service.status()["next"] == {"state": "held", "rounds": rounds, "interrupted": 1}
+    assert service.status()["next"] == before

@@ -348,6 +348,26 @@ async def test_a_service_that_is_long_in_ending_saves_its_state_before_that_too(
         assert json.loads((root / "state" / "s.json").read_text())["state"] == {"count": 1}
 
 
+@pytest.mark.parametrize("early_s", [0.01, 900.0])
+async def test_a_state_that_cannot_be_had_does_not_keep_the_service(world, root, monkeypatch, caplog, early_s):
+    monkeypatch.setattr("hftpy.service.keeping.SAVE_EARLY_S", early_s)
+    monkeypatch.setattr("hftpy.service.keeping.SAVE_LIMIT_S", 0.05)
+
+    class Hangs(ServiceBase):
+        async def on_stop(self):
+            self._spawn(asyncio.sleep(0.1), "linger")
+
+        async def on_save(self):
+            await asyncio.sleep(LONG)
+
+    service = await world.start(Hangs(world.config("s", ipc_command_publisher="s")))
+    await world.stop(service)
+    told = json.loads((root / "status" / "s.json").read_text())
+    assert (told["state"], told["saved_state"]["failures"], told["counters"]["errors"]) == ("stopped", 1, 1)
+    assert "on_save failed" in caplog.text and not (root / "state" / "s.json").exists()
+    assert not [task for task in asyncio.all_tasks() if "on_save" in task.get_name()]
+
+
 async def test_state_is_saved_in_time_on_demand_and_only_if_it_changed(world, root, tmp_path, eventually):
     setting = {"state": {"interval": 0.02, "folder": str(tmp_path / "kept")}, "ipc_command_publisher": "s"}
     service = await world.start(Counts(world.config("s", **setting)))

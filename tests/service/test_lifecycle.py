@@ -523,6 +523,7 @@ class Exits(ServiceBase):
         ("def on_start(self): self._spawn(self.leave(), 'x')\n    async def leave(self): sys.exit(3)",
          "on_stop True\n", "stopped"),
         ("def on_start(self): self.request_stop()\n    async def on_stop(self): sys.exit(3)", "", "stopped"),
+        ("def on_start(self): self.request_stop()\n    def on_save(self): sys.exit(3)", "on_stop True\n", "stopped"),
     ],
 )  # fmt: skip
 def test_sys_exit_anywhere_stops_the_service_in_order(root, tmp_path, code, said, state):
@@ -537,7 +538,7 @@ def test_sys_exit_anywhere_stops_the_service_in_order(root, tmp_path, code, said
     )  # fmt: skip
     assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (3, said, False), done.stderr
     assert json.loads((root / "status" / "exits.json").read_text())["state"] == state
-    assert (root / "state" / "exits.json").exists() == (state == "stopped")
+    assert (root / "state" / "exits.json").exists() == (state == "stopped" and "on_save" not in code)
     assert not [path for path in root.rglob("*") if path.is_socket() or path.suffix in (".lock", ".tmp")]
 
 

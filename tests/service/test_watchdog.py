@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -80,15 +82,84 @@ async def test_each_stall_is_told_once(watchdog):
     assert len(watchdog.told) == 2
 
 
-async def test_a_process_that_was_stopped_has_no_stack_to_tell_but_is_counted(watchdog, caplog):
+async def test_a_stall_that_the_thread_could_not_look_into_has_no_stack_but_is_counted(watchdog, caplog):
     watchdog._look(watchdog._due + 10_000, 9_000.0)  # the thread overslept as well
     assert watchdog.told == []
     watchdog._timer.cancel()
     watchdog._due -= 10_000
+    due = watchdog._due
+    watchdog._overslept(due, due + 10_000, 1_000_000)  # and asked for Python's lock all the time
     watchdog._beat()
-    assert (watchdog.stalls, watchdog.stalled) == (1, False)
+    watchdog._judge()
+    assert (watchdog.stalls, watchdog.stalled, watchdog.suspensions) == (1, False, 0)
     assert watchdog.longest_s >= 6000
     assert "where is not known" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often a thread has slept")
+async def test_the_time_for_which_the_process_was_stopped_is_no_stall(watchdog, caplog):
+    watchdog._timer.cancel()
+    watchdog._due -= 10_000
+    due = watchdog._due
+    watchdog._overslept(due + 100, due + 9_000, 2)
+    watchdog._beat()
+    watchdog._judge()
+    assert (watchdog.stalls, watchdog.suspensions, watchdog.suspended_s) == (0, 1, 8_900)
+    assert "the process did not run for 8900.00 s" in caplog.text
+    # One that stood before it was stopped has stalled, for that time.
+    watchdog._timer.cancel()
+    watchdog._suspended.clear()
+    watchdog._due -= 100_000
+    due = watchdog._due
+    watchdog._look(due + 3601, 0.0)
+    watchdog._overslept(due + 5_000, due + 100_000, 2)
+    watchdog._beat()
+    watchdog._judge()
+    assert (watchdog.stalls, watchdog.suspensions) == (1, 2) and 4999 < watchdog.longest_s < 6000
+
+
+STOPPED = """
+import asyncio, ctypes, json, sys
+from hftpy.service.watchdog import LoopWatchdog
+
+async def main():
+    watchdog = LoopWatchdog("s", 1.0)
+    watchdog.start()
+    loop = asyncio.get_running_loop()
+    for line in ("stop", "hold"):
+        await asyncio.sleep(0.6)
+        print(line, flush=True)
+        if line == "hold":
+            ctypes.PyDLL(None).usleep(2_500_000)  # keeps Python's lock, and computes nothing
+        await loop.run_in_executor(None, sys.stdin.readline)
+        await asyncio.sleep(0.6)
+        print(json.dumps(watchdog.status()), flush=True)
+    watchdog.stop()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often a thread has slept")
+def test_a_process_that_is_stopped_has_not_stalled_but_one_that_holds_the_lock_has():
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def status():
+            print(file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        assert process.stdout.readline() == "stop\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        told = status()
+        assert told["stalls"] == 0 and told["suspensions"] >= 1 and told["suspended_s"] > 1.5
+        assert process.stdout.readline() == "hold\n"
+        assert status()["stalls"] == 1
+    assert process.returncode == 0
 
 
 async def test_a_report_that_fails_does_not_end_the_watch(watchdog, caplog):

@@ -247,3 +247,36 @@ def test_small_books_stand_in_for_others_only_where_there_is_nothing_else() -> N
     names = ["depth5@100ms", "depth@0ms", "books5", "books", "depth20", "depth"]
     assert [is_partial(name) for name in names] == [True, False, True, False, True, False]
     assert sorted(names, key=is_partial)[0] == "depth@0ms"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"ts_ns": 10**30}, {"ts_ns": -1}, {"ts_ns": 1 << 63}, {"ts": 1e300}, {"ts": -5}, {"ts": "x"}, {"ts": None},
+        {"ts": float("inf")}, {"ts": float("nan")}, {"url": 5}, {"url": {}, "ts": 1, "t": ["recv"]}, {"t": None},
+        {"lost": -1}, {"lost": 10**30}, {"lost": "many"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_entry_that_is_damaged_is_named_by_its_line(tmp_path, damaged):
+    path = tmp_path / "s.jsonl"
+    rows = [{"t": "header", "exchange": "kraken"}, {"t": "recv", "ts": 1, "data": "{}"},
+            {"t": "recv", "data": "{}"} | damaged, {"t": "recv", "ts": 2, "data": "{}"}]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match="session line 3 cannot be read"):
+        list(iter_session(path))
+
+
+def test_times_keep_their_digits(tmp_path):
+    path = tmp_path / "s.jsonl"
+    path.write_text('{"t":"header"}\n{"t":"recv","ts":1618678101.8693051,"data":"{}"}\n{"t":"recv","data":"{}"}\n')
+    assert [entry.time_ns for entry in iter_session(path)] == [1618678101869305100, 0]
+
+
+@pytest.mark.parametrize("name", [0, 1, True, None, "unknown", "", [], "nowhere"])
+def test_a_header_that_names_no_venue_is_none(tmp_path, name):
+    path = tmp_path / "s.jsonl"
+    frame = {"channel": "ticker", "type": "update", "data": []}
+    rows = [{"t": "header", "exchange": name}, {"t": "recv", "ts": 1, "data": json.dumps(frame)}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert session_exchange(path) is Exchange.KRAKEN
