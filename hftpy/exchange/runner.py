@@ -174,9 +174,11 @@ class Runner:
             wake.set()
 
         waiting: list[bytes] = []
-        live = False
+        live = over = False
 
         def on_frame(data: bytes) -> None:
+            if over:
+                return  # nobody heard it: a recording that had it would show more than there was
             if self._note is not None:
                 self._note("recv", data)
             # A venue may greet in the packet of the handshake, before opened() has reset the session.
@@ -217,7 +219,7 @@ class Runner:
             return self._venue_error(error)
         finally:
             self.connection = None
-            live = False
+            live, over = False, True
             connection.attach(None)
             session._wake = None
             was_ready = self._ready_at is not None or session.delivered

@@ -11,8 +11,12 @@ from tws_peer import Listed, TwsPeer
 
 from hftpy.common import Exchange
 from hftpy.exchange import get_exchange_stream
+from hftpy.exchange.client import Connection
+from hftpy.exchange.hooks import FRAME_TAP
 from hftpy.exchange.kraken_api import KrakenApi
 from hftpy.exchange.kraken_ws_api import KrakenWsApi
+from hftpy.exchange.policy import ReconnectPolicy
+from hftpy.exchange.runner import Runner, Session
 from hftpy.exchange.stream import StreamBase
 from hftpy.sim import SimVenue, SyntheticMarket
 
@@ -183,3 +187,69 @@ async def test_order_entry(venue: SimVenue, wait: int, eventually: Callable[...,
             await asyncio.wait({task})
         assert ours(before) == [] and not api.stats["connected"]
     await eventually(lambda: not venue._connections())
+
+
+class Silent(Session):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        super().__init__("kraken.ticker")
+        self.heard: list[bytes] = []
+
+    async def url(self) -> str:
+        return "ws://venue"
+
+    async def opened(self) -> list[str | bytes]:
+        return []
+
+    def frame(self, data: bytes) -> None:
+        self.heard.append(data)
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def check(self, now: float) -> None: ...
+
+    async def lost(self, reason: str) -> None: ...
+
+    def recovered(self, attempts: int, down_s: float) -> None: ...
+
+
+class Closing(Connection):
+    """A peer that goes on sending until it has seen that we close."""
+
+    def __init__(self, on_frame: Any) -> None:
+        self.on_frame = on_frame
+
+    async def send(self, message: str | bytes) -> None: ...
+
+    async def close(self) -> None:
+        self.on_frame(b"late")
+
+
+@pytest.mark.parametrize("end", ["stop", "fault"])
+async def test_what_comes_while_a_connection_closes_is_not_recorded_either(end: str) -> None:
+    session, noted, made = Silent(), [], asyncio.Event()
+
+    class Tap:
+        def connection(self, name: str) -> Any:
+            return lambda kind, message: noted.append((kind, message))
+
+        def http(self, url: str, body: str) -> None: ...
+
+    async def dial(url: str, on_frame: Any, on_closed: Any) -> Connection:
+        on_frame(b"early")
+        asyncio.get_running_loop().call_later(0.05, on_frame, b"data")
+        asyncio.get_running_loop().call_later(0.1, made.set)
+        return Closing(on_frame)
+
+    token = FRAME_TAP.set(Tap())
+    runner = Runner(session, ReconnectPolicy(times=0), "picows", dial=dial)
+    FRAME_TAP.reset(token)
+    task = asyncio.create_task(runner.run())
+    await made.wait()
+    session.give_up("over") if end == "fault" else task.cancel()
+    await asyncio.wait({task}, timeout=10)
+    assert task.cancelled() if end == "stop" else "over" in str(task.exception())
+    assert session.heard == [b"early", b"data"]
+    assert noted == [("conn", "ws://venue"), ("recv", b"early"), ("recv", b"data")]
