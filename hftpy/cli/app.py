@@ -327,7 +327,7 @@ def send(
 
     try:
         value = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the payload must be JSON: {error}") from error
     tcp = sender_endpoints(sender, target, serve=serve, config=config, keys=folder)
     _run(send_command(sender, target, command_type, value, timeout, wait, tcp))

@@ -205,6 +205,10 @@ def _encode(value: object) -> str:
         return _encoder.encode(value)
     except RecursionError as error:
         raise ValueError("a payload must not be that deep") from error
+    except ValueError as error:
+        if "Out of range float" in str(error):
+            raise ValueError("a payload must hold finite numbers: JSON has neither NaN nor infinities") from error
+        raise
 
 
 def encode_payload(value: Any) -> str:

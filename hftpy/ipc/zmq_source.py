@@ -66,7 +66,7 @@ class ZmqSource(Source):
         self._tcp = tcp
         self._link: CurveLink | None = None
         self._lives: UnheardLives | None = None
-        self._heard = False  # anything since it was opened
+        self._heard = False  # anything at all
         observers.on_refresh(self._bind)
 
     def add_symbols(self, symbols: Sequence[str]) -> None:
@@ -106,7 +106,7 @@ class ZmqSource(Source):
             self._bind()
         else:
             self._subscription.resume(native)
-        self._heard = False
+        self._heard = self._lives is None or bool(self._tracker.epoch)
         self._reader = FrameReader(loop, self._socket, self._read)
         if self._link is not None:
             self._link.attach(loop)
@@ -144,7 +144,7 @@ class ZmqSource(Source):
 
     def _read(self, limit: int) -> bool:
         assert self._subscription is not None
-        if not self._heard and self._lives is not None and not self._tracker.epoch:
+        if not self._heard:
             self._read_first()
         try:
             return self._subscription.drain(limit)
@@ -158,9 +158,9 @@ class ZmqSource(Source):
             frame = self._socket.recv(zmq.NOBLOCK)
         except zmq.Again:
             return
-        self._heard = True
         try:
             if (epoch := self._epoch_of(frame)) is not None:
+                self._heard = True
                 self._lives.heard_first(epoch)
         except _MALFORMED:
             pass  # which is counted below

@@ -62,8 +62,15 @@ async def test_send(target: Path) -> None:
     assert (status, out) == (0, '{"mm1": 4}\n')
     status, _, err = await hftpy(target, "send", "mm1", "double", "--as", "stranger", "--timeout", "0.3")
     assert status == 1 and "must run, and have stranger among its ipc_command_subscribers" in err
-    status, _, err = await hftpy(target, "send", "mm1", "double", "{")
-    assert status == 2 and "the payload must be JSON" in err
+    for payload, says in (
+        ("{", "the payload must be JSON"),
+        ("[" * 100_000, "the payload must be JSON: maximum recursion depth"),
+        ("NaN", "a payload must hold finite numbers: JSON has neither NaN nor infinities"),
+        ('{"n": [1e999]}', "a payload must hold finite numbers"),
+        ("[" * 65 + "]" * 65, "a payload must be at most 64 deep"),
+    ):
+        status, out, err = await hftpy(target, "send", "mm1", "double", payload)
+        assert (status, out) == (2, "") and err.startswith(f"hftpy: {says}") and err.count("\n") == 1
     audit = (target / "audit.jsonl").read_text()
     records = [json.loads(line) for line in audit.splitlines()]
     assert [(record["what"], record["type"], record["outcome"]) for record in records] == [
