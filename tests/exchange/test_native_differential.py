@@ -36,6 +36,8 @@ RULES = [
 
 
 class Market(NativeStream):
+    stopping = False  # it runs, as far as the session knows
+
     async def ticker_channel(self):
         pass
 
@@ -71,7 +73,6 @@ def shown(item):
 async def play(native, make, channel, pairs, script):
     """What two observers and the counters saw."""
     stream = Market(exchange=make.exchange, currency_pairs=pairs, subscribe_channels=[channel])
-    stream._stop_asked = asyncio.Event()  # it runs, as far as the session knows
     kind = Ticker if channel is Channel.TICKER else Trade
     observer, late = Observer(), Observer()
 
