@@ -54,6 +54,7 @@ void check(const Record& record) {
 }
 
 std::atomic<std::uint64_t>* reads;  // of all readers, in shared memory
+std::atomic<unsigned>* arrived;  // processes that have found the segment, beside it
 
 struct Counts {
     std::uint64_t taken[SYMBOLS + 1] = {}, lost[SYMBOLS + 1] = {};
@@ -133,6 +134,7 @@ int read_path(const std::string& path, unsigned seed) {
     auto segment = Segment::attach(path, KIND_TICKER, &trouble);
     if (!segment) fail(trouble.text.c_str(), 1, 0);
     segment->join();
+    arrived->fetch_add(1, std::memory_order_relaxed);
     return read_all(segment->view(), seed);
 }
 
@@ -143,7 +145,8 @@ int join_often(const std::string& path) {
     for (;;) {
         auto segment = Segment::attach(path, KIND_TICKER, &trouble);
         if (!segment) {
-            if (joins != 0 && trouble.kind == FAILURE_MISSING) break;
+            // It was there before us, and stays until we have arrived.
+            if (trouble.kind == FAILURE_MISSING) break;
             std::this_thread::yield();
             continue;
         }
@@ -170,7 +173,7 @@ int join_often(const std::string& path) {
             told += counts.lost[symbol];
         }
         if (told > reader.lost()) fail("lost by a joiner", reader.lost(), told);
-        ++joins;
+        if (joins++ == 0) arrived->fetch_add(1, std::memory_order_relaxed);
         if (!live(segment->view())) break;
     }
     return 0;
@@ -217,6 +220,7 @@ int main(int argc, char** argv) {
     lap_alone(std::string(argv[1]) + "/alone.shm", capacity);
     void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     reads = new (page) std::atomic<std::uint64_t>(0);
+    arrived = new (static_cast<char*>(page) + 64) std::atomic<unsigned>(threads ? readers + 1 : 0);
     Trouble trouble;
     auto segment = Segment::create(path, Shape{capacity, 16, KIND_TICKER, 3, 1}, &trouble);
     if (!segment) {
@@ -241,7 +245,11 @@ int main(int argc, char** argv) {
     bool known[SYMBOLS + 1] = {};
     int status = 0;
     std::uint64_t number = 0;
-    for (std::uint64_t burst = 0; reads->load(std::memory_order_relaxed) < wanted && status == 0; ++burst) {
+    // Whoever comes late to a segment that has ended would find none.
+    const auto goes_on = [wanted, readers] {
+        return reads->load(std::memory_order_relaxed) < wanted || arrived->load(std::memory_order_relaxed) <= readers;
+    };
+    for (std::uint64_t burst = 0; goes_on() && status == 0; ++burst) {
         // Mostly what fits into the ring, now and then a lap or more.
         const std::uint64_t most = mixed(burst, 5) % 8 == 0 ? 4 * capacity + 64 : capacity / 2 + 1;
         for (std::uint64_t count = 1 + mixed(burst, 6) % most; count != 0; --count, ++number) {
