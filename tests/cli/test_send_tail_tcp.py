@@ -1,10 +1,8 @@
 """`hftpy send` and `hftpy tail` over tcp, with keys: a target whose config names its endpoints, or options that do."""
 
 import asyncio
-import itertools
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,24 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from hftpy.cli.reach import sender_endpoints, watched_endpoints
 from hftpy.errors import ConfigError
 from hftpy.ipc import IPCCommandSystem, TcpEndpoints
 from hftpy.ipc.curve_keys import PEERS_FOLDER, PUBLIC_SUFFIX, add_peer, new_key_pair
-
-_ports = itertools.count(12_000 + os.getpid() % 50 * 70)
-
-
-def free_port() -> int:
-    for port in _ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError
 
 
 async def begin(root: Path, *arguments: str) -> asyncio.subprocess.Process:

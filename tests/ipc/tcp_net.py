@@ -1,32 +1,14 @@
 """Keys, ports and endpoints for processes of tests that meet over tcp on the loopback."""
 
-import itertools
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
+
 from hftcore.enums import Channel, Exchange
 from hftpy.ipc import IPCCommandSystem, IPCPublisher, IPCSubscriber, TcpEndpoints
 from hftpy.ipc.curve_keys import PEERS_FOLDER, PUBLIC_SUFFIX, add_peer, new_key_pair
-
-# Below those that the system hands out; tests that run beside each other begin elsewhere.
-_ports = itertools.count(20_000 + os.getpid() % 50 * 200)
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has now."""
-    for number in _ports:
-        port = 20_000 + number % 12_000
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError
 
 
 class TcpNet:

@@ -1,12 +1,11 @@
 """A gateway and a strategy that meet over tcp alone: orders, what becomes of them, market data, metrics."""
 
-import contextlib
 import logging
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from hftpy.common import OrderStatus
 from hftpy.errors import ConfigError
@@ -16,17 +15,6 @@ from hftpy.service.metrics import METRICS, render
 
 LOW = {"symbol": "btc/usd", "side": "buy", "amount": "0.001", "price": "1000"}  # rests for ever
 CHANNELS = ("my_order", "my_order_batch", "my_trade")
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for number, probe in enumerate(taken):
-            for port in range(16_000 + 97 * number, 20_000):
-                with contextlib.suppress(OSError):
-                    probe.bind(("127.0.0.1", port))
-                    break
-        return [probe.getsockname()[1] for probe in taken]
 
 
 @pytest.fixture
@@ -39,7 +27,7 @@ def keys(tmp_path: Path) -> Path:
 
 def tcp(keys: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of the gateway and of the strategy."""
-    commands, answers, *others = free_ports(2 + len(CHANNELS))
+    commands, answers, *others = (free_port() for _ in range(2 + len(CHANNELS)))
     serve = {"commands": f"tcp://:{commands}"}
     serve |= {f"kraken.{channel}": f"tcp://:{port}" for channel, port in zip(CHANNELS, others, strict=True)}
     reached = {name: endpoint.replace("//:", "//127.0.0.1:") for name, endpoint in serve.items()}

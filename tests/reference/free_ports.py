@@ -1,0 +1,23 @@
+"""Ports of the loopback for processes that are told of one before it is bound."""
+
+import itertools
+import os
+import socket
+
+# Below those that the system hands out. Each process that runs tests has its own thousand, so that none takes what
+# another has found and not bound yet.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
+_ports = itertools.cycle(range(12_000 + 1000 * _WORKER, 13_000 + 1000 * _WORKER))
+
+
+def free_port() -> int:
+    """A port that nobody has now; another one each time."""
+    for port in itertools.islice(_ports, 1000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
