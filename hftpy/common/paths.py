@@ -81,6 +81,15 @@ def _prepare(path: Path) -> Path:
     return path
 
 
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, after a file of it was made or renamed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_private_folder(path: Path) -> None:
     """Create a folder (and those above it) 0700, or check that it is one of ours that nobody else can write.
 

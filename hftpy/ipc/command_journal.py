@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from hftpy.common.log import LimitedLog
-from hftpy.common.paths import make_private_folder
+from hftpy.common.paths import make_private_folder, sync_folder
 from hftpy.errors import RootError
 from hftpy.ipc.command_protocol import Done
 
@@ -173,7 +173,7 @@ class CommandJournal:
         try:
             file = os.open(path, _FLAGS | os.O_EXCL, 0o600)
             if self._fsync:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             self._began = now  # and then again
             self._log.warning("follow", "journal %s: no further file: %s", path, error)
@@ -251,20 +251,12 @@ class CommandJournal:
             os.fsync(file)
             os.rename(fresh, self.path)
             if self._fsync:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except BaseException:
             os.close(file)
             raise
         self._file = file
         self._lines = len(records)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _record_of(key: _Key, until: float, done: Done | None) -> list[Any]:

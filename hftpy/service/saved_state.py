@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from hftpy.common.paths import get_root, make_private_folder
+from hftpy.common.paths import get_root, make_private_folder, sync_folder
 from hftpy.errors import StateError
 from hftpy.service.status import remove_parts
 
@@ -114,7 +114,7 @@ class StateFile:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -171,11 +171,3 @@ class StateFile:
 
 def _open_private(path: str, _flags: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
