@@ -4,10 +4,11 @@ import itertools
 import os
 import socket
 
-# Below those that the system hands out. Each process that runs tests has its own thousand, so that none takes what
-# another has found and not bound yet.
+# Below those that the system hands out. Each process that runs tests has its own thousand, in which those that it starts
+# begin elsewhere: none takes what another has found and not bound yet.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
-_ports = itertools.cycle(range(12_000 + 1000 * _WORKER, 13_000 + 1000 * _WORKER))
+_FIRST = 12_000 + 1000 * _WORKER
+_ports = (_FIRST + number % 1000 for number in itertools.count(os.getpid() * 37))
 
 
 def free_port() -> int:
