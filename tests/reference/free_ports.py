@@ -4,7 +4,7 @@ import itertools
 import os
 import socket
 
-# Below those that the system hands out. Each process that runs tests has its own thousand, in which those that it starts
+# Below those that the system hands out. Each process that runs tests has a thousand, in which those that it starts
 # begin elsewhere: none takes what another has found and not bound yet.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
 _FIRST = 12_000 + 1000 * _WORKER
